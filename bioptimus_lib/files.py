@@ -1,0 +1,81 @@
+"""Files at the edge: written whole or not at all, opened by their ending, found where they ship."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def data_dir() -> Path:
+    """The folder of what ships with the course: ``data/`` of a clone, or its copy in a wheel."""
+    package = Path(__file__).resolve().parent
+    for folder in (package.parent / "data", package / "_data"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"no data folder beside {package}: the installation is incomplete, install it again"
+    )
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
+    """A file that appears under ``path`` complete, or not at all.
+
+    It is written beside its goal (same file system, so the last step is one rename) and removed
+    when the block raises. Text is UTF-8 with ``\\n`` line ends on every system.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files private; results are not
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder that appears under ``path`` complete, or not at all; an old one is replaced."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    try:
+        yield temporary
+        old = path.with_name(f".{path.name}.old")
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        temporary.chmod(0o755)
+        temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_text(path: str | os.PathLike[str]) -> IO[str]:
+    """Open a plain or gzipped file as UTF-8 text; invalid bytes become U+FFFD, never an error."""
+    opener = gzip.open if str(path).endswith(".gz") else open
+    return opener(path, "rt", encoding="utf-8", errors="replace")
