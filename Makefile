@@ -1,0 +1,59 @@
+# The only entry point: every target works from a fresh clone and sets up what it needs.
+#
+#   PYTHON=python3.12   the Python that .venv is made from (3.11 or newer)
+#   PIP_ARGS=...        more arguments for pip, for example where your torch build comes from
+#   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
+#   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+export BIOPTIMUS_PROFILE ?= pocket
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lint bench notebooks browser adopt clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+# Made again when the packages asked for have changed; an existing .venv is brought up to date.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than 3.11: say make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "Setting up $(VENV) (once, some minutes) ..."; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
+	@touch $@
+
+setup: $(READY) ## make .venv with everything; runs by itself when needed
+
+book: $(READY) ## execute the chapters and build the book into _build/html
+	@$(BIN)/jupyter-book build -n -W --keep-going .
+
+test: $(READY) ## unit tests, doctests and every notebook cell
+	@$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff on the library, the tests and the notebooks
+	@$(BIN)/ruff check .
+
+bench: $(READY) ## the speed comparisons, in tests/benchmarks
+	@$(BIN)/python -m pytest tests/benchmarks -q -s --override-ini=norecursedirs=.venv $(PYTEST_ARGS)
+
+notebooks: $(READY) ## strip outputs, set ids and refresh the set-up cell of all notebooks
+	@$(BIN)/python book/_tools/notebooks.py notebooks/*.ipynb
+
+browser: $(READY) ## open every page of the built book in a headless Chromium
+	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+
+adopt: $(READY) ## put your repository's address in all places: make adopt URL=https://github.com/you/yours
+	@$(BIN)/python book/_tools/adopt.py "$(URL)"
+
+clean: ## remove what was built; .venv stays (remove it by hand)
+	@rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
