@@ -1,0 +1,414 @@
+"""Masked-language-model pre-training: full blocks, masks made on the device, and a vocabulary
+projection that is computed only where there is something to guess.
+
+The loop is Hugging Face ``Trainer``. Two things are ours, and both save work rather than add it:
+``MaskedTrainer.compute_loss`` masks the batch where the batch is, and ``only_masked`` passes the
+hidden states of the masked positions alone to the model's own output layer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+EVALUATION_SEED = 20230713  # the masks of every evaluation, the same for all models
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Args:
+        steps: optimiser steps in all.
+        batch: blocks per step on each process.
+        learning_rate: peak of the schedule.
+        warmup: share of the steps over which the rate rises from 0.
+        schedule: ``linear`` falls to 0; ``constant`` stays; ``trapezoid`` stays, and falls to 0
+            over the last fifth (Hu et al., 2024, call it WSD), so a run can be ended at any time.
+        weight_decay: AdamW's, not applied to biases and layer norms.
+        accumulate: batches per optimiser step.
+        dropout: probability during pre-training; ``None`` keeps the model's own.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto`` (what the device does fast).
+        seed: of data order, masks and dropout.
+        save_minutes: wall-clock minutes between checkpoints, beside those by ``save_steps``.
+        save_steps: steps between checkpoints; 0 for none by steps.
+        log_steps: steps between lines of the log.
+    """
+
+    steps: int
+    batch: int = 32
+    learning_rate: float = 5e-4
+    warmup: float = 0.06
+    schedule: str = "linear"
+    weight_decay: float = 0.01
+    accumulate: int = 1
+    dropout: float | None = 0.0
+    precision: str = "auto"
+    seed: int = 0
+    save_minutes: float = 5.0
+    save_steps: int = 0
+    log_steps: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "log_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule {self.schedule!r} is unknown: choose of {list(SCHEDULES)}")
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
+            raise ValueError(f"precision {self.precision!r}: choose auto, fp32, bf16 or fp16")
+
+
+SCHEDULES: dict[str, tuple[str, Any]] = {  # our name: Trainer's name, its extra arguments
+    "linear": ("linear", lambda steps: {}),
+    "constant": ("constant_with_warmup", lambda steps: {}),
+    "trapezoid": (
+        "warmup_stable_decay",
+        lambda steps: {"num_decay_steps": max(1, steps // 5), "decay_type": "linear"},
+    ),
+}
+
+
+def pack(
+    documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, length: int = 128
+) -> np.ndarray:
+    """Cut a stream of documents into full blocks without padding.
+
+    A block is ``[CLS]`` + ``length − 2`` pieces + ``[SEP]``; documents follow one another with a
+    ``[SEP]`` between them, and the rest that fills no block is dropped.
+
+    Returns:
+        Array (N, length), uint16 where the vocabulary allows it, else int32.
+
+    Raises:
+        ValueError: the text does not fill one block.
+    """
+    kind = np.uint16 if len(tokenizer) <= 2**16 else np.int32
+    parts: list[np.ndarray] = []
+    fast = tokenizer.backend_tokenizer
+    fast.no_truncation()
+    for some in _batches(documents, 512):
+        for encoding in fast.encode_batch(some, add_special_tokens=False):
+            parts.append(np.array([*encoding.ids, tokenizer.sep_token_id], dtype=kind))
+    stream = np.concatenate(parts) if parts else np.empty(0, kind)
+    inner = length - 2
+    rows = len(stream) // inner
+    if rows == 0:
+        raise ValueError(
+            f"the text has {len(stream)} pieces, fewer than the {inner} of one block: "
+            "give more text or a smaller block length"
+        )
+    blocks = np.empty((rows, length), kind)
+    blocks[:, 0], blocks[:, -1] = tokenizer.cls_token_id, tokenizer.sep_token_id
+    blocks[:, 1:-1] = stream[: rows * inner].reshape(rows, inner)
+    return blocks
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Lists of ``size`` items; the last may be shorter."""
+    from itertools import islice
+
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
+
+
+@contextmanager
+def only_masked(model: PreTrainedModel, chosen: torch.Tensor) -> Iterator[None]:
+    """Within the block, the output layer sees the hidden states of the chosen positions alone.
+
+    ``chosen`` is bool (B, T) with M true values; the logits become (1, M, V) instead of
+    (B, T, V). It works for every architecture whose head follows ``model.base_model``.
+    """
+
+    def select(_module, _inputs, output):
+        output.last_hidden_state = output.last_hidden_state[chosen].unsqueeze(0)
+        return output
+
+    hook = model.base_model.register_forward_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def masked_logits(
+    model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (M, V) and true pieces (M,) at the masked positions of inputs and labels (B, T)."""
+    chosen = labels != IGNORED
+    with only_masked(getattr(model, "module", model), chosen):
+        logits = model(input_ids=inputs, return_dict=True).logits
+    return logits.squeeze(0), labels[chosen]
+
+
+def precision_for(device: torch.device | str, precision: str = "auto") -> str:
+    """What ``auto`` means on a device: bf16 where it is fast, fp16 on older GPUs, else fp32.
+
+    A T4 reports bf16 support but only emulates it, hence the look at its compute capability.
+    """
+    if precision != "auto":
+        return precision
+    if torch.device(device).type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+    if torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return "bf16"
+    return "fp32"
+
+
+class MaskedTrainer(Trainer):
+    """``Trainer`` that masks each batch on the device, by a generator seeded by (seed, step)."""
+
+    def __init__(self, *, masking: Masking, pieces: PieceTable, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.masking, self.pieces = masking, pieces.to(self.args.device)
+        self.micro_step = (-1, 0)  # (optimiser step, batch within it)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        step = self.state.global_step
+        self.micro_step = (step, self.micro_step[1] + 1 if self.micro_step[0] == step else 0)
+        generator = generator_for(self.args.seed, *self.micro_step, self.args.process_index)
+        masked, labels = mask(inputs["input_ids"], self.masking, self.pieces, generator=generator)
+        logits, target = masked_logits(model, masked, labels)
+        loss = torch.nn.functional.cross_entropy(logits.float(), target)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+def collate(rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """Rows of packed blocks to one batch: int64 (B, T)."""
+    return {"input_ids": torch.from_numpy(np.stack([r["input_ids"] for r in rows]).astype("int64"))}
+
+
+class Blocks(torch.utils.data.Dataset):
+    """Packed blocks (N, T) as ``Trainer`` wants to read them."""
+
+    def __init__(self, blocks: np.ndarray) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {"input_ids": self.blocks[index]}
+
+
+@torch.no_grad()
+def evaluate_mlm(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    *,
+    masking: Masking | None = None,
+    batch: int = 64,
+    seed: int = EVALUATION_SEED,
+) -> dict[str, float]:
+    """Loss (nats per masked piece) and accuracy on packed blocks (N, T), with fixed masks.
+
+    The masks depend on the seed and on the blocks alone, so models that share a vocabulary are
+    compared on the same guesses. The default masking is that of BERT without corruption: every
+    chosen piece is hidden, so that nothing is scored that could be read off the input.
+    """
+    masking = masking or Masking("token", 0.15, corruption=False)
+    device = model.device
+    pieces = PieceTable.of(tokenizer).to(device)
+    was_training, loss, right, total = model.training, 0.0, 0, 0
+    model.eval()
+    kind = precision_for(device)
+    for start in range(0, len(blocks), batch):
+        ids = torch.from_numpy(blocks[start : start + batch].astype("int64")).to(device)
+        inputs, labels = mask(ids, masking, pieces, generator=generator_for(seed, start))
+        with torch.autocast(device.type, torch.bfloat16, enabled=kind == "bf16"):
+            logits, target = masked_logits(model, inputs, labels)
+        loss += torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum").item()
+        right += (logits.argmax(-1) == target).sum().item()
+        total += len(target)
+    model.train(was_training)
+    return {"loss": loss / total, "accuracy": right / total, "masked": total}
+
+
+class Recorder(TrainerCallback):
+    """Progress bar, JSON-lines log, checkpoints by the clock, a stop at the first NaN."""
+
+    def __init__(self, settings: Settings, out: Path, tokens_per_step: int, progress: bool) -> None:
+        self.settings, self.file = settings, out / "log.jsonl"
+        self.tokens_per_step, self.progress = tokens_per_step, progress
+        self.bar = None
+
+    def on_train_begin(self, args, state, control, **_):
+        self.started = self.saved = time.monotonic()
+        self.first = state.global_step
+        if state.is_world_process_zero:
+            # A resumed run repeats the steps after its checkpoint: their old lines go.
+            lines = self.file.read_text().splitlines() if self.file.exists() else []
+            kept = [li for li in lines if json.loads(li)["step"] <= state.global_step]
+            self.file.write_text("".join(f"{line}\n" for line in kept))
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                unit="step",
+                disable=not self.progress,
+                mininterval=1.0,
+            )
+
+    def on_step_end(self, args, state, control, **_):
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+        if time.monotonic() - self.saved > 60 * self.settings.save_minutes:
+            control.should_save = True
+            self.saved = time.monotonic()
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if not logs or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"the loss is {logs['loss']} at step {state.global_step}: the last checkpoint in "
+                f"{args.output_dir} is good; lower the learning rate and run again"
+            )
+        seconds = time.monotonic() - self.started
+        speed = (state.global_step - self.first) * self.tokens_per_step / max(seconds, 1e-9)
+        if state.is_world_process_zero:
+            row = {
+                "step": state.global_step,
+                "tokens": state.global_step * self.tokens_per_step,
+                "loss": round(float(logs["loss"]), 5),
+                "grad_norm": round(float(logs.get("grad_norm", float("nan"))), 4),
+                "learning_rate": logs.get("learning_rate"),
+                "tokens_per_second": round(speed),
+            }
+            with self.file.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", tok_s=f"{speed:,.0f}")
+
+    def on_train_end(self, args, state, control, **_):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def set_dropout(model: torch.nn.Module, probability: float) -> None:
+    """Give every dropout layer of a model one probability (its config stays as it was)."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
+
+
+def pretrain(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    *,
+    masking: Masking,
+    settings: Settings,
+    out: str | Path,
+    device: str | None = None,
+    progress: bool = True,
+) -> dict[str, float]:
+    """Train a model on packed blocks, in place; continue if ``out`` holds a checkpoint.
+
+    Args:
+        model: a masked language model whose vocabulary is the tokenizer's.
+        tokenizer: WordPiece tokenizer with ``[MASK]``.
+        blocks: (N, T) from ``pack``.
+        masking: what to mask.
+        settings: how to train.
+        out: folder of checkpoints and of ``log.jsonl``.
+        device: ``cpu`` keeps off a GPU that is there; by default ``Trainer`` chooses.
+        progress: show a progress bar.
+
+    Returns:
+        Steps, tokens, seconds of this call, mean loss and tokens per second.
+
+    Raises:
+        ValueError: an id in the blocks is not in the model's vocabulary.
+        FloatingPointError: the loss is NaN or infinite.
+    """
+    vocabulary = model.get_input_embeddings().num_embeddings
+    if vocabulary != len(tokenizer) or int(blocks.max()) >= vocabulary:
+        raise ValueError(
+            f"model of {vocabulary} pieces, tokenizer of {len(tokenizer)}, blocks with id "
+            f"{int(blocks.max())}: all three must share one vocabulary"
+        )
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    kind = precision_for("cpu" if on_cpu else "cuda", settings.precision)
+    scheduler, extra = SCHEDULES[settings.schedule]
+    args = TrainingArguments(
+        output_dir=str(out),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch,
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=scheduler,
+        lr_scheduler_kwargs=extra(settings.steps),
+        warmup_steps=max(1, round(settings.warmup * settings.steps)),
+        weight_decay=settings.weight_decay,
+        adam_beta2=0.98,
+        optim="adamw_torch_fused",
+        bf16=kind == "bf16",
+        fp16=kind == "fp16",
+        seed=settings.seed,
+        data_seed=settings.seed,
+        logging_steps=settings.log_steps,
+        save_strategy="steps" if settings.save_steps else "no",
+        save_steps=settings.save_steps or 500,
+        save_total_limit=2,
+        use_cpu=on_cpu,
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_pin_memory=not on_cpu,
+    )
+    if settings.dropout is not None:
+        set_dropout(model, settings.dropout)
+    tokens_per_step = settings.batch * settings.accumulate * blocks.shape[1] * args.world_size
+    recorder = Recorder(settings, out, tokens_per_step, progress)
+    trainer = MaskedTrainer(
+        model=model,
+        args=args,
+        train_dataset=Blocks(blocks),
+        data_collator=collate,
+        masking=masking,
+        pieces=PieceTable.of(tokenizer),
+        callbacks=[recorder],
+    )
+    for callback in list(trainer.callback_handler.callbacks):
+        if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
+            trainer.remove_callback(type(callback))
+    checkpoint = get_last_checkpoint(str(out))
+    if checkpoint:
+        log.info("continuing from %s", checkpoint)
+    started = time.monotonic()
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = time.monotonic() - started
+    model.eval()
+    return {
+        "steps": result.global_step,
+        "tokens": result.global_step * tokens_per_step,
+        "seconds": round(seconds, 1),
+        "loss": result.training_loss,
+        "tokens_per_second": round(
+            (result.global_step - recorder.first) * tokens_per_step / max(seconds, 1e-9)
+        ),
+        "settings": asdict(settings),
+    }
