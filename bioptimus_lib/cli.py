@@ -16,6 +16,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from bioptimus_lib import __version__
 
@@ -43,16 +44,17 @@ def add_fetch(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from bioptimus_lib import sources
+    from bioptimus_lib import source_report, sources
+    from bioptimus_lib.source_table import source
 
     if not (arguments.names or arguments.list or arguments.check_links):
         raise ValueError("name a source to fetch, or give --list to see them")
     if arguments.list:
-        print(sources.listing(arguments.names or None))
+        print(source_report.listing(arguments.names or None))
         return OK
     if arguments.check_links:
         dead = 0
-        for link in sources.check_links(arguments.names or None):
+        for link in source_report.check_links(arguments.names or None):
             print(link, flush=True)
             dead += not link.ok
         if dead:
@@ -60,7 +62,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return OK
     wanted = {"files": arguments.file, "first": arguments.first}
     for name in arguments.names:
-        sources.source(name)  # an unknown name stops everything before any download
+        source(name)  # an unknown name stops everything before any download
     for name in arguments.names:
         extra = wanted if name == "pubmed-baseline" else {}
         print(sources.fetch(name, progress=not arguments.quiet, **extra), flush=True)
@@ -71,9 +73,16 @@ def _fetch(arguments: argparse.Namespace) -> int:
 COMMANDS: list[Callable[[argparse._SubParsersAction], None]] = [add_fetch]
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"bioptimus: error: {message} (see {self.prog} --help)\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands of ``COMMANDS``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bioptimus",
         description="A biomedical language model from a general one, step by step.",
     )
@@ -102,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         return arguments.run(arguments) or OK
-    except (ValueError, OSError) as error:  # DataError and FileNotFoundError are among them
+    except (ValueError, OSError, ModuleNotFoundError) as error:  # DataError is a ValueError
         if arguments.verbose > 1:
             logging.getLogger(__name__).debug("where it happened", exc_info=True)
         print(f"bioptimus: error: {_one_line(error)}", file=sys.stderr)
