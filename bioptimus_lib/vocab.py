@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def bert_tokenizer(
     """
     from transformers import BertTokenizer
 
-    vocabulary: Mapping[str, int] = {piece: i for i, piece in enumerate(pieces := list(pieces))}
+    pieces = list(pieces)
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
     if len(vocabulary) != len(pieces):
         raise ValueError(f"{len(pieces) - len(vocabulary)} pieces occur twice in the vocabulary")
     if missing := [p for p in SPECIAL_PIECES if p not in vocabulary]:
         raise ValueError(f"the vocabulary lacks the special pieces {missing}")
     tokenizer = BertTokenizer(
-        vocab=dict(vocabulary), do_lower_case=lowercase, model_max_length=max_length
+        vocab=vocabulary, do_lower_case=lowercase, model_max_length=max_length
     )
     # Transformers has changed what its constructor takes before: trust, but count.
     if len(tokenizer) != len(pieces):

@@ -1,0 +1,66 @@
+"""Loading and saving masked language models: safetensors only, 32-bit in memory, sizes checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.files import atomic_dir
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a masked language model and its tokenizer from a folder, in 32 bits.
+
+    Raises:
+        FileNotFoundError: no such folder, or one without ``config.json``.
+        DataError: no safetensors, a NaN among the weights, or a tokenizer of another size.
+    """
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
+    if not any(folder.glob("*.safetensors")):
+        raise DataError(
+            "the model has no safetensors file, and pickles are not loaded: convert it first",
+            path=folder,
+        )
+    model = AutoModelForMaskedLM.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) != model.config.vocab_size:
+        raise DataError(
+            f"the tokenizer has {len(tokenizer)} pieces, the model {model.config.vocab_size}",
+            path=folder,
+        )
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise DataError(f"{name} holds NaN or infinite numbers", path=folder)
+    return model, tokenizer
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Path:
+    """Write a model and its tokenizer as safetensors, whole or not at all; returns the folder.
+
+    ``dtype`` stores the weights in another precision; the model in memory keeps its own.
+    """
+    state = None
+    if dtype is not None:
+        state = {name: value.to(dtype) for name, value in model.state_dict().items()}
+    with atomic_dir(folder) as temporary:
+        model.save_pretrained(temporary, state_dict=state, safe_serialization=True)
+        tokenizer.save_pretrained(temporary)
+    return Path(folder)

@@ -1,0 +1,156 @@
+"""The recipe of pocket BERT: our own small general-English BERT, small enough to ship.
+
+It stands where the paper has ``bert-base-uncased``: a model that knows English and has never read
+much medicine, so that everything that a reader then does to it shows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.files import atomic_write, open_text
+
+log = logging.getLogger(__name__)
+
+VOCABULARY = 8192
+WINDOW = 128
+SHAPE = {  # 5.4M parameters, 10.7 MB in 16 bits
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "max_position_embeddings": WINDOW,
+}
+SHORTEST_PARAGRAPH = 80  # characters; below are headings and captions
+
+
+def paragraphs(path: str | Path) -> Iterator[str]:
+    """Paragraphs of a text file: lines between blank lines, joined; headings are left out."""
+    lines: list[str] = []
+    with open_text(path) as file:
+        for line in [*file, ""]:
+            if line := line.strip():
+                lines.append(line)
+                continue
+            paragraph = " ".join(lines)
+            if len(paragraph) >= SHORTEST_PARAGRAPH:
+                yield paragraph
+            lines = []
+
+
+def corpus_files(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """(training shards, held-out shard) of a folder of text: the last shard is held out.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        DataError: fewer than two files of text in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}: give --corpus a folder of .txt or .txt.gz")
+    files = sorted([*folder.glob("*.txt"), *folder.glob("*.txt.gz")])
+    if len(files) < 2:
+        raise DataError("two files of text are needed: one to train on, one held out", path=folder)
+    return files[:-1], files[-1:]
+
+
+def make(
+    corpus: str | Path,
+    *,
+    work: str | Path,
+    out: str | Path,
+    steps: int,
+    batch: int = 32,
+    learning_rate: float = 1.5e-3,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Make pocket BERT; a run that was cut goes on when called again with the same ``work``.
+
+    Args:
+        corpus: folder of general English text; its last file is held out.
+        work: folder of what is needed to go on: tokenizer, packed blocks, checkpoints.
+        out: folder of the finished model with its card.
+        steps: optimiser steps; with fewer than the run in ``work`` has done, it is only ended.
+
+    Returns:
+        The row for the ledger: held-out loss and accuracy, steps, tokens, settings.
+    """
+    import numpy as np
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, set_seed
+
+    from bioptimus_lib.masking import Masking
+    from bioptimus_lib.models import save_model
+    from bioptimus_lib.pretrain import Settings, evaluate_mlm, pack, pretrain
+    from bioptimus_lib.vocab import train_wordpiece
+
+    work, training, held_out = Path(work), *corpus_files(corpus)
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "tokenizer" / "tokenizer.json").exists():
+        log.info("training a vocabulary of %d pieces", VOCABULARY)
+        texts = (text for path in training for text in paragraphs(path))
+        train_wordpiece(
+            texts, size=VOCABULARY, alphabet=200, max_length=WINDOW, progress=progress
+        ).save_pretrained(work / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer", local_files_only=True)
+
+    packed = {"train": training, "held-out": held_out}
+    for name, files in packed.items():
+        if not (work / f"{name}.npy").exists():
+            log.info("packing %s", name)
+            blocks = pack((t for f in files for t in paragraphs(f)), tokenizer, length=WINDOW)
+            with atomic_write(work / f"{name}.npy", "wb") as file:
+                np.save(file, blocks)
+    blocks = np.load(work / "train.npy", mmap_mode="r")
+
+    set_seed(seed)
+    model = BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, **SHAPE))
+    settings = Settings(
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        schedule="trapezoid",
+        warmup=500 / max(steps, 500),
+        save_minutes=4,
+        log_steps=50,
+        seed=seed,
+    )
+    masking = Masking("token", 0.15, corruption=True)
+    result = pretrain(
+        model,
+        tokenizer,
+        blocks,
+        masking=masking,
+        settings=settings,
+        out=work / "checkpoints",
+        device=device,
+        progress=progress,
+    )
+    held_out_blocks = np.load(work / "held-out.npy")[:4096]
+    # What the card states is what a reader gets: the weights after rounding to 16 bits.
+    save_model(model, tokenizer, out, dtype=torch.float16)
+    model.half().float()
+    score = evaluate_mlm(model, tokenizer, held_out_blocks)
+    row = {
+        "metrics": {key: round(value, 4) for key, value in score.items()},
+        "steps": result["steps"],
+        "tokens": result["tokens"],
+        "epochs": round(result["tokens"] / blocks.size, 2),
+        "settings": asdict(settings),
+        "masking": str(masking),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seed": seed,
+        "corpus": [path.name for path in training],
+        "held_out": [path.name for path in held_out],
+    }
+    with atomic_write(Path(out) / "training.json") as file:
+        json.dump(row, file, indent=1)
+    return row

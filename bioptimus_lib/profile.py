@@ -1,0 +1,222 @@
+"""One switch for all sizes: the profile.
+
+A notebook has no ``if`` of its own; it asks ``profile()`` for the backbone, the text and the
+sizes, and the reader chooses with ``BIOPTIMUS_PROFILE``. Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, fields
+
+NOT_PUBLISHED = "not published"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of every stage.
+
+    Attributes:
+        about: who it is for, in a phrase.
+        backbone: ``pocket-bert``, ``minilm`` or ``bert-base-uncased``.
+        corpus: ``pocket`` (generated), ``biomed`` or ``pubmed-baseline`` (real).
+        corpus_mb: megabytes of clean text that are used.
+        ner: name of the NER set.
+        contexts: sentences per keyword, K.
+        words_per_piece: words that stand for a ``##`` piece in the scan.
+        calibration_words: known words that are distilled as if new, to fit the calibration.
+        length: pieces per block, T.
+        batch: blocks per optimiser step, B.
+        phase_steps: optimiser steps of each phase when no minutes are given.
+        learning_rate: peak of each phase.
+        warmup_steps: steps of MLM warm-up of the old model on its own vocabulary, for a backbone
+            that was published without an MLM head.
+        ner_epochs: passes over the NER training set.
+        ner_learning_rate: peak in fine-tuning.
+        ner_sentences: training sentences that are used; 0 for all.
+        seeds: fine-tuning runs per model.
+        minutes: budget of the whole run on the device that the profile is made for; 0 when the
+            steps above are fixed and the run is exactly repeatable.
+        takes: the expected minutes in words.
+    """
+
+    name: str
+    about: str
+    backbone: str
+    corpus: str
+    corpus_mb: float
+    ner: str
+    contexts: int
+    words_per_piece: int
+    calibration_words: int
+    length: int
+    batch: int
+    phase_steps: int
+    learning_rate: float
+    warmup_steps: int
+    ner_epochs: int
+    ner_learning_rate: float
+    ner_sentences: int
+    seeds: int
+    minutes: float
+    takes: str
+
+
+PROFILES: dict[str, Profile] = {
+    p.name: p
+    for p in (
+        Profile(
+            name="pocket",
+            about="any laptop, offline: our own small BERT and our own text",
+            backbone="pocket-bert",
+            corpus="pocket",
+            corpus_mb=4,
+            ner="pocket",
+            contexts=5,
+            words_per_piece=2,
+            calibration_words=1500,
+            length=128,
+            batch=16,
+            phase_steps=120,
+            learning_rate=5e-4,
+            warmup_steps=0,
+            ner_epochs=4,
+            ner_learning_rate=5e-4,
+            ner_sentences=0,
+            seeds=3,
+            minutes=0,
+            takes="6 minutes on two cores",
+        ),
+        Profile(
+            name="laptop",
+            about="any laptop: our own small BERT on real text and real NER data",
+            backbone="pocket-bert",
+            corpus="biomed",
+            corpus_mb=32,
+            ner="NCBI-disease",
+            contexts=10,
+            words_per_piece=3,
+            calibration_words=2500,
+            length=128,
+            batch=32,
+            phase_steps=400,
+            learning_rate=5e-4,
+            warmup_steps=0,
+            ner_epochs=4,
+            ner_learning_rate=5e-4,
+            ner_sentences=0,
+            seeds=3,
+            minutes=25,
+            takes="25 minutes on two cores",
+        ),
+        Profile(
+            name="small",
+            about="a T4, or a patient laptop: MiniLM (22M) on real data",
+            backbone="minilm",
+            corpus="biomed",
+            corpus_mb=80,
+            ner="NCBI-disease",
+            contexts=20,
+            words_per_piece=3,
+            calibration_words=5000,
+            length=128,
+            batch=64,
+            phase_steps=2000,
+            learning_rate=3e-4,
+            warmup_steps=4000,
+            ner_epochs=8,
+            ner_learning_rate=1e-4,
+            ner_sentences=0,
+            seeds=3,
+            minutes=60,
+            takes="an hour on a T4",
+        ),
+        Profile(
+            name="base",
+            about="a T4 and up: the paper's own starting model on real data",
+            backbone="bert-base-uncased",
+            corpus="biomed",
+            corpus_mb=80,
+            ner="NCBI-disease",
+            contexts=20,
+            words_per_piece=3,
+            calibration_words=5000,
+            length=128,
+            batch=64,
+            phase_steps=1000,
+            learning_rate=1e-4,
+            warmup_steps=0,
+            ner_epochs=10,
+            ner_learning_rate=5e-5,
+            ner_sentences=0,
+            seeds=3,
+            minutes=90,
+            takes="one and a half hours on a T4, minutes on a data-centre GPU",
+        ),
+        Profile(
+            name="paper",
+            about="several GPUs: all PubMed abstracts, the paper's values where they are known",
+            backbone="bert-base-uncased",
+            corpus="pubmed-baseline",
+            corpus_mb=25_000,
+            ner="NCBI-disease",
+            contexts=20,
+            words_per_piece=5,
+            calibration_words=10_000,
+            length=512,
+            batch=256,
+            phase_steps=100_000,
+            learning_rate=1e-4,
+            warmup_steps=0,
+            ner_epochs=20,
+            ner_learning_rate=5e-5,
+            ner_sentences=0,
+            seeds=5,
+            minutes=0,
+            takes="weeks of GPU time; never run by a test",
+        ),
+    )
+}
+
+# What the authors' README, model card and configuration say (Pavlova & Makhlouf, 2023).
+PAPER: dict[str, str] = {
+    "backbone": "bert-base-uncased",
+    "corpus": "PubMed abstracts, 2022 baseline",
+    "ner": "the five BLURB sets",
+    "learning_rate": NOT_PUBLISHED,
+    "phase_steps": NOT_PUBLISHED,
+    "contexts": NOT_PUBLISHED,
+    "seeds": NOT_PUBLISHED,
+}
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver answers to its name here, told without loading torch."""
+    return shutil.which("nvidia-smi") is not None
+
+
+def profile(name: str | None = None) -> Profile:
+    """The profile of that name, of ``BIOPTIMUS_PROFILE``, or the default of this machine.
+
+    >>> profile("pocket").backbone
+    'pocket-bert'
+
+    Raises:
+        ValueError: no profile has that name.
+    """
+    name = name or os.environ.get("BIOPTIMUS_PROFILE") or ("small" if has_gpu() else "pocket")
+    if name not in PROFILES:
+        raise ValueError(f"profile {name!r} is unknown: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def beside_paper(chosen: Profile) -> str:
+    """The profile's values beside the paper's, as a Markdown table."""
+    rows = [f"| setting | `{chosen.name}` | paper |", "|---|---|---|"]
+    rows += [
+        f"| {field.name} | {getattr(chosen, field.name)} | {PAPER.get(field.name, NOT_PUBLISHED)} |"
+        for field in fields(chosen)
+        if field.name not in ("name", "about", "takes", "minutes")
+    ]
+    return "\n".join(rows)
