@@ -1,8 +1,10 @@
 """Makes the built book complete without a network: mathematics from a local MathJax.
 
-The scripts and fonts come from the package ``sphinx-mathjax-offline``; only the parts that a page
-can ask for are copied (2 MB instead of 24 MB). That widgets load no scripts is a setting in
-``_config.yml``; ``tests/browser/check.py`` proves that no page asks another host for anything.
+Two things stand in the way. First, mathematics: the scripts and fonts come from the package ``sphinx-mathjax-offline``; only the parts that a page
+can ask for are copied (2 MB instead of 24 MB). Second, Thebe: Jupyter Book adds its loader to every page, twice,
+which is an error on the console, and it would run cells on somebody else's server; it is taken out.
+That widgets load no scripts is a setting in ``_config.yml``; ``tests/browser/check.py`` proves that
+no page asks another host for anything.
 """
 
 from __future__ import annotations
@@ -35,8 +37,38 @@ def copy_mathjax(app, error: Exception | None) -> None:
             (target / part).write_bytes((source / part).read_bytes())
 
 
+def drop_thebe(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Take the scripts of Thebe out of a page."""
+    scripts = context.get("script_files", [])
+    context["script_files"] = [
+        script
+        for script in scripts
+        if "thebe" not in str(script).lower()
+        and "thebe" not in str(getattr(script, "attributes", {}).get("body", "")).lower()
+    ]
+
+
+INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url={page}"></head>
+<body><p><a href="{page}">{title}</a></p></body></html>
+"""
+
+
+def write_index(app, error: Exception | None) -> None:
+    """The first page of the folder leads to the first page of the book; a browser asks it for no icon."""
+    if error is None and app.builder.format == "html":
+        page = INDEX.format(
+            title=app.config.html_title,
+            page=f"{app.config.root_doc}.html",
+        )
+        (Path(app.outdir) / "index.html").write_text(page, encoding="utf-8")
+
+
 def setup(app) -> dict[str, bool]:
     """Called by Sphinx."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", write_index, priority=900)  # in place of etoc's
     return {"parallel_read_safe": True, "parallel_write_safe": True}

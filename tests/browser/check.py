@@ -1,0 +1,243 @@
+"""Opens every page of the built book in a headless Chromium and says what a reader would trip over.
+
+    python tests/browser/check.py _build/html [--screenshots DIR]
+
+Looked for on each page: errors on the console, requests that fail, requests to any other host (the
+book must be complete without a network), images that do not load, a page that scrolls sideways at
+400 px; and that the search finds a word of the course. Screenshots wide, at 400 px and dark are kept
+to be looked at. Exit code 1 when something was found, 2 when the check could not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
+WORD = "bronchoconstriction"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+# What sticks out to the right, where the page scrolls sideways; boxes that scroll inside may.
+CULPRITS = """() => {
+  const width = document.documentElement.clientWidth, found = [];
+  const scrolls = e => e && e !== document.body && (
+    ['auto', 'scroll', 'hidden'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  for (const e of document.body.querySelectorAll('*'))
+    if (e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement))
+      found.push(e.tagName.toLowerCase() + (e.className && e.className.baseVal === undefined
+        ? '.' + String(e.className).trim().split(/\\s+/).join('.') : ''));
+  return found.slice(0, 3);
+}"""
+BROKEN_IMAGES = """() => [...document.images]
+  .filter(i => getComputedStyle(i).display !== 'none' && !(i.complete && i.naturalWidth > 0))
+  .map(i => i.getAttribute('src'))"""
+
+
+def find_browser() -> str | None:
+    """The path of a Chromium of this system, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pages_of(root: Path) -> list[str]:
+    """The pages of the book as addresses below its root; Sphinx's own folders are left out."""
+    found = (page.relative_to(root).as_posix() for page in sorted(root.rglob("*.html")))
+    return [page for page in found if not page.startswith(("_static/", "_sources/", "_images/"))]
+
+
+@contextmanager
+def served(root: Path) -> Iterator[str]:
+    """The folder behind a web server on the loopback interface; gives its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:  # a browser hangs up when it has enough
+            pass
+
+    handler = functools.partial(Quiet, directory=str(root))
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@contextmanager
+def browser(executable: str) -> Iterator:
+    """A fresh Chromium that can reach nothing but this machine."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=executable, headless=True, args=list(FLAGS)
+        )
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+@contextmanager
+def first_visit(chromium, base: str) -> Iterator[tuple]:
+    """A page that remembers nothing of other pages, and the watch on it."""
+    context = chromium.new_context(viewport=WIDE, reduced_motion="reduce")
+    try:
+        page = context.new_page()
+        yield page, Watch(page, base)
+    finally:
+        context.close()
+
+
+class Watch:
+    """Collects what goes wrong while pages load."""
+
+    def __init__(self, page, base: str) -> None:
+        self.base, self.problems = base, []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self._add(f"script error: {error}"))
+        page.on("request", self._request)
+        page.on("requestfailed", self._failed)
+        page.on("response", self._response)
+
+    def _add(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _console(self, message) -> None:
+        if message.type == "error":
+            self._add(f"console error: {message.text}")
+
+    def _request(self, request) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:", "about:")):
+            self._add(f"request to another host: {request.url}")
+
+    def _failed(self, request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page itself changed its mind, or moved on
+            self._add(f"failed request: {request.url} ({request.failure})")
+
+    def _response(self, response) -> None:
+        if response.status >= 400:
+            self._add(f"status {response.status}: {response.url}")
+
+    def take(self) -> list[str]:
+        """The problems since the last call."""
+        found, self.problems = self.problems, []
+        return found
+
+
+def settle(page) -> None:
+    """Wait until the page is quiet and its mathematics is set."""
+    page.wait_for_load_state("networkidle")
+    page.evaluate("() => window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
+    page.evaluate("""() => { for (const i of document.images) i.loading = 'eager'; }""")
+    page.wait_for_load_state("networkidle")
+
+
+def check_page(page, watch: Watch, address: str, pictures: Path | None) -> list[str]:
+    """Everything that is wrong with one page, in words."""
+    name = address.removeprefix(watch.base).strip("/").removesuffix(".html").replace("/", "-")
+
+    def keep(kind: str) -> None:
+        if pictures is not None:
+            page.screenshot(path=str(pictures / f"{name}-{kind}.png"), full_page=True)
+
+    page.set_viewport_size(WIDE)
+    page.goto(address)
+    settle(page)
+    problems = [f"missing image: {source}" for source in page.evaluate(BROKEN_IMAGES)]
+    keep("wide")
+    if pictures is not None:
+        page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
+        keep("dark")
+    page.set_viewport_size(NARROW)
+    page.goto(address)  # as a phone would load it, not a desktop page made narrow
+    settle(page)
+    inside, outside = page.evaluate(
+        "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    if inside > outside:
+        culprits = ", ".join(page.evaluate(CULPRITS)) or "no single element"
+        problems.append(f"scrolls sideways at 400 px: {inside} > {outside} ({culprits})")
+    problems += [f"missing image at 400 px: {source}" for source in page.evaluate(BROKEN_IMAGES)]
+    keep("narrow")
+    return list(dict.fromkeys(watch.take() + problems))
+
+
+def check_search(page, watch: Watch, word: str) -> list[str]:
+    """The book's own search must find the word on at least one page."""
+    page.goto(f"{watch.base}/search.html?q={word}")
+    try:
+        page.wait_for_selector("#search-results ul.search li a", timeout=15_000)
+    except Exception:
+        return [*watch.take(), f"the search does not find {word!r}"]
+    return watch.take()
+
+
+def check(root: Path, *, executable: str, pictures: Path | None = None, word: str | None = WORD):
+    """All problems of the book under ``root``: page → list of problems, only where there are any."""
+    found: dict[str, list[str]] = {}
+    pages = pages_of(root)
+    if not pages:
+        raise FileNotFoundError(f"{root} holds no page: run `make book` first")
+    if pictures is not None:
+        shutil.rmtree(pictures, ignore_errors=True)
+        pictures.mkdir(parents=True)
+    with served(root) as base, browser(executable) as chromium:
+        for name in pages:
+            with first_visit(chromium, base) as (page, watch):
+                if problems := check_page(page, watch, f"{base}/{name}", pictures):
+                    found[name] = problems
+        if word:
+            with first_visit(chromium, base) as (page, watch):
+                if problems := check_search(page, watch, word):
+                    found.setdefault("search.html", []).extend(problems)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Check the built book in a headless Chromium.")
+    parser.add_argument("root", type=Path, help="the folder with the built pages")
+    parser.add_argument("--screenshots", type=Path, metavar="DIR", help="keep pictures here")
+    options = parser.parse_args(arguments)
+    executable = find_browser()
+    if executable is None:
+        print(f"no browser found: install one of {', '.join(BROWSERS)}", file=sys.stderr)
+        return 2
+    try:
+        found = check(options.root, executable=executable, pictures=options.screenshots)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for page, problems in found.items():
+        for problem in problems:
+            print(f"{page}: {problem}")
+    total = sum(map(len, found.values()))
+    print(f"browser check: {len(pages_of(options.root))} pages, {total} problems")
+    if options.screenshots:
+        print(f"screenshots: {options.screenshots}")
+    return 1 if total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
