@@ -58,7 +58,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
             print(link, flush=True)
             dead += not link.ok
         if dead:
-            raise ConnectionError(f"{dead} link(s) do not answer as they should, see the lines above")
+            raise ConnectionError(f"{dead} link(s) do not answer as they should, see above")
         return OK
     wanted = {"files": arguments.file, "first": arguments.first}
     for name in arguments.names:

@@ -154,6 +154,12 @@ def fetch_files(
             _get(row, file, root, progress, network or Network.from_environment())
         except ConnectionError as error:
             raise ConnectionError(f"{error}; {_offline_hint(row, file)}") from error
+        except FileNotFoundError as error:
+            if row.kind != "pubmed":
+                raise
+            raise FileNotFoundError(
+                f"{error}; the names change every winter: see {row.page} and name files (--file)"
+            ) from error
     return Fetched(root / row.folder, [root / file.path for file in wanted])
 
 

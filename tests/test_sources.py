@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -26,13 +27,15 @@ from bioptimus_lib.source_table import Source, SourceFile, source, table
 from bioptimus_lib.sources import fetch, fetch_files, model_path
 
 #: The folder that the tests were started with; each test itself begins without one.
-MIRROR = Path(os.environ["BIOPTIMUS_MIRROR"]).resolve() if "BIOPTIMUS_MIRROR" in os.environ else None
+MIRROR = Path(os.environ["BIOPTIMUS_MIRROR"]).resolve() if os.environ.get(
+    "BIOPTIMUS_MIRROR") else None  # fmt: skip
 
 BODY = bytes(range(256)) * 1200  # 307,200 bytes: a few network pieces
 WRONG = BODY[:-1] + b"!"
 QUICK = Network(timeout=0.4, retries=3, pause=0.01)
 BEHAVIOURS = ("fine", "cut", "cut-no-range", "cut-wrong-range", "cut-always", "stall",
-              "stall-once", "wrong", "short", "busy-once", "forbidden", "no-head")  # fmt: skip
+              "stall-once", "wrong", "short", "busy-once", "forbidden", "no-head",
+              "encoded")  # fmt: skip
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,7 +68,11 @@ class Handler(BaseHTTPRequestHandler):
         start = 0
         if (wanted := self.headers.get("Range")) and kind != "cut-no-range":
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if kind == "encoded" and not name.endswith(".gz"):
+            content = gzip.compress(content)
         self.send_response(206 if start else 200)
+        if kind == "encoded":
+            self.send_header("Content-Encoding", "gzip")
         if start:
             told = start + 1 if kind == "cut-wrong-range" else start
             self.send_header("Content-Range", f"bytes {told}-{len(content) - 1}/{len(content)}")
@@ -212,6 +219,14 @@ def test_many_cuts_are_forgiven_as_long_as_bytes_come(server, monkeypatch):
         fetch(toy, network=QUICK)
     # 307,199 bytes are halved 18 times before nothing is gained any more
     assert server.asked["/cut-always/train.tsv"] == 18 + QUICK.retries + 1
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "train.tsv.gz"])
+def test_compression_on_the_way_is_undone_but_gz_files_stay(server, name):
+    """Some servers compress unasked, others call a .gz file "encoded" though it is the file."""
+    server.contents[name] = content = gzip.compress(BODY) if name.endswith(".gz") else BODY
+    folder = fetch(row(server.url + "encoded/", name, content=content), network=QUICK)
+    assert (folder / name).read_bytes() == content
 
 
 def test_second_fetch_needs_no_network(server):
@@ -459,6 +474,12 @@ def test_baseline_with_an_error_page_for_a_hash(server, tmp_path):
     with pytest.raises(DataError, match="pubmed26n0001.xml.gz.md5: expected 'MD5"):
         fetch(toy, first=1, network=QUICK)
     assert files_below(tmp_path) == []
+
+
+def test_baseline_of_another_year(server):
+    server.missing.add("pubmed26n0001.xml.gz.md5")
+    with pytest.raises(FileNotFoundError, match="404.*change every winter"):
+        fetch(baseline(server), first=1, network=QUICK)
 
 
 @pytest.mark.parametrize(
