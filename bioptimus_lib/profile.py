@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 NOT_PUBLISHED = "not published"
 
@@ -189,6 +189,18 @@ PAPER: dict[str, str] = {
     "contexts": NOT_PUBLISHED,
     "seeds": NOT_PUBLISHED,
 }
+
+
+def tour(chosen: Profile) -> Profile:
+    """The same profile cut down for a first look at the whole pipeline in about three minutes."""
+    return replace(
+        chosen,
+        corpus_mb=chosen.corpus_mb / 2,
+        phase_steps=max(10, chosen.phase_steps // 4),
+        seeds=1,
+        minutes=0,
+        takes="three minutes",
+    )
 
 
 def has_gpu() -> bool:
