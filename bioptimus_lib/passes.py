@@ -1,0 +1,224 @@
+"""One pass over a corpus with many processes: byte ranges that end at line ends, and their workers.
+
+A corpus is cut into ``Piece``s: a large plain file into byte ranges, a compressed one stays whole.
+A line belongs to the piece in which its first byte lies, so every line is read by exactly one
+piece wherever the cuts fall, and its offset in the file does not depend on them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import re
+import signal
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from bioptimus_lib.errors import DataError
+
+log = logging.getLogger(__name__)
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+BLOCK = 1 << 20  # bytes held at a time; a longer line makes a longer block
+UNPACKS = 4  # text is about four times as large as its gzip, to balance the load of workers
+SMALL = 4 << 20  # bytes below which starting processes takes longer than doing the work
+_ESCAPED = re.compile("[\udc80-\udcff]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The lines of a file that begin at bytes ``start`` to ``stop`` - 1 (unpacked; None: all).
+
+    name: the file's identity, the same wherever the corpus lies; ``rank``: its place in the corpus.
+    """
+
+    path: str
+    name: str
+    rank: int
+    start: int
+    stop: int | None
+    cost: int
+
+
+def pieces(files: Sequence[Path], names: Sequence[str], *, size: int) -> list[Piece]:
+    """Cut files into pieces of at most ``size`` bytes; only plain text can be cut."""
+    if size < 1:
+        raise ValueError(f"pieces of {size} bytes are impossible: give at least 1")
+    cut: list[Piece] = []
+    for rank, (path, name) in enumerate(zip(files, names, strict=True)):
+        total = path.stat().st_size
+        if path.suffix == ".txt":
+            cut += [
+                Piece(str(path), name, rank, start, min(start + size, total), size)
+                for start in range(0, total, size)
+            ]
+        else:
+            cost = total * UNPACKS if path.suffix == ".gz" else total
+            cut.append(Piece(str(path), name, rank, 0, None, cost))
+    return cut
+
+
+def deal(cut: Iterable[Piece], hands: int) -> list[list[Piece]]:
+    """Deal pieces into at most ``hands`` groups of about equal cost, dearest first."""
+    groups: list[list[Piece]] = [[] for _ in range(max(hands, 1))]
+    loads = [0] * len(groups)
+    for piece in sorted(cut, key=lambda piece: (-piece.cost, piece.rank, piece.start)):
+        least = loads.index(min(loads))
+        groups[least].append(piece)
+        loads[least] += piece.cost
+    return [group for group in groups if group]
+
+
+def blocks(piece: Piece) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of blocks of whole lines; together exactly the lines of the piece.
+
+    Raises:
+        DataError: the gzip file is cut or broken.
+    """
+    with open_bytes(piece.path) as file:
+        position = piece.start
+        if position:
+            # From one byte before: if that is a line end, the first line of the piece is whole.
+            file.seek(position - 1)
+            position += len(file.readline()) - 1
+        while piece.stop is None or position < piece.stop:
+            room = BLOCK if piece.stop is None else min(BLOCK, piece.stop - position)
+            block = file.read(room)
+            if not block:
+                return
+            if not block.endswith(b"\n"):
+                block += file.readline()
+            yield position, block
+            position += len(block)
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip file whose damage is a DataError that names it."""
+
+    def read(self, size: int = -1) -> bytes:
+        return self._checked(super().read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._checked(super().readline, size)
+
+    def __next__(self) -> bytes:
+        line = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    def _checked(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"the gzip file is cut or broken ({error})", path=self.name) from None
+
+
+def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a plain or gzipped file for bytes; damaged gzip raises DataError when it is reached."""
+    return _Gzip(path, "rb") if str(path).endswith(".gz") else open(path, "rb")  # type: ignore
+
+
+def decode(raw: bytes) -> tuple[str, int]:
+    """UTF-8 text and the number of invalid bytes, each of which became one U+FFFD.
+
+    >>> decode(b"TNF-\\xce\\xb1 \\xff")
+    ('TNF-α �', 1)
+    """
+    try:
+        return raw.decode("utf-8"), 0
+    except UnicodeDecodeError:
+        return _ESCAPED.subn("\ufffd", raw.decode("utf-8", "surrogateescape"))
+
+
+def worker_count(workers: int | None, *, cost: int) -> int:
+    """How many processes: as asked; by default one per usable core, none for little work."""
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return 0 if cost < SMALL or cores == 1 else cores or 1
+    if workers < 0:
+        raise ValueError(f"{workers} workers are impossible: give 0 (this process only) or more")
+    return workers
+
+
+def in_order(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    workers: int = 0,
+    executor: Executor | None = None,
+) -> Iterator[Result]:
+    """The results of ``function`` for each task, in the order of the tasks.
+
+    Args:
+        function: defined in a module (it travels to other processes by name).
+        workers: processes to start; 0 works in this one.
+        executor: any ``concurrent.futures.Executor`` to use instead; it is not shut down.
+
+    Raises:
+        ChildProcessError: a worker process died.
+    """
+    tasks = list(tasks)
+    if executor is not None:
+        yield from _drain(executor, function, tasks)
+    elif workers == 0 or not tasks:
+        yield from map(function, tasks)
+    else:
+        # Spawned, not forked: a fork of a process with threads (torch, tokenizers) can hang.
+        pool = ProcessPoolExecutor(
+            min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_prepare
+        )
+        try:
+            yield from _drain(pool, function, tasks)
+            pool.shutdown()
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                "a worker process died: it was killed or ran out of memory (try fewer workers); "
+                'a script needs its work below if __name__ == "__main__":'
+            ) from None
+        finally:
+            _stop(pool)
+
+
+def _drain(pool: Executor, function: Callable, tasks: Sequence[Any]) -> Iterator[Any]:
+    futures = deque(pool.submit(function, task) for task in tasks)
+    try:
+        while futures:
+            yield futures.popleft().result()  # popped: a merged result is not kept
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End a pool and its processes at once, whatever they are doing."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _prepare() -> None:
+    """Make a worker leave Ctrl-C to its parent, and end when the parent has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    def follow() -> None:
+        parent.join()  # type: ignore[union-attr]
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=follow, daemon=True).start()
