@@ -45,8 +45,8 @@ lint: $(READY) ## ruff on the library, the tests and the notebooks
 bench: $(READY) ## the speed comparisons, in tests/benchmarks
 	@$(BIN)/python -m pytest tests/benchmarks -q -s --override-ini=norecursedirs=.venv $(PYTEST_ARGS)
 
-notebooks: $(READY) ## strip outputs, set ids and refresh the set-up cell of all notebooks
-	@$(BIN)/python book/_tools/notebooks.py notebooks/*.ipynb
+notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps checked outputs
+	@$(BIN)/python book/_tools/tidy.py $(if $(EXECUTE),--execute) notebooks/*.ipynb
 
 browser: $(READY) ## open every page of the built book in a headless Chromium
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots

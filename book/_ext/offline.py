@@ -1,10 +1,10 @@
-"""Makes the built book complete without a network: mathematics from a local MathJax.
+"""Makes the built book complete without a network.
 
-Two things stand in the way. First, mathematics: the scripts and fonts come from the package ``sphinx-mathjax-offline``; only the parts that a page
-can ask for are copied (2 MB instead of 24 MB). Second, Thebe: Jupyter Book adds its loader to every page, twice,
-which is an error on the console, and it would run cells on somebody else's server; it is taken out.
-That widgets load no scripts is a setting in ``_config.yml``; ``tests/browser/check.py`` proves that
-no page asks another host for anything.
+Two things stand in the way. First, mathematics: the scripts and fonts come from the package
+``sphinx-mathjax-offline``; only the parts that a page can ask for are copied (2 MB instead of 24).
+Second, Thebe: Jupyter Book adds its loader to every page, twice, which is an error on the console,
+and it would run cells on somebody else's server; it is taken out. That widgets load no scripts is
+a setting in ``_config.yml``; ``tests/browser/check.py`` proves that no page asks another host.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ INDEX = """<!doctype html>
 
 
 def write_index(app, error: Exception | None) -> None:
-    """The first page of the folder leads to the first page of the book; a browser asks it for no icon."""
+    """The folder's first page leads to the book's; its empty icon keeps browsers from asking."""
     if error is None and app.builder.format == "html":
         page = INDEX.format(
             title=app.config.html_title,

@@ -1,9 +1,9 @@
 """Draws the pipeline picture: three cards in a row for wide screens, two for narrow ones.
 
-    python book/_tools/pipeline_picture.py     # writes book/_static/pipeline.svg and pipeline-narrow.svg
+    python book/_tools/pipeline_picture.py     # writes pipeline*.svg in book/_static
 
-Plain SVG text, a light panel of its own (so it reads the same in dark mode) and the colour-blind-safe
-colours of Okabe and Ito. ``draw(here=4)`` marks one stage.
+Plain SVG text, a light panel of its own (so it reads the same in dark mode) and the
+colour-blind-safe colours of Okabe and Ito. ``draw(here=4)`` marks one stage.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def chip(x, y, words, width, colour, *, size=17) -> str:
 def corpus() -> str:
     pages = []
     for shift, opacity in ((32, 0.35), (16, 0.6), (0, 1.0)):
-        pages.append(box(74 + shift, 96 - shift / 2, 108, 100, fill="#fff", stroke=BLUE,
-                         opacity=opacity))
+        pages.append(
+            box(74 + shift, 96 - shift / 2, 108, 100, fill="#fff", stroke=BLUE, opacity=opacity)
+        )
     lines = [
         box(86, 110 + 15 * row, width, 6, fill=SKY if row else BLUE, radius=3)
         for row, width in enumerate((58, 84, 76, 84, 80, 40))
@@ -70,13 +71,21 @@ def scan() -> str:
 
 
 def vocabulary() -> str:
-    pieces = (("bro", 24, 48), ("##nch", 78, 66), ("##oco", 150, 66),
-              ("##nst", 24, 66), ("##ric", 96, 66), ("##tion", 168, 76))
+    pieces = (
+        ("bro", 24, 48),
+        ("##nch", 78, 66),
+        ("##oco", 150, 66),
+        ("##nst", 24, 66),
+        ("##ric", 96, 66),
+        ("##tion", 168, 76),
+    )
     drawn = [
         chip(x, 82 if row < 3 else 114, words, width, SOFT, size=16)
         for row, (words, x, width) in enumerate(pieces)
     ]
-    arrow = f"<path d='M144 147 v13 m-7 -7 l7 8 l7 -8' fill='none' stroke='{GREEN}' stroke-width='3'/>"
+    arrow = (
+        f"<path d='M144 147 v13 m-7 -7 l7 8 l7 -8' fill='none' stroke='{GREEN}' stroke-width='3'/>"
+    )
     whole = box(24, 168, 240, 32, fill=GREEN, radius=8) + text(
         144, 190, "bronchoconstriction", 18.5, fill="#fff", font=MONO, weight="700", anchor="middle"
     )
@@ -88,13 +97,15 @@ def distillation() -> str:
     shades = ((0.9, 0.3, 0.6, 0.15), (0.7, 0.5, 0.8, 0.3), (0.95, 0.2, 0.5, 0.2))
     for row, values in enumerate(shades):
         for column, value in enumerate(values):
-            drawn.append(box(24 + 25 * column, 86 + 38 * row, 22, 22, fill=PURPLE, radius=4,
-                             opacity=value))
+            drawn.append(
+                box(24 + 25 * column, 86 + 38 * row, 22, 22, fill=PURPLE, radius=4, opacity=value)
+            )
         drawn.append(f"<path d='M130 {97 + 38 * row} L168 135' stroke='{SOFT}' stroke-width='2'/>")
     drawn.append(f"<circle cx='180' cy='135' r='16' fill='#fff' stroke='{SOFT}' stroke-width='2'/>")
     drawn.append(text(180, 141, "x̄", 20, anchor="middle"))
-    drawn.append(f"<path d='M198 135 h15 m-7 -6 l7 6 l-7 6' fill='none' stroke='{SOFT}' "
-                 "stroke-width='2.5'/>")
+    drawn.append(
+        f"<path d='M198 135 h15 m-7 -6 l7 6 l-7 6' fill='none' stroke='{SOFT}' stroke-width='2.5'/>"
+    )
     for row, value in enumerate((0.85, 0.33, 0.63, 0.22)):
         drawn.append(box(226, 85 + 26 * row, 24, 23, fill=PURPLE, radius=4, opacity=value))
     return "".join(drawn)
@@ -102,7 +113,12 @@ def distillation() -> str:
 
 def phases() -> str:
     drawn = []
-    steps = (("v0.1", "15 %", SKY), ("v0.2", "15 %", SKY), ("v0.3", "20 %", BLUE), ("v0.4", "20 %", BLUE))
+    steps = (
+        ("v0.1", "15 %", SKY),
+        ("v0.2", "15 %", SKY),
+        ("v0.3", "20 %", BLUE),
+        ("v0.4", "20 %", BLUE),
+    )
     for step, (name, rate, colour) in enumerate(steps):
         height = 42 + 22 * step
         x, y = 22 + 62 * step, 200 - height
@@ -141,8 +157,8 @@ STAGES = (
 
 TITLE = "The BIOptimus pipeline in six stages"
 DESCRIPTION = (
-    "Corpus, scan, vocabulary, distillation, four masking phases from version 0.1 to 0.4, and named "
-    "entity recognition, joined by arrows in this order."
+    "Corpus, scan, vocabulary, distillation, four masking phases from version 0.1 to 0.4, and "
+    "named entity recognition, joined by arrows in this order."
 )
 
 
@@ -153,7 +169,8 @@ def card(number: int, x: float, y: float, *, here: bool) -> str:
     if here:
         frame = (
             f"<rect width='{WIDTH}' height='{HEIGHT}' rx='16' fill='#fff' stroke='{ORANGE}' "
-            "stroke-width='6'/>" + box(74, -17, 140, 32, fill=ORANGE, radius=16)
+            "stroke-width='6'/>"
+            + box(74, -17, 140, 32, fill=ORANGE, radius=16)
             + text(144, 5, "you are here", 19, weight="700", anchor="middle")
         )
     badge = f"<circle cx='40' cy='43' r='19' fill='{colour}'/>" + text(
@@ -191,8 +208,11 @@ def draw(*, columns: int = 3, here: int | None = None) -> str:
     )
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img' "
-        f"aria-labelledby='t d'>\n<title id='t'>{TITLE}</title>\n<desc id='d'>{DESCRIPTION}</desc>\n"
-        f"{box(0, 0, width, height, fill=PANEL, radius=22)}\n{path}\n" + "\n".join(parts) + "\n</svg>\n"
+        f"aria-labelledby='t d'>\n<title id='t'>{TITLE}</title>\n"
+        f"<desc id='d'>{DESCRIPTION}</desc>\n"
+        f"{box(0, 0, width, height, fill=PANEL, radius=22)}\n{path}\n"
+        + "\n".join(parts)
+        + "\n</svg>\n"
     )
 
 

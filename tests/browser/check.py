@@ -3,9 +3,11 @@
     python tests/browser/check.py _build/html [--screenshots DIR]
 
 Looked for on each page: errors on the console, requests that fail, requests to any other host (the
-book must be complete without a network), images that do not load, a page that scrolls sideways at
-400 px; and that the search finds a word of the course. Screenshots wide, at 400 px and dark are kept
-to be looked at. Exit code 1 when something was found, 2 when the check could not run.
+book must be complete without a network), images that do not load or have no alt text, a page that
+scrolls sideways at 400 px; and that the search finds a word of the course. Screenshots wide, at
+400 px and dark are kept to be looked at.
+
+Exit code 1 when something was found, 2 when the check could not run.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ FLAGS = (
 # What sticks out to the right, where the page scrolls sideways; boxes that scroll inside may.
 CULPRITS = """() => {
   const width = document.documentElement.clientWidth, found = [];
-  const scrolls = e => e && e !== document.body && (
-    ['auto', 'scroll', 'hidden'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  const boxed = e => ['auto', 'scroll', 'hidden'].includes(getComputedStyle(e).overflowX);
+  const scrolls = e => e && e !== document.body && (boxed(e) || scrolls(e.parentElement));
   for (const e of document.body.querySelectorAll('*'))
     if (e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement))
       found.push(e.tagName.toLowerCase() + (e.className && e.className.baseVal === undefined
@@ -47,6 +49,11 @@ CULPRITS = """() => {
 BROKEN_IMAGES = """() => [...document.images]
   .filter(i => getComputedStyle(i).display !== 'none' && !(i.complete && i.naturalWidth > 0))
   .map(i => i.getAttribute('src'))"""
+
+WORDLESS_IMAGES = """() => [...document.images]
+  .filter(i => i.closest('main, body') && i.getAttribute('role') !== 'presentation')
+  .filter(i => !(i.alt || '').trim() || /^\\S+\\.(png|svg|jpe?g|gif)$/.test(i.alt))
+  .map(i => i.getAttribute('src').slice(0, 80))"""
 
 
 def find_browser() -> str | None:
@@ -166,6 +173,7 @@ def check_page(page, watch: Watch, address: str, pictures: Path | None) -> list[
     page.goto(address)
     settle(page)
     problems = [f"missing image: {source}" for source in page.evaluate(BROKEN_IMAGES)]
+    problems += [f"image without alt text: {s}" for s in page.evaluate(WORDLESS_IMAGES)]
     keep("wide")
     if pictures is not None:
         page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
@@ -184,18 +192,28 @@ def check_page(page, watch: Watch, address: str, pictures: Path | None) -> list[
     return list(dict.fromkeys(watch.take() + problems))
 
 
-def check_search(page, watch: Watch, word: str) -> list[str]:
+def check_search(page, watch: Watch, word: str, patience: float) -> list[str]:
     """The book's own search must find the word on at least one page."""
     page.goto(f"{watch.base}/search.html?q={word}")
     try:
-        page.wait_for_selector("#search-results ul.search li a", timeout=15_000)
+        page.wait_for_selector("#search-results ul.search li a", timeout=1000 * patience)
     except Exception:
         return [*watch.take(), f"the search does not find {word!r}"]
     return watch.take()
 
 
-def check(root: Path, *, executable: str, pictures: Path | None = None, word: str | None = WORD):
-    """All problems of the book under ``root``: page → list of problems, only where there are any."""
+def check(
+    root: Path,
+    *,
+    executable: str,
+    pictures: Path | None = None,
+    word: str | None = WORD,
+    patience: float = 15.0,
+) -> dict[str, list[str]]:
+    """All problems of the book under ``root``: page → list of problems, only where there are any.
+
+    ``word`` must be found by the book's search within ``patience`` seconds; None asks for nothing.
+    """
     found: dict[str, list[str]] = {}
     pages = pages_of(root)
     if not pages:
@@ -210,7 +228,7 @@ def check(root: Path, *, executable: str, pictures: Path | None = None, word: st
                     found[name] = problems
         if word:
             with first_visit(chromium, base) as (page, watch):
-                if problems := check_search(page, watch, word):
+                if problems := check_search(page, watch, word, patience):
                     found.setdefault("search.html", []).extend(problems)
     return found
 
@@ -225,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no browser found: install one of {', '.join(BROWSERS)}", file=sys.stderr)
         return 2
     try:
-        found = check(options.root, executable=executable, pictures=options.screenshots)
+        found = check(options.root, executable=executable, pictures=options.screenshots, word=WORD)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
