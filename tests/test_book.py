@@ -65,6 +65,10 @@ def test_glossary_defines_each_term_once_and_links_exist():
     assert len({term.lower() for term in terms}) == len(terms) > 15
 
 
+DOT = (  # a picture of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJg"
+    "gg=="
+)
 NOTEBOOK = {
     "nbformat": 4,
     "nbformat_minor": 5,
@@ -76,7 +80,9 @@ NOTEBOOK = {
         {"cell_type": "markdown", "id": "c", "metadata": {},
          "source": "```{solution-start} add\n:class: dropdown\n```"},
         {"cell_type": "code", "id": "d", "metadata": {}, "execution_count": None, "outputs": [],
-         "source": "import ipywidgets\nprint(6 * 7)\nipywidgets.IntSlider(description='n')"},
+         "source": "import ipywidgets\nprint(6 * 7)\nfrom IPython.display import Image, display\n"
+         "from base64 import b64decode\ndisplay(Image(b64decode('" + DOT + "'), alt='a dot'))\n"
+         "ipywidgets.IntSlider(description='n')"},
         {"cell_type": "markdown", "id": "e", "metadata": {}, "source": "```{solution-end}\n```"},
     ],
 }  # fmt: skip
@@ -140,6 +146,11 @@ def test_small_book_passes_the_browser_check(small_book):
         pytest.skip("no Chromium on this machine")
     found = browser_check.check(small_book, executable=browser_check.find_browser(), word="small")
     assert found == {}
+
+
+def test_alt_text_of_a_figure_reaches_the_page(small_book):
+    page = (small_book / "notebooks" / "00_small.html").read_text(encoding="utf-8")
+    assert re.search(r"<img alt=\"a dot\"[^>]*src=\"\.\./_images/\w+\.png\"", page)
 
 
 def test_crashed_cell_fails_the_build(tmp_path):
