@@ -1,0 +1,316 @@
+"""Named entities in CoNLL files: a strict reader, IOB2 tags, and the entity-level score.
+
+One token per line, ``token<TAB>tag``; a blank line ends a sentence. Tags are IOB2: ``B-X`` begins
+an entity of type X, ``I-X`` continues it, ``O`` is outside. An ``I-X`` that continues nothing is
+an error in a gold file, and no entity in a prediction: this is what ``seqeval`` calls strict, and
+its default mode would forgive it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.files import atomic_write
+
+SPLITS = ("train", "devel", "test")
+DOCUMENT = "-DOCSTART-"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Tokens and their IOB2 tags, one tag per token; ValueError if the two do not match.
+
+    >>> Sentence(("lung", "cancer"), ("B-Disease", "I-Disease")).tokens
+    ('lung', 'cancer')
+    """
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.tags):
+            raise ValueError(f"{len(self.tokens)} tokens but {len(self.tags)} tags")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class Entity(NamedTuple):
+    """An entity of a type, from token ``start`` up to, not including, token ``stop``."""
+
+    type: str
+    start: int
+    stop: int
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def read_conll(path: str | os.PathLike[str]) -> list[Sentence]:
+    """Read a CoNLL file; lines that begin with ``-DOCSTART-`` are skipped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: with file and line: bytes that are not UTF-8, a line that is not
+            ``token<TAB>tag``, a tag that is not IOB2, an ``I-X`` that continues no X; with the
+            file alone: no sentence in it.
+    """
+    sentences: list[Sentence] = []
+    tokens: list[str] = []
+    tags: list[str] = []
+
+    def end() -> None:
+        if tokens:
+            sentences.append(Sentence(tuple(tokens), tuple(tags)))
+            tokens.clear()
+            tags.clear()
+
+    # Lines end at \n alone: Unicode has other line ends, and they occur inside tokens.
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise DataError(f"not UTF-8 ({error})", path=path, line=number) from None
+            if not line.strip():
+                end()
+                continue
+            if line.startswith(DOCUMENT):
+                end()
+                continue
+            columns = line.split("\t")
+            if len(columns) != 2 or not columns[0] or not columns[1]:
+                raise DataError(
+                    f"expected token<TAB>tag, found {line[:60]!r}", path=path, line=number
+                )
+            token, tag = columns
+            if problem := tag_problem(tag, tags[-1] if tags else "O"):
+                raise DataError(problem, path=path, line=number)
+            tokens.append(token)
+            tags.append(tag)
+    end()
+    if not sentences:
+        raise DataError("no sentence in this file", path=path)
+    return sentences
+
+
+def tag_problem(tag: str, before: str = "O") -> str | None:
+    """What is wrong with a tag that follows another in IOB2, or None.
+
+    >>> tag_problem("I-Drug", "B-Drug"), tag_problem("O", "I-Drug")
+    (None, None)
+    >>> tag_problem("I-Drug", "O")
+    "tag 'I-Drug' continues no entity: the tag before it is 'O', IOB2 begins with B-"
+    """
+    if tag == "O":
+        return None
+    prefix, _, kind = tag.partition("-")
+    if prefix not in ("B", "I") or not kind:
+        return f"tag {tag!r} is not IOB2: expected O, B-TYPE or I-TYPE"
+    if prefix == "I" and (before == "O" or before[2:] != kind):
+        return (
+            f"tag {tag!r} continues no entity: the tag before it is {before!r}, "
+            "IOB2 begins with B-"
+        )
+    return None
+
+
+def load_splits(folder: str | os.PathLike[str]) -> dict[str, list[Sentence]]:
+    """The sentences of ``train.tsv``, ``devel.tsv`` and ``test.tsv`` in a folder, by split.
+
+    Raises:
+        FileNotFoundError: the folder or one of the files is not there.
+        DataError: as ``read_conll``.
+    """
+    folder = Path(folder)
+    for split in SPLITS:
+        if not (folder / f"{split}.tsv").is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no {split}.tsv: a NER set is a folder with train.tsv, devel.tsv "
+                "and test.tsv"
+            )
+    return {split: read_conll(folder / f"{split}.tsv") for split in SPLITS}
+
+
+def write_conll(
+    path: str | os.PathLike[str],
+    sentences: Iterable[Sentence],
+    predicted: Iterable[Sequence[str]] | None = None,
+) -> None:
+    """Write sentences, with predicted tags as a third column if given; whole or not at all."""
+    with atomic_write(path) as file:
+        if predicted is None:
+            for sentence in sentences:
+                file.writelines(
+                    f"{token}\t{tag}\n"
+                    for token, tag in zip(sentence.tokens, sentence.tags, strict=True)
+                )
+                file.write("\n")
+            return
+        for sentence, tags in zip(sentences, predicted, strict=True):
+            rows = zip(sentence.tokens, sentence.tags, tags, strict=True)
+            file.writelines(f"{token}\t{gold}\t{tag}\n" for token, gold, tag in rows)
+            file.write("\n")
+
+
+# --- tags --------------------------------------------------------------------------------------
+
+
+def types_of(sentences: Iterable[Sentence]) -> list[str]:
+    """The entity types that occur, sorted."""
+    return sorted({tag[2:] for sentence in sentences for tag in sentence.tags if tag != "O"})
+
+
+def labels_of(types: Iterable[str]) -> list[str]:
+    """The tags of a set of types, in the order of a model's outputs.
+
+    >>> labels_of(["Drug", "Disease"])
+    ['O', 'B-Disease', 'I-Disease', 'B-Drug', 'I-Drug']
+    """
+    return ["O", *(f"{prefix}-{kind}" for kind in sorted(types) for prefix in "BI")]
+
+
+def entities(tags: Sequence[str]) -> list[Entity]:
+    """The entities of a tag sequence under strict IOB2; an orphan ``I-`` belongs to none.
+
+    >>> entities(["B-Drug", "I-Drug", "O", "I-Drug", "B-Gene", "I-Drug"])
+    [Entity(type='Drug', start=0, stop=2), Entity(type='Gene', start=4, stop=5)]
+    """
+    found: list[Entity] = []
+    start: int | None = None
+    kind = ""
+    for i, tag in enumerate([*tags, "O"]):
+        if start is not None and tag != f"I-{kind}":
+            found.append(Entity(kind, start, i))
+            start = None
+        if tag.startswith("B-"):
+            start, kind = i, tag[2:]
+    return found
+
+
+# --- score -------------------------------------------------------------------------------------
+
+
+def score(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+) -> dict[str, float | int | dict]:
+    """Entity-level precision, recall and F1 in percent, by ``seqeval`` in strict IOB2 mode.
+
+    An entity counts as found only if its type, its first and its last token are right. Numbers
+    are micro-averages over all entities; ``types`` has the same per type.
+
+    Args:
+        gold, predicted: one sequence of tags per sentence, of equal lengths.
+
+    Returns:
+        ``precision``, ``recall``, ``f1``, ``gold`` and ``predicted`` (numbers of entities),
+        ``types``.
+
+    Raises:
+        ValueError: another number of sentences, or of tags in a sentence.
+
+    Reference:
+        Tjong Kim Sang and De Meulder (CoNLL 2003), section 3; Nakayama (seqeval, 2018).
+    """
+    import warnings
+
+    from seqeval.metrics.v1 import precision_recall_fscore_support
+    from seqeval.scheme import IOB2
+
+    _check_lengths(gold, predicted)
+    if not gold:
+        raise ValueError("nothing to score: no sentence")
+    gold, predicted = [list(tags) for tags in gold], [list(tags) for tags in predicted]
+    kinds = sorted({e.type for tags in (*gold, *predicted) for e in entities(tags)})
+    if not kinds:  # seqeval divides by nothing here
+        empty = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "gold": 0, "predicted": 0}
+        return {**empty, "types": {}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on types without a prediction: their score is 0
+        arguments = {"scheme": IOB2, "zero_division": 0}
+        micro = precision_recall_fscore_support(gold, predicted, average="micro", **arguments)
+        each = precision_recall_fscore_support(gold, predicted, average=None, **arguments)
+    made = [entity for tags in predicted for entity in entities(tags)]
+    percent = [100 * float(value) for value in micro[:3]]
+    return {
+        "precision": percent[0],
+        "recall": percent[1],
+        "f1": percent[2],
+        "gold": sum(len(entities(tags)) for tags in gold),
+        "predicted": len(made),
+        "types": {
+            kind: {
+                "precision": 100 * float(p),
+                "recall": 100 * float(r),
+                "f1": 100 * float(f),
+                "gold": int(n),
+            }
+            for kind, p, r, f, n in zip(kinds, *each, strict=True)
+        },
+    }
+
+
+def mentions(sentences: Iterable[Sentence]) -> set[tuple[str, str]]:
+    """The (type, lower-cased text) of every entity in sentences."""
+    return {
+        (entity.type, " ".join(sentence.tokens[entity.start : entity.stop]).lower())
+        for sentence in sentences
+        for entity in entities(sentence.tags)
+    }
+
+
+def recall_unseen(
+    sentences: Sequence[Sentence],
+    predicted: Sequence[Sequence[str]],
+    *,
+    training: Iterable[Sentence],
+) -> dict[str, float | int]:
+    """Recall in percent on mentions that training never named: what a model cannot know by heart.
+
+    A mention is unseen if no entity of its type has its lower-cased text in training.
+
+    Returns:
+        ``recall`` and ``mentions`` of the unseen, ``share`` of them among all, in percent, and
+        ``recall_seen`` of the others; a recall over no mention is 0.
+    """
+    _check_lengths([sentence.tags for sentence in sentences], predicted)
+    known = mentions(training)
+    found, total = [0, 0], [0, 0]  # of mentions seen, unseen
+    for sentence, tags in zip(sentences, predicted, strict=True):
+        made = set(entities(tags))
+        for entity in entities(sentence.tags):
+            text = " ".join(sentence.tokens[entity.start : entity.stop]).lower()
+            unseen = (entity.type, text) not in known
+            total[unseen] += 1
+            found[unseen] += entity in made
+    return {
+        "recall": 100 * found[1] / max(total[1], 1),
+        "mentions": total[1],
+        "share": 100 * total[1] / max(sum(total), 1),
+        "recall_seen": 100 * found[0] / max(total[0], 1),
+    }
+
+
+def count(splits: Mapping[str, Sequence[Sentence]]) -> dict[str, dict[str, int]]:
+    """Sentences, tokens and entities of each split."""
+    return {
+        split: {
+            "sentences": len(sentences),
+            "tokens": sum(map(len, sentences)),
+            "entities": sum(len(entities(sentence.tags)) for sentence in sentences),
+        }
+        for split, sentences in splits.items()
+    }
+
+
+def _check_lengths(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} sentences in gold, {len(predicted)} predicted")
+    for i, (left, right) in enumerate(zip(gold, predicted, strict=True)):
+        if len(left) != len(right):
+            raise ValueError(f"sentence {i}: {len(left)} tags in gold, {len(right)} predicted")

@@ -1,0 +1,477 @@
+"""Named entity recognition with a pre-trained encoder: fine-tune, choose on devel, test once.
+
+A classifier over each token's first piece. The loop is plain PyTorch: batches are filled by a
+budget of positions, so nearly nothing is padding, and the same seed gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bioptimus_lib.conll import (
+    SPLITS,
+    Entity,
+    Sentence,
+    entities,
+    labels_of,
+    load_splits,
+    read_conll,
+    recall_unseen,
+    score,
+    types_of,
+    write_conll,
+)
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.files import atomic_dir
+from bioptimus_lib.windows import IGNORED, Encoding, batches, encode
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = [
+    "Entity", "NerResult", "NerSettings", "Sentence", "Tagger", "entities", "evaluate",
+    "fine_tune", "load_splits", "read_conll", "recall_unseen", "score",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+Splits = Mapping[str, Sequence[Sentence]]
+#: Changes a model before training if it likes, and says which parameters learn how fast.
+Groups = Callable[["PreTrainedModel", "NerSettings"], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class NerSettings:
+    """How to fine-tune.
+
+    Args:
+        epochs: passes over the training sentences.
+        batch_tokens: positions in a batch, padding counted.
+        learning_rate: peak; rises over the warm-up, then falls linearly to 0.
+        head_learning_rate: of the new classifier; ``None`` for the same.
+        warmup: share of the steps over which the rate rises.
+        weight_decay: AdamW's, not applied to biases and layer norms.
+        dropout: probability in training; ``None`` keeps the model's own.
+        clip: largest norm of a gradient.
+        max_length: window in pieces; ``None`` for all that the model has.
+        overlap: pieces that two windows of a long sentence share; ``None`` for a quarter.
+        pool: batches that are sorted by length together, see ``windows.batches``.
+        constrained: choose the best tag sequence that is valid IOB2; ``False`` takes the best tag
+            of each token, valid or not.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto`` (what the device does fast).
+        seed: of classifier, data order and dropout.
+    """
+
+    epochs: int = 4
+    batch_tokens: int = 1024
+    learning_rate: float = 5e-4
+    head_learning_rate: float | None = None
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    dropout: float | None = None
+    clip: float = 1.0
+    max_length: int | None = None
+    overlap: int | None = None
+    pool: int = 16
+    constrained: bool = True
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_tokens", "pool"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if not self.learning_rate > 0 or not 0 <= self.warmup <= 1 or not self.clip > 0:
+            raise ValueError(
+                f"learning_rate {self.learning_rate} and clip {self.clip} must be above 0, "
+                f"warmup {self.warmup} from 0 to 1"
+            )
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
+            raise ValueError(f"precision {self.precision!r}: choose auto, fp32, bf16 or fp16")
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A model that tags tokens, its tokenizer and its tags, in the order of its outputs."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    labels: tuple[str, ...]
+    settings: NerSettings = field(default_factory=NerSettings)
+
+    @property
+    def window(self) -> int:
+        """Pieces that fit: the least of the model's, the tokenizer's and the wanted window."""
+        return window_of(self.model, self.tokenizer, self.settings.max_length)
+
+    def encode(self, sentences: Sequence[Sentence]) -> Encoding:
+        """Sentences in windows of pieces."""
+        return encode(
+            sentences, self.tokenizer, window=self.window, overlap=self.settings.overlap
+        )
+
+    def scores(self, encoding: Encoding) -> list[np.ndarray]:
+        """Log-probabilities (tokens, labels) of each sentence."""
+        import torch
+
+        self.model.eval()
+        device, outputs = self.model.device, [np.empty(0)] * len(encoding.windows)
+        lengths = [len(piece.ids) for piece in encoding.windows]
+        # Without gradients a batch needs a fraction of the memory.
+        for members in batches(lengths, budget=4 * self.settings.batch_tokens):
+            ids, mask = pad([encoding.windows[i].ids for i in members], self.tokenizer, device)
+            with torch.inference_mode(), autocast(device, self.settings.precision):
+                logits = self.model(input_ids=ids, attention_mask=mask).logits
+            for i, row in zip(members, logits.float().log_softmax(-1).cpu().numpy(), strict=True):
+                outputs[i] = row[: lengths[i]]
+        return encoding.merge(outputs)
+
+    def predict(
+        self, sentences: Sequence[Sentence], encoding: Encoding | None = None
+    ) -> list[tuple[str, ...]]:
+        """A tag for every token of every sentence; the sentences' own tags are not looked at."""
+        rows = self.scores(encoding or self.encode(sentences))
+        choose = best_path if self.settings.constrained else best_each
+        return [choose(row, self.labels) for row in rows]
+
+
+@dataclass(frozen=True)
+class NerResult:
+    """What fine-tuning gave.
+
+    metrics: on test, in percent: ``f1``, ``precision``, ``recall``, ``recall_unseen``, and
+        ``devel_f1`` of the chosen epoch.
+    types: precision, recall, F1 and number of gold entities of each type, on test.
+    devel: for each epoch ``epoch``, ``loss``, ``precision``, ``recall``, ``f1``, ``seconds``.
+    epoch: the one chosen, from 1.
+    predictions: tags of the test sentences.
+    report: what encoding met in each split (``windows.Encoding.report``), and speeds.
+    seconds: of all of it.
+    tagger: the model of the chosen epoch.
+    """
+
+    metrics: dict[str, float]
+    types: dict[str, dict[str, float]]
+    devel: list[dict[str, float]]
+    epoch: int
+    predictions: list[tuple[str, ...]]
+    report: dict[str, Any]
+    settings: NerSettings
+    seconds: float
+    tagger: Tagger = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that JSON can hold: without the predictions and the model."""
+        names = ("metrics", "types", "devel", "epoch", "report", "seconds")
+        return {name: getattr(self, name) for name in names} | {"settings": asdict(self.settings)}
+
+
+# --- parts of the loop -------------------------------------------------------------------------
+
+
+def window_of(model: Any, tokenizer: Any, wanted: int | None = None) -> int:
+    """Pieces that a model can read at once, special ones included; at most ``wanted``."""
+    sizes = (wanted, getattr(model.config, "max_position_embeddings", None))
+    return min(int(size) for size in (*sizes, tokenizer.model_max_length) if size)
+
+
+def pad(
+    rows: Sequence[np.ndarray], tokenizer: Any, device: Any, *, value: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of different lengths as int64 (B, T), filled up with the padding piece, and the mask."""
+    import torch
+
+    fill = tokenizer.pad_token_id if value is None else value
+    out = np.full((len(rows), max(map(len, rows))), fill, np.int64)
+    mask = np.zeros_like(out)
+    for i, row in enumerate(rows):
+        out[i, : len(row)], mask[i, : len(row)] = row, 1
+    return torch.from_numpy(out).to(device), torch.from_numpy(mask).to(device)
+
+
+def autocast(device: Any, precision: str) -> Any:
+    """Mixed precision as the device and the settings have it."""
+    import torch
+
+    from bioptimus_lib.pretrain import precision_for
+
+    kind = precision_for(device, precision)
+    dtype = torch.float16 if kind == "fp16" else torch.bfloat16
+    return torch.autocast(torch.device(device).type, dtype, enabled=kind != "fp32")
+
+
+def best_each(scores: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
+    """The best tag of each token, from scores (tokens, labels)."""
+    return tuple(labels[i] for i in scores.argmax(-1))
+
+
+def best_path(scores: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
+    """The valid IOB2 sequence with the highest sum of scores (tokens, labels), by Viterbi.
+
+    >>> best_path(np.array([[2.0, 1.9, 0.0], [0.0, 0.1, 3.0]]), ["O", "B-X", "I-X"])
+    ('B-X', 'I-X')
+    """
+    # A sequence without an orphan I- is its own best path: the usual case, and much faster.
+    greedy = best_each(scores, labels)
+    orphan = [
+        tag[0] == "I" and before[1:] != tag[1:]
+        for before, tag in zip(("O", *greedy), greedy, strict=False)
+    ]
+    if not any(orphan):
+        return greedy
+    allowed = np.array([[b[0] != "I" or a[1:] == b[1:] for b in labels] for a in labels])
+    penalty = np.where(allowed, 0.0, -np.inf)  # (from, to)
+    value = scores[0] + penalty[labels.index("O")]  # a sentence begins as if after O
+    back = []
+    for row in scores[1:]:
+        through = value[:, None] + penalty
+        back.append(through.argmax(0))
+        value = through.max(0) + row
+    path = [int(value.argmax())]
+    for step in reversed(back):
+        path.append(int(step[path[-1]]))
+    return tuple(labels[i] for i in reversed(path))
+
+
+def decay_groups(model: PreTrainedModel, settings: NerSettings) -> list[dict[str, Any]]:
+    """The usual groups: weight decay for matrices alone, the classifier at its own rate."""
+    head_rate = settings.head_learning_rate or settings.learning_rate
+    groups: dict[tuple[float, float], list] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = settings.learning_rate if name.startswith(model.base_model_prefix) else head_rate
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
+
+
+def load_encoder(
+    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase], labels: Sequence[str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A token classifier with the encoder of a folder, or of a model in memory, which stays as is.
+
+    Raises:
+        FileNotFoundError: no such folder, or no model in it.
+        DataError: no safetensors, a NaN among the weights, or a tokenizer of another size.
+    """
+    from transformers import AutoModelForTokenClassification
+
+    from bioptimus_lib.models import load_masked_lm
+
+    source, tokenizer = model if isinstance(model, tuple) else load_masked_lm(model)
+    config = type(source.config).from_dict(source.config.to_dict())
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+    config.dtype = "float32"
+    tagger = AutoModelForTokenClassification.from_config(config)
+    found = tagger.base_model.load_state_dict(source.base_model.state_dict(), strict=False)
+    if found.missing_keys:
+        raise DataError(f"the model lacks the weights {found.missing_keys[:3]} of its encoder")
+    return tagger, tokenizer
+
+
+# --- fine-tuning -------------------------------------------------------------------------------
+
+
+def fine_tune(
+    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    splits: Splits,
+    *,
+    settings: NerSettings | None = None,
+    groups: Groups = decay_groups,
+    out: str | Path | None = None,
+    device: str | None = None,
+    progress: bool = False,
+) -> NerResult:
+    """Fine-tune an encoder on train, keep the epoch that is best on devel, and test it once.
+
+    Args:
+        model: folder of a masked language model, or (model, tokenizer), which is not changed.
+        splits: ``train``, ``devel`` and ``test``, as from ``load_splits``.
+        settings: how to train.
+        groups: makes the optimiser's parameter groups; it may change the model first.
+        out: folder for ``predictions.tsv`` (token, gold tag, predicted tag), ``result.json`` and
+            the tagger in ``model/``.
+        device: by default a GPU if there is one.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: a split is missing or empty, or train shares no type with devel or test.
+        FloatingPointError: the loss is NaN or infinite.
+    """
+    import torch
+
+    settings = settings or NerSettings()
+    kinds = _check(splits)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    started = time.perf_counter()
+    labels = labels_of(kinds)
+    devices = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices):  # the caller's random numbers are as if never used
+        torch.manual_seed(settings.seed)
+        network, tokenizer = load_encoder(model, labels)
+        if settings.dropout is not None:
+            from bioptimus_lib.pretrain import set_dropout
+
+            set_dropout(network, settings.dropout)
+        tagger = Tagger(network.to(device), tokenizer, tuple(labels), settings)
+        encoded = {split: tagger.encode(splits[split]) for split in SPLITS}
+        devel, epoch, speed = _train(tagger, splits, encoded, groups=groups, progress=progress)
+    tested = time.perf_counter()
+    predictions = tagger.predict(splits["test"], encoded["test"])
+    speed["predict"] = encoded["test"].report["pieces"] / (time.perf_counter() - tested)
+    metrics, types = evaluate(splits["test"], predictions, training=splits["train"])
+    result = NerResult(
+        metrics=metrics | {"devel_f1": devel[epoch - 1]["f1"]},
+        types=types,
+        devel=devel,
+        epoch=epoch,
+        predictions=predictions,
+        report={split: encoded[split].report for split in SPLITS}
+        | {"pieces_per_second": {key: round(value) for key, value in speed.items()}},
+        settings=settings,
+        seconds=round(time.perf_counter() - started, 2),
+        tagger=tagger,
+    )
+    if out is not None:
+        save(result, splits["test"], out)
+    return result
+
+
+def evaluate(
+    sentences: Sequence[Sentence],
+    predicted: Sequence[Sequence[str]],
+    *,
+    training: Sequence[Sentence] | None = None,
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """(numbers in percent, the same per type) of predictions, ``recall_unseen`` if training is
+    given."""
+    found = score([sentence.tags for sentence in sentences], predicted)
+    types = found.pop("types")
+    metrics = {name: found[name] for name in ("f1", "precision", "recall")}
+    if training is not None:
+        metrics["recall_unseen"] = recall_unseen(sentences, predicted, training=training)["recall"]
+    return metrics, types
+
+
+def save(result: NerResult, test: Sequence[Sentence], out: str | Path) -> Path:
+    """Write predictions, numbers and the tagger to a folder, whole or not at all."""
+    with atomic_dir(out) as folder:
+        write_conll(folder / "predictions.tsv", test, result.predictions)
+        (folder / "result.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+        result.tagger.model.save_pretrained(folder / "model")
+        result.tagger.tokenizer.save_pretrained(folder / "model")
+    return Path(out)
+
+
+def _check(splits: Splits) -> list[str]:
+    """The types of train; ValueError unless the three splits are there and fit together."""
+    for split in SPLITS:
+        if not splits.get(split):
+            raise ValueError(f"no sentence in {split}: train, devel and test are all needed")
+    kinds = {split: types_of(splits[split]) for split in SPLITS}
+    if not kinds["train"]:
+        raise ValueError("train holds no entity: there is nothing to learn")
+    for split in ("devel", "test"):
+        new = sorted(set(kinds[split]) - set(kinds["train"]))
+        if new and len(new) == len(kinds[split]):
+            raise ValueError(f"train has the types {kinds['train']}, {split} has {new}: none fits")
+        if new:
+            log.warning("types %s occur in %s and not in train: all will be missed", new, split)
+    return kinds["train"]
+
+
+def _train(
+    tagger: Tagger,
+    splits: Splits,
+    encoded: Mapping[str, Encoding],
+    *,
+    groups: Groups,
+    progress: bool,
+) -> tuple[list[dict[str, float]], int, dict[str, float]]:
+    """Train in place; leaves the model with the weights of the best epoch.
+
+    Returns:
+        Rows of the epochs, number of the best one, pieces per second of training.
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    from bioptimus_lib.pretrain import precision_for
+
+    model, settings, device = tagger.model, tagger.settings, tagger.model.device
+    pieces = encoded["train"].windows
+    index = {label: i for i, label in enumerate(tagger.labels)}
+    labels = encoded["train"].labels([sentence.tags for sentence in splits["train"]], index)
+    lengths = [len(piece.ids) for piece in pieces]
+    generator = np.random.default_rng(settings.seed)
+    plan = [
+        batches(lengths, budget=settings.batch_tokens, generator=generator, pool=settings.pool)
+        for _ in range(settings.epochs)
+    ]
+    steps = sum(map(len, plan))
+    rise = max(1, round(settings.warmup * steps))
+    optimizer = torch.optim.AdamW(groups(model, settings), fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
+    )
+    half = torch.device(device).type == "cuda" and precision_for(device, settings.precision)
+    scaler = torch.amp.GradScaler(torch.device(device).type, enabled=half == "fp16")
+    rows: list[dict[str, float]] = []
+    best, kept, seen, spent = 0, {}, 0, 0.0
+    bar = tqdm(total=steps, unit="step", disable=not progress, mininterval=1.0)
+    for epoch, members_of in enumerate(plan, start=1):
+        model.train()
+        started, total = time.perf_counter(), torch.zeros((), device=device)
+        for members in members_of:
+            ids, mask = pad([pieces[i].ids for i in members], tagger.tokenizer, device)
+            target, _ = pad([labels[i] for i in members], tagger.tokenizer, device, value=IGNORED)
+            with autocast(device, settings.precision):
+                logits = model(input_ids=ids, attention_mask=mask).logits
+            loss = torch.nn.functional.cross_entropy(
+                logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORED
+            )
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            total += loss.detach()
+            seen += mask.sum().item() if device.type == "cpu" else sum(lengths[i] for i in members)
+            bar.update()
+        mean = total.item() / len(members_of)
+        spent += time.perf_counter() - started
+        if not np.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss is {mean} in epoch {epoch}: lower the learning rate "
+                f"({settings.learning_rate})"
+            )
+        found = score(
+            [sentence.tags for sentence in splits["devel"]],
+            tagger.predict(splits["devel"], encoded["devel"]),
+        )
+        row = {name: found[name] for name in ("precision", "recall", "f1")}
+        seconds = round(time.perf_counter() - started, 2)
+        rows.append({"epoch": epoch, "loss": mean, **row, "seconds": seconds})
+        log.info("epoch %d: loss %.4f, devel F1 %.2f", epoch, mean, found["f1"])
+        bar.set_postfix(loss=f"{mean:.3f}", devel_f1=f"{found['f1']:.2f}")
+        if not best or found["f1"] > rows[best - 1]["f1"]:
+            best = epoch
+            if epoch < settings.epochs:
+                kept = {name: value.clone() for name, value in model.state_dict().items()}
+            else:
+                kept = {}
+    bar.close()
+    if kept:
+        model.load_state_dict(kept)
+    return rows, best, {"train": seen / max(spent, 1e-9)}
