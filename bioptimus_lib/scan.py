@@ -3,31 +3,30 @@
 For each keyword the scan keeps the ``contexts`` lines with the smallest hash of (seed, keyword,
 file, offset), a bottom-K sketch. Such sketches merge in any order, so the sample is uniform and the
 same for 0, 1 or 64 workers, on one machine or many. Memory grows with keywords × contexts, not with
-the corpus. What a word is stands in ``words``; how the corpus is cut, in ``passes``.
+the corpus. What a word is stands in ``words``, how a line is
+matched in ``matching``, the sample in ``sketch``, how the corpus is cut in ``passes``.
 """
 
 from __future__ import annotations
 
-import hashlib
+import gc
 import logging
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from functools import lru_cache
-from heapq import heappush, heapreplace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from bioptimus_lib.contexts import Contexts, ScanReport
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.passes import (
-    BLOCK, Piece, blocks, deal, decode, in_order, pieces, worker_count,
-)  # fmt: skip
+from bioptimus_lib.matching import compiled, normalise
+from bioptimus_lib.passes import BLOCK, Piece, blocks, deal, decode, in_order, pieces, worker_count
 from bioptimus_lib.records import INVALID, corpus_files, documents, structured
+from bioptimus_lib.sketch import LARGEST, Sketches, cut_lines, digest, keep, scatter
 from bioptimus_lib.words import PUNCTUATION, plain_lines, words
 
 __all__ = [
@@ -41,7 +40,6 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PIECE = 16 << 20  # bytes of a plain file that are handed out at a time, at most
 HANDS = 4  # groups of pieces per worker: enough to balance, few enough to merge quickly
 MAX_WORDS = 80  # qik-find's limit for a context
-_MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def find_contexts(
         ChildProcessError: a worker process died.
     """
     began = time.perf_counter()
-    wanted = _normalise(keywords)
+    wanted = normalise(keywords)
     for name, value in (("contexts", contexts), ("max_words", max_words)):
         if value < 1:
             raise ValueError(f"{name} = {value} is impossible: give at least 1")
@@ -129,7 +127,7 @@ def find_contexts(
     forms = sorted(set(wanted.values()))
     payload = "\n".join(forms).encode()
     jobs = [_Job(group, payload, contexts, seed, max_words) for group in plan.groups]
-    total = _Found.empty(len(forms))
+    total = Sketches.empty(len(forms))
     done = in_order(_scan, jobs, workers=plan.workers, executor=executor)
     for found in _bar(done, len(jobs), "scan", progress):
         total.merge(found, contexts)
@@ -185,24 +183,6 @@ def read_keywords(path: str | os.PathLike[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _normalise(keywords: Iterable[str]) -> dict[str, str]:
-    """Keyword → its words, joined by blanks."""
-    if isinstance(keywords, str):
-        raise ValueError("keywords is one string: give a list of strings")
-    wanted: dict[str, str] = {}
-    twice = 0
-    for keyword in keywords:
-        twice += keyword in wanted
-        wanted[keyword] = " ".join(words(keyword))
-        if not wanted[keyword]:
-            raise ValueError(f"the keyword {keyword!r} holds no word")
-    if not wanted:
-        raise ValueError("no keywords: give at least one")
-    if twice:
-        log.warning("%d keywords are given more than once", twice)
-    return wanted
-
-
 def _bar(results: Iterator, total: int, what: str, progress: bool) -> Iterator:
     if not progress:
         return results
@@ -222,137 +202,51 @@ class _Job(NamedTuple):
     max_words: int
 
 
-#: A line in a sketch: minus its hash, minus its file's rank, minus its offset, the line. The
-#: smallest tuple, first in the heap, is the line that goes first; rank and offset decide ties.
-_Line = tuple[int, int, int, bytes | str]
-
-
-@dataclass
-class _Found:
-    """Sketch and number of lines of each keyword, and what was read."""
-
-    sketches: list[list]
-    counts: list[int]
-    tally: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def empty(cls, keywords: int) -> _Found:
-        return cls([[] for _ in range(keywords)], [0] * keywords)
-
-    def merge(self, other: _Found, contexts: int) -> None:
-        self.tally.update(other.tally)
-        for n, count in enumerate(other.counts):
-            if count:
-                self.counts[n] += count
-                for line in other.sketches[n]:
-                    _keep(self.sketches[n], line, contexts)
-
-
-def _keep(sketch: list[_Line], line: _Line, contexts: int) -> None:
-    if len(sketch) < contexts:
-        heappush(sketch, line)
-    elif line > sketch[0]:
-        heapreplace(sketch, line)
-
-
-@dataclass(frozen=True)
-class _Keywords:
-    """Keywords, compiled.
-
-    number: single word → its number; ``ascii`` the same with bytes.
-    phrases: a word → the phrases that hold it, as (" word word ", number).
-    symbols: finds ASCII punctuation that is a keyword by itself, or None.
-    """
-
-    forms: list[str]
-    number: dict[str, int]
-    ascii: dict[bytes, int]
-    phrases: dict[str, list[tuple[str, int]]]
-    triggers: frozenset[bytes]
-    symbols: re.Pattern[bytes] | None
-
-    @classmethod
-    def compile(cls, payload: bytes) -> _Keywords:
-        forms = payload.decode().split("\n")
-        number = {form: n for n, form in enumerate(forms) if " " not in form}
-        phrases: dict[str, list[tuple[str, int]]] = {}
-        symbols = {form for form in number if form.encode() in PUNCTUATION}
-        for n, form in enumerate(forms):
-            if " " in form:
-                # The longest word is the rarest, as a rule; symbols are not seen by the fast path.
-                word = max(form.split(" "), key=lambda w: (w.encode() not in PUNCTUATION, len(w)))
-                phrases.setdefault(word, []).append((f" {form} ", n))
-                symbols |= {word} if word.encode() in PUNCTUATION else set()
-        return cls(
-            forms,
-            number,
-            {form.encode(): n for form, n in number.items()},
-            phrases,
-            frozenset(word.encode() for word in phrases),
-            re.compile(b"[" + re.escape("".join(sorted(symbols)).encode()) + b"]")
-            if symbols
-            else None,
-        )
-
-    def exact(self, line: bytes) -> list[int]:
-        """Numbers of the keywords in any line."""
-        found = words(decode(line)[0])
-        there = set(found)
-        numbers = [self.number[word] for word in self.number.keys() & there]
-        if self.phrases:
-            joined = f" {' '.join(found)} "
-            for word in self.phrases.keys() & there:
-                numbers += [n for phrase, n in self.phrases[word] if phrase in joined]
-        return numbers
-
-
-_compiled = lru_cache(maxsize=1)(_Keywords.compile)
-
-
-def _hash(*parts: object) -> int:
-    text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-
-
-def _scan(job: _Job) -> _Found:
+def _scan(job: _Job) -> Sketches:
     """Scan a group of pieces; the lines kept come back as text, cut to size."""
-    keywords = _compiled(job.payload)
-    # Seeing that the hash of a line is well mixed (splitmix64), hash ^ salt orders the lines at
-    # random, differently for each keyword, at the cost of one operation per hit.
-    salts = [_hash(job.seed, form) for form in keywords.forms]
-    found = _Found.empty(len(keywords.forms))
-    sketches, counts, tally = found.sketches, found.counts, found.tally
+    keywords = compiled(job.payload)
     known, triggers, symbols = keywords.ascii, keywords.triggers, keywords.symbols
-    in_line = frozenset(known).union(triggers).intersection
-    for piece in job.pieces:
-        base = _hash(job.seed, "file", piece.name)
-        for offset, block in _text(piece, tally):
-            for line, plain in zip(block.split(b"\n"), plain_lines(block), strict=True):
-                if plain.isascii():
-                    hits = in_line(plain.split())
-                    if (symbols and symbols.search(line)) or not hits.isdisjoint(triggers):
-                        numbers = keywords.exact(line)
+    in_line = triggers.union(known).intersection
+    salts = [digest(job.seed, form) for form in keywords.forms]
+    last = [LARGEST] * len(salts)  # the largest hash that may still come in
+    found = Sketches.empty(len(salts))
+    with _no_garbage_collection():
+        for piece in job.pieces:
+            base = digest(job.seed, "file", piece.name)
+            for offset, block in _text(piece, found.tally):
+                for line, plain in zip(block.split(b"\n"), plain_lines(block), strict=True):
+                    if plain.isascii():
+                        hits = in_line(plain.split())
+                        if hits.isdisjoint(triggers) and not (symbols and symbols.search(line)):
+                            numbers = [known[word] for word in hits]
+                        else:
+                            numbers = keywords.exact(line)
                     else:
-                        numbers = [known[word] for word in hits]
-                else:
-                    numbers = keywords.exact(line)
-                if numbers:
-                    z = (base + offset * 0x9E3779B97F4A7C15) & _MASK
-                    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-                    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-                    z ^= z >> 31
-                    for n in numbers:
-                        counts[n] += 1
-                        sketch = sketches[n]
-                        if len(sketch) < job.contexts:
-                            heappush(sketch, (-(z ^ salts[n]), -piece.rank, -offset, line))
-                        elif -(z ^ salts[n]) >= sketch[0][0]:
-                            _keep(
-                                sketch, (-(z ^ salts[n]), -piece.rank, -offset, line), job.contexts
-                            )
-                offset += len(line) + 1
-    _cut_lines(found, keywords.forms, job.max_words)
+                        numbers = keywords.exact(line)
+                    if numbers:
+                        mixed = scatter(base, offset)
+                        for n in numbers:
+                            found.counts[n] += 1
+                            if (goes := mixed ^ salts[n]) <= last[n]:
+                                sketch = found.sketches[n]
+                                keep(sketch, (-goes, -piece.rank, -offset, line), job.contexts)
+                                if len(sketch) == job.contexts:
+                                    last[n] = -sketch[0][0]
+                    offset += len(line) + 1
+        cut_lines(found, keywords.forms, job.max_words)
     return found
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A scan makes very many tuples and no cycles; looking for some takes a quarter of its time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _text(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
@@ -379,53 +273,6 @@ def _records(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
             offset, size, lines = offset + size, 0, []
     if size:
         yield offset, b"".join(lines)
-
-
-def _cut_lines(found: _Found, forms: list[str], limit: int) -> None:
-    """Turn the bytes of lines into text of at most ``limit`` words around the keyword.
-
-    Line by line, not keyword by keyword: a line of megabytes is taken apart once.
-    """
-    places: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for n, sketch in enumerate(found.sketches):
-        for i, (_, rank, offset, _) in enumerate(sketch):
-            places.setdefault((rank, offset), []).append((n, i))
-    for users in places.values():
-        n, i = users[0]
-        text = decode(found.sketches[n][i][3])[0].strip()
-        parts = text.split()
-        if len(parts) > limit:
-            where = _first_places(parts)
-        for n, i in users:
-            if len(parts) > limit:
-                begin = min(max(where(forms[n]) - limit // 2, 0), len(parts) - limit)
-                cut = " ".join(parts[begin : begin + limit])
-            else:
-                cut = text
-            found.sketches[n][i] = (*found.sketches[n][i][:3], cut)
-
-
-def _first_places(parts: list[str]):
-    """A function that tells in which part a keyword first begins."""
-    joined: list[str] = []
-    begins: dict[str, int] = {}
-    for number, part in enumerate(parts):
-        for word in words(part):
-            begins.setdefault(word, number)
-            joined.append(word)
-
-    def where(form: str) -> int:
-        if " " not in form:
-            return begins[form]
-        before = f" {' '.join(joined)} ".partition(f" {form} ")[0].count(" ")
-        seen = 0
-        for number, part in enumerate(parts):
-            seen += len(words(part))
-            if seen > before:
-                return number
-        raise AssertionError(f"{form!r} is not in the line")
-
-    return where
 
 
 def _count(group: Sequence[Piece]) -> Counter[str]:

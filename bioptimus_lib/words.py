@@ -8,6 +8,7 @@ character, so one table does them all; a second table of bytes does the same for
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 
@@ -16,6 +17,7 @@ PUNCTUATION = string.punctuation.encode()
 _BLANKS = frozenset(
     {0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 )
+_PART = re.compile(rf"[^\t\n\r{''.join(map(chr, sorted(_BLANKS)))}]+")
 #: The blocks that BERT calls Chinese characters (``tokenizers`` leaves 2B820 to 2B91F out).
 _CHINESE = (
     (0x4E00, 0x9FFF),
@@ -71,6 +73,14 @@ def words(text: str) -> list[str]:
     ['tnf', '-', 'α', '(', 'meniere', "'", 's', ')', '≥2', 'il', '-', '2', '.']
     """
     return text.translate(TABLE).split()
+
+
+def split(text: str) -> list[str]:
+    """The parts of a text between white space, where BERT sees white space.
+
+    ``str.split`` also cuts at control characters, which BERT takes out: ``a\\x0bb`` is one word.
+    """
+    return _PART.findall(text)
 
 
 def plain_lines(block: bytes) -> list[bytes]:
