@@ -1,0 +1,83 @@
+"""Cutting words into the pieces of a vocabulary, with the characters that each piece covers.
+
+WordPiece is twenty lines of greedy longest match. We need our own to know which characters of the
+word a piece covers, and to cut a word as if one piece were not in the vocabulary: that is how a
+token with a known embedding is made to look new (``calibration``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bioptimus_lib.wordpiece import CONTINUATION, LONGEST_WORD
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Piece(NamedTuple):
+    """One piece of a word: its id and the characters ``start:end`` of the word it covers."""
+
+    id: int
+    start: int
+    end: int
+
+
+class Cutter:
+    """Cuts text into words, and words into pieces, as a BERT tokenizer does.
+
+    Args:
+        tokenizer: a WordPiece tokenizer.
+
+    Raises:
+        ValueError: the tokenizer is of another kind.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        backend = tokenizer.backend_tokenizer
+        kind = type(backend.model).__name__
+        if kind != "WordPiece":
+            raise ValueError(f"a WordPiece tokenizer is needed, not one of kind {kind}")
+        self._normalize = backend.normalizer.normalize_str
+        self._split = backend.pre_tokenizer.pre_tokenize_str
+        self._ids: dict[str, int] = tokenizer.get_vocab()
+        self._unknown: int = tokenizer.unk_token_id
+        self._longest = max(map(len, self._ids))
+        self._cache: dict[str, tuple[Piece, ...]] = {}
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, normalised: what ``scan`` calls a word."""
+        return [word for word, _ in self._split(self._normalize(text))]
+
+    def cut(self, word: str, *, off: int | None = None) -> tuple[Piece, ...]:
+        """The pieces of a normalised word, as if the piece with id ``off`` did not exist."""
+        if off is not None:
+            return self._cut(word, off=off)
+        if word not in self._cache:
+            self._cache[word] = self._cut(word)
+        return self._cache[word]
+
+    def cut_piece(self, piece: str) -> tuple[Piece, ...]:
+        """The pieces of a piece: a continuation (``##ectomy``) is cut as the end of a word."""
+        text = piece.removeprefix(CONTINUATION)
+        return self._cut(text, inside=text != piece)
+
+    def _cut(
+        self, word: str, *, off: int | None = None, inside: bool = False
+    ) -> tuple[Piece, ...]:
+        whole = (Piece(self._unknown, 0, len(word)),)
+        if not 0 < len(word) <= LONGEST_WORD:
+            return whole
+        pieces: list[Piece] = []
+        start = 0
+        while start < len(word):
+            prefix = CONTINUATION if inside or start else ""
+            for end in range(min(len(word), start + self._longest), start, -1):
+                found = self._ids.get(prefix + word[start:end])
+                if found is not None and found != off:
+                    break
+            else:
+                return whole
+            pieces.append(Piece(found, start, end))
+            start = end
+        return tuple(pieces)
