@@ -24,17 +24,16 @@ from bioptimus_lib.conll import (
     labels_of,
     load_splits,
     read_conll,
-    recall_unseen,
-    score,
     types_of,
     write_conll,
 )
+from bioptimus_lib.entity_score import recall_unseen, score
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_dir
-from bioptimus_lib.windows import IGNORED, Encoding, batches, encode
+from bioptimus_lib.tagger import NerSettings, Tagger, autocast, pad
+from bioptimus_lib.windows import IGNORED, Encoding, batches
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
@@ -46,101 +45,6 @@ log = logging.getLogger(__name__)
 Splits = Mapping[str, Sequence[Sentence]]
 #: Changes a model before training if it likes, and says which parameters learn how fast.
 Groups = Callable[["PreTrainedModel", "NerSettings"], list[dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class NerSettings:
-    """How to fine-tune.
-
-    Args:
-        epochs: passes over the training sentences.
-        batch_tokens: positions in a batch, padding counted.
-        learning_rate: peak; rises over the warm-up, then falls linearly to 0.
-        head_learning_rate: of the new classifier; ``None`` for the same.
-        warmup: share of the steps over which the rate rises.
-        weight_decay: AdamW's, not applied to biases and layer norms.
-        dropout: probability in training; ``None`` keeps the model's own.
-        clip: largest norm of a gradient.
-        max_length: window in pieces; ``None`` for all that the model has.
-        overlap: pieces that two windows of a long sentence share; ``None`` for a quarter.
-        pool: batches that are sorted by length together, see ``windows.batches``.
-        constrained: choose the best tag sequence that is valid IOB2; ``False`` takes the best tag
-            of each token, valid or not.
-        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto`` (what the device does fast).
-        seed: of classifier, data order and dropout.
-    """
-
-    epochs: int = 4
-    batch_tokens: int = 1024
-    learning_rate: float = 5e-4
-    head_learning_rate: float | None = None
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    dropout: float | None = None
-    clip: float = 1.0
-    max_length: int | None = None
-    overlap: int | None = None
-    pool: int = 16
-    constrained: bool = True
-    precision: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_tokens", "pool"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
-        if not self.learning_rate > 0 or not 0 <= self.warmup <= 1 or not self.clip > 0:
-            raise ValueError(
-                f"learning_rate {self.learning_rate} and clip {self.clip} must be above 0, "
-                f"warmup {self.warmup} from 0 to 1"
-            )
-        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
-            raise ValueError(f"precision {self.precision!r}: choose auto, fp32, bf16 or fp16")
-
-
-@dataclass(frozen=True)
-class Tagger:
-    """A model that tags tokens, its tokenizer and its tags, in the order of its outputs."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    labels: tuple[str, ...]
-    settings: NerSettings = field(default_factory=NerSettings)
-
-    @property
-    def window(self) -> int:
-        """Pieces that fit: the least of the model's, the tokenizer's and the wanted window."""
-        return window_of(self.model, self.tokenizer, self.settings.max_length)
-
-    def encode(self, sentences: Sequence[Sentence]) -> Encoding:
-        """Sentences in windows of pieces."""
-        return encode(
-            sentences, self.tokenizer, window=self.window, overlap=self.settings.overlap
-        )
-
-    def scores(self, encoding: Encoding) -> list[np.ndarray]:
-        """Log-probabilities (tokens, labels) of each sentence."""
-        import torch
-
-        self.model.eval()
-        device, outputs = self.model.device, [np.empty(0)] * len(encoding.windows)
-        lengths = [len(piece.ids) for piece in encoding.windows]
-        # Without gradients a batch needs a fraction of the memory.
-        for members in batches(lengths, budget=4 * self.settings.batch_tokens):
-            ids, mask = pad([encoding.windows[i].ids for i in members], self.tokenizer, device)
-            with torch.inference_mode(), autocast(device, self.settings.precision):
-                logits = self.model(input_ids=ids, attention_mask=mask).logits
-            for i, row in zip(members, logits.float().log_softmax(-1).cpu().numpy(), strict=True):
-                outputs[i] = row[: lengths[i]]
-        return encoding.merge(outputs)
-
-    def predict(
-        self, sentences: Sequence[Sentence], encoding: Encoding | None = None
-    ) -> list[tuple[str, ...]]:
-        """A tag for every token of every sentence; the sentences' own tags are not looked at."""
-        rows = self.scores(encoding or self.encode(sentences))
-        choose = best_path if self.settings.constrained else best_each
-        return [choose(row, self.labels) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -175,70 +79,6 @@ class NerResult:
 
 
 # --- parts of the loop -------------------------------------------------------------------------
-
-
-def window_of(model: Any, tokenizer: Any, wanted: int | None = None) -> int:
-    """Pieces that a model can read at once, special ones included; at most ``wanted``."""
-    sizes = (wanted, getattr(model.config, "max_position_embeddings", None))
-    return min(int(size) for size in (*sizes, tokenizer.model_max_length) if size)
-
-
-def pad(
-    rows: Sequence[np.ndarray], tokenizer: Any, device: Any, *, value: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of different lengths as int64 (B, T), filled up with the padding piece, and the mask."""
-    import torch
-
-    fill = tokenizer.pad_token_id if value is None else value
-    out = np.full((len(rows), max(map(len, rows))), fill, np.int64)
-    mask = np.zeros_like(out)
-    for i, row in enumerate(rows):
-        out[i, : len(row)], mask[i, : len(row)] = row, 1
-    return torch.from_numpy(out).to(device), torch.from_numpy(mask).to(device)
-
-
-def autocast(device: Any, precision: str) -> Any:
-    """Mixed precision as the device and the settings have it."""
-    import torch
-
-    from bioptimus_lib.pretrain import precision_for
-
-    kind = precision_for(device, precision)
-    dtype = torch.float16 if kind == "fp16" else torch.bfloat16
-    return torch.autocast(torch.device(device).type, dtype, enabled=kind != "fp32")
-
-
-def best_each(scores: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
-    """The best tag of each token, from scores (tokens, labels)."""
-    return tuple(labels[i] for i in scores.argmax(-1))
-
-
-def best_path(scores: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
-    """The valid IOB2 sequence with the highest sum of scores (tokens, labels), by Viterbi.
-
-    >>> best_path(np.array([[2.0, 1.9, 0.0], [0.0, 0.1, 3.0]]), ["O", "B-X", "I-X"])
-    ('B-X', 'I-X')
-    """
-    # A sequence without an orphan I- is its own best path: the usual case, and much faster.
-    greedy = best_each(scores, labels)
-    orphan = [
-        tag[0] == "I" and before[1:] != tag[1:]
-        for before, tag in zip(("O", *greedy), greedy, strict=False)
-    ]
-    if not any(orphan):
-        return greedy
-    allowed = np.array([[b[0] != "I" or a[1:] == b[1:] for b in labels] for a in labels])
-    penalty = np.where(allowed, 0.0, -np.inf)  # (from, to)
-    value = scores[0] + penalty[labels.index("O")]  # a sentence begins as if after O
-    back = []
-    for row in scores[1:]:
-        through = value[:, None] + penalty
-        back.append(through.argmax(0))
-        value = through.max(0) + row
-    path = [int(value.argmax())]
-    for step in reversed(back):
-        path.append(int(step[path[-1]]))
-    return tuple(labels[i] for i in reversed(path))
 
 
 def decay_groups(model: PreTrainedModel, settings: NerSettings) -> list[dict[str, Any]]:
