@@ -69,8 +69,96 @@ def _fetch(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def add_corpus(subparsers: argparse._SubParsersAction) -> None:
+    """``bioptimus corpus``: text, JSON lines or PubMed XML to shards of clean sentences."""
+    parser = subparsers.add_parser(
+        "corpus",
+        help="turn text or PubMed XML into shards of clean, deduplicated sentences",
+        description="Read .txt, .jsonl and PubMed .xml, gzipped or not, and write one sentence a "
+        "line, a blank line after each document.",
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the shards")
+    parser.add_argument(
+        "--megabytes", type=float, metavar="N", help="a random sample of at most N MB of output"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--keep-duplicates", action="store_true", help="drop no equal documents")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_corpus)
+
+
+def _corpus(arguments: argparse.Namespace) -> int:
+    from bioptimus_lib.pubmed import write_shards
+
+    report = write_shards(
+        arguments.inputs,
+        arguments.out,
+        megabytes=arguments.megabytes,
+        workers=arguments.workers,
+        dedupe=not arguments.keep_duplicates,
+        seed=arguments.seed,
+        progress=not arguments.quiet,
+    )
+    print(report)
+    return OK
+
+
+def add_scan(subparsers: argparse._SubParsersAction) -> None:
+    """``bioptimus scan``: sentences for each keyword of a list, from a large corpus."""
+    parser = subparsers.add_parser(
+        "scan",
+        help="find sentences for keywords in a corpus",
+        description="One pass over a corpus that keeps a random sample of the lines of each "
+        "keyword. The sample is the same for any number of workers.",
+    )
+    parser.add_argument(
+        "--corpus", required=True, nargs="+", metavar="PATH", help="files or folders"
+    )
+    parser.add_argument(
+        "--keywords", required=True, metavar="FILE", help="one keyword a line, or joined by **"
+    )
+    parser.add_argument("--contexts", type=int, default=20, metavar="K", help="lines per keyword")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--out", metavar="FILE", help="F.parquet, or F.json as qik-find writes it")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be read, and stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_scan)
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from bioptimus_lib import scan
+
+    keywords = scan.read_keywords(arguments.keywords)
+    if arguments.dry_run:
+        plan = scan.plan_scan(arguments.corpus, workers=arguments.workers)
+        print(f"{len(keywords):,} keywords; {plan}")
+        return OK
+    if Path(arguments.out or "").suffix not in (".json", ".parquet"):
+        raise ValueError("--out needs a file that ends in .json or .parquet")
+    out = Path(arguments.out)
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder: give a file for --out")
+    out.parent.mkdir(parents=True, exist_ok=True)  # what fails here fails before the work
+    found = scan.find_contexts(
+        keywords,
+        arguments.corpus,
+        contexts=arguments.contexts,
+        workers=arguments.workers,
+        seed=arguments.seed,
+        progress=not arguments.quiet,
+    )
+    found.to_json(out) if out.suffix == ".json" else found.to_parquet(out)
+    print(f"{found.report}\n{out}")
+    return OK
+
+
 #: Adds the subcommands, in the order of ``bioptimus --help``.
-COMMANDS: list[Callable[[argparse._SubParsersAction], None]] = [add_fetch]
+COMMANDS: list[Callable[[argparse._SubParsersAction], None]] = [add_fetch, add_corpus, add_scan]
 
 
 class Parser(argparse.ArgumentParser):
