@@ -1,0 +1,91 @@
+"""Widgets: a few controls around a pure function that draws.
+
+The book shows a static twin of each. Only what ipywidgets 7.7 and 8 share is used, since Colab has
+7.7: widgets by keyword, ``interactive``, and outputs by ``display``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.masking import UNITS, Masking
+from bioptimus_lib.pictures import masked_text, masks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FREE = "own choice"
+
+
+def masking_lab(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
+    """Mask a text by a phase of the curriculum, or by settings of one's own.
+
+    Choosing a phase sets unit, rate and corruption; changing one of these leaves the phase.
+
+    Returns:
+        The widget; the last expression of a cell shows it.
+    """
+    import ipywidgets
+    from IPython.display import HTML, display
+
+    first = PHASES[0].masking
+    phase = ipywidgets.Dropdown(
+        options=[*(p.version for p in PHASES), FREE], value=PHASES[0].version, description="phase"
+    )
+    controls = {
+        "unit": ipywidgets.Dropdown(options=UNITS, value=first.unit, description="unit"),
+        "rate": ipywidgets.FloatSlider(
+            value=first.rate, min=0.05, max=0.8, step=0.05, description="rate",
+            continuous_update=False,
+        ),
+        "corruption": ipywidgets.Checkbox(value=first.corruption, description="corruption"),
+        "seed": ipywidgets.IntSlider(
+            value=0, min=0, max=20, description="draw", continuous_update=False
+        ),
+    }
+    settings = {p.version: _values(p.masking) for p in PHASES}
+
+    def draw(unit: str, rate: float, corruption: bool, seed: int) -> None:
+        display(HTML(lab_picture(tokenizer, text, Masking(unit, rate, corruption), seed=seed)))
+
+    output = ipywidgets.interactive_output(draw, controls)
+
+    def choose(change: Any) -> None:
+        for name, value in settings.get(change["new"], {}).items():
+            controls[name].value = value
+
+    def leave(_: Any) -> None:
+        now = {name: controls[name].value for name in ("unit", "rate", "corruption")}
+        if phase.value != FREE and now != settings[phase.value]:
+            phase.value = next((v for v, values in settings.items() if values == now), FREE)
+
+    phase.observe(choose, names="value")
+    for name in ("unit", "rate", "corruption"):
+        controls[name].observe(leave, names="value")
+    return ipywidgets.VBox([phase, *controls.values(), output])
+
+
+def _values(masking: Masking) -> dict[str, Any]:
+    return {"unit": masking.unit, "rate": masking.rate, "corruption": masking.corruption}
+
+
+def lab_picture(
+    tokenizer: PreTrainedTokenizerBase, text: str, masking: Masking, *, seed: int = 0
+) -> str:
+    """What the lab shows for one setting, as HTML."""
+    return masks({str(masking): masked_text(tokenizer, text, masking, seed=seed)})
+
+
+def masks_of_phases(
+    tokenizer: PreTrainedTokenizerBase, text: str, *, seed: int = 0
+) -> str:
+    """The static twin of the lab: the same text under the masks of each phase, as HTML."""
+    return masks(
+        {
+            f"{phase.version}: {phase.masking}": masked_text(
+                tokenizer, text, phase.masking, seed=seed
+            )
+            for phase in PHASES
+        }
+    )

@@ -1,0 +1,146 @@
+"""Check cells: stubs, solutions and the usual mistakes get the right message, nothing raises."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioptimus_lib import checks
+from bioptimus_lib.checks import NOT_YET, RIGHT, WRONG, Exercise, Mistake, check, same
+
+CHAPTERS = sorted(Path(import_module("bioptimus_lib.exercises").__path__[0]).glob("chapter_*.py"))
+EXERCISES = {
+    number: exercise
+    for path in CHAPTERS
+    for number, exercise in import_module(f"bioptimus_lib.exercises.{path.stem}").EXERCISES.items()
+}
+MISTAKES = [
+    pytest.param(exercise, mistake, id=f"{number}-{place}")
+    for number, exercise in EXERCISES.items()
+    for place, mistake in enumerate(exercise.mistakes)
+]
+
+
+def test_every_chapter_has_two_exercises_with_three_mistakes_each():
+    assert CHAPTERS
+    for path in CHAPTERS:
+        chapter = path.stem[-2:]
+        own = [exercise for number, exercise in EXERCISES.items() if number.startswith(chapter)]
+        assert len(own) >= 2
+        assert all(len(exercise.mistakes) >= 3 for exercise in own)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_solution_is_right(exercise):
+    assert exercise.verdict(exercise.solution) == f"{RIGHT}. {exercise.praise}"
+
+
+@pytest.mark.parametrize("exercise, mistake", MISTAKES)
+def test_each_mistake_is_named(exercise, mistake):
+    assert exercise.verdict(mistake.answer) == f"{WRONG}: {mistake.says}"
+
+
+def _not_implemented(*_):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+@pytest.mark.parametrize(
+    "stub", [None, ..., lambda *_: None, lambda *_: ..., _not_implemented], ids=range(5)
+)
+def test_stubs_are_not_yet(exercise, stub):
+    assert exercise.verdict(stub).startswith(NOT_YET)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        3.5,
+        "text",
+        lambda: 1,
+        lambda *_: "text",
+        lambda *_: 1 / 0,
+        lambda *_: [],
+        lambda *_: float("nan"),
+        lambda *_: np.zeros((2, 3)),
+        lambda *_: {"a": 1},
+        lambda *_: object(),
+        dict,
+    ],
+    ids=range(11),
+)
+def test_nonsense_is_wrong_and_does_not_raise(exercise, answer):
+    said = exercise.verdict(answer)
+    assert said.startswith(WRONG) and "\n" not in said
+
+
+def test_an_answer_that_stops_says_how_and_on_what():
+    said = EXERCISES["00-1"].verdict(lambda tokenizer, words: words.missing)
+    assert "AttributeError" in said and "bronchoconstriction" in said
+
+
+def test_an_unforeseen_answer_is_told_what_was_expected():
+    said = EXERCISES["00-1"].verdict(lambda tokenizer, words: 7.25)
+    assert "7.25" in said and "3.333" in said
+
+
+def test_tensors_and_lists_are_as_good_as_arrays():
+    import torch
+
+    first = EXERCISES["00-2"]
+    as_tensor = lambda *case: torch.tensor(first.solution(*case), requires_grad=True)  # noqa: E731
+    assert first.verdict(as_tensor).startswith(RIGHT)
+    assert first.verdict(lambda *case: list(first.solution(*case))).startswith(RIGHT)
+    third = EXERCISES["00-3"]
+    assert third.verdict(lambda *case: np.array(third.solution(*case))).startswith(RIGHT)
+
+
+def test_an_answer_cannot_spoil_the_cases():
+    def greedy(before, after):
+        result = EXERCISES["00-3"].solution(before, after)
+        before.clear()
+        after.clear()
+        return result
+
+    assert EXERCISES["00-3"].verdict(greedy).startswith(RIGHT)
+
+
+def test_a_mistake_that_works_by_chance_on_one_case_is_not_blamed():
+    exercise = Exercise(
+        name="double",
+        cases=lambda: [(2,), (3,)],
+        solution=lambda x: 2 * x,
+        mistakes=(Mistake(lambda x: x * x, "squared"),),
+        gives="twice the number",
+        praise="Yes.",
+    )
+    assert exercise.verdict(lambda x: x * x) == f"{WRONG}: squared"
+    assert "squared" not in exercise.verdict(lambda x: 4)
+    assert "for 3 it gives 4, but 6 was expected" in exercise.verdict(lambda x: 4)
+
+
+def test_check_prints_one_line(capsys):
+    check("00-1", None)
+    check("99-1", None)
+    check("../x", None)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(NOT_YET)
+    assert printed[1:] == [f"There is no exercise {n!r} in this course." for n in ("99-1", "../x")]
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5))
+def test_same_is_reflexive_and_sees_a_change(numbers):
+    assert same(numbers, tuple(numbers)) and same(np.array(numbers), numbers)
+    assert not same([*numbers[:-1], numbers[-1] + 1], numbers)
+    assert not same([*numbers, 0.0], numbers)
+
+
+def test_find_knows_only_what_is_there():
+    assert checks.find("00-1") is EXERCISES["00-1"]
+    assert checks.find("00-77") is None
