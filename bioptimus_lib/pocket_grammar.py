@@ -1,0 +1,247 @@
+"""Words and sentence patterns of the pocket corpus: the data under ``data/pocket``, compiled once.
+
+A template such as ``{drug1} <reduced|relieved> {symptom} ({p_sig}).`` is expanded into its variants,
+each a ``%`` format with the list of its slots, so that making a sentence is one look-up per slot.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import DataError
+from .files import data_dir, open_text
+
+TERM_FILES = (
+    "drug", "disease", "gene", "protein", "chemical",
+    "anatomy", "organism", "cell", "procedure", "symptom",
+)  # fmt: skip
+EVERYWHERE = "*"  # header of terms that belong to every field
+MAX_VARIANTS = 4096
+POOL_SIZE = 400  # ready texts for each numeric slot
+
+
+class Term(NamedTuple):
+    """A word of a lexicon; ``short`` is its abbreviation or an empty string."""
+
+    text: str
+    short: str = ""
+
+
+class Section(NamedTuple):
+    """A ``[header]`` of a data file and the lines below it."""
+
+    header: str
+    lines: list[str]
+
+
+class Variant(NamedTuple):
+    """One reading of a template: a ``%`` format and, for each ``%s``, a slot or a pool of texts."""
+
+    form: str
+    slots: tuple[str | tuple[str, ...], ...]
+    starts_with_slot: bool
+
+
+def sections(name: str) -> Iterator[Section]:
+    """Read ``data/pocket/<name>``: ``[header]`` lines, each followed by one entry per line."""
+    path = data_dir() / "pocket" / name
+    current: Section | None = None
+    for number, line in _lines(path):
+        if line.startswith("[") and line.endswith("]"):
+            if current is not None:
+                yield current
+            current = Section(line[1:-1].strip(), [])
+        elif current is None:
+            raise DataError(f"entry {line!r} stands before any [header]", path=path, line=number)
+        else:
+            current.lines.append(line)
+    if current is not None:
+        yield current
+
+
+def rows(name: str) -> Iterator[list[str]]:
+    """Read a tab-separated file of ``data/pocket`` as lists of cells."""
+    for _, line in _lines(data_dir() / "pocket" / name):
+        yield [cell.strip() for cell in line.split("\t")]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            line = line.strip()
+            if line and not line.startswith("#"):
+                yield number, line
+
+
+@cache
+def terms(name: str) -> dict[str, tuple[Term, ...]]:
+    """The terms of a class by the header they stand under (a drug group, or fields)."""
+    if name not in TERM_FILES:
+        raise ValueError(f"unknown lexicon {name!r}: expected one of {', '.join(TERM_FILES)}")
+    return {
+        header: tuple(Term(*line.split("|")) for line in lines)
+        for header, lines in sections(f"{name}.txt")
+    }
+
+
+# --- small English -------------------------------------------------------------------------------
+
+_SOUNDS_LIKE_CONSONANT = re.compile(r"(?:uni|use|ure|uri|uro|uter|eu|one\b|ubi)", re.IGNORECASE)
+_LETTER_NAMES_WITH_VOWEL = frozenset("AEFHILMNORSX8")
+
+
+@lru_cache(maxsize=None)
+def with_article(text: str) -> str:
+    """``text`` after "a" or "an", by sound.
+
+    >>> [with_article(t) for t in ("ACE inhibitor", "NSAID", "urinary stone", "β-blocker")]
+    ['an ACE inhibitor', 'an NSAID', 'a urinary stone', 'a β-blocker']
+    """
+    first = re.split(r"[\s-]", text, maxsplit=1)[0]
+    if first.isupper() and first.isascii():
+        vowel = first == "ACE" or first[0] in _LETTER_NAMES_WITH_VOWEL
+    else:
+        vowel = text[0] in "aeiouAEIOUα8" and not _SOUNDS_LIKE_CONSONANT.match(text)
+    return f"{'an' if vowel else 'a'} {text}"
+
+
+@lru_cache(maxsize=None)
+def plural(text: str) -> str:
+    """The plural of a drug class or cell type.
+
+    >>> [plural(t) for t in ("statin", "PD-1 antibody", "spermatozoon", "T cell")]
+    ['statins', 'PD-1 antibodies', 'spermatozoa', 'T cells']
+    """
+    if text.endswith("zoon") or text.endswith("gonium"):
+        return text[:-2] + "a"
+    if text.endswith("y") and text[-2] not in "aeiou":
+        return text[:-1] + "ies"
+    return text + "s"
+
+
+_PLAIN_WORD = re.compile(r"[a-z]{2,}(?![A-Za-z0-9])")
+
+
+def capitalise(text: str) -> str:
+    """A capital first letter for a sentence, but never for names such as mTOR, p53 or c-Myc.
+
+    >>> [capitalise(t) for t in ("eotaxin-1 rose", "mTOR fell", "p53 is", "β-blockers")]
+    ['Eotaxin-1 rose', 'mTOR fell', 'p53 is', 'β-blockers']
+    """
+    return text[0].upper() + text[1:] if _PLAIN_WORD.match(text) else text
+
+
+def listing(items: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+class Ranked(NamedTuple):
+    """Items with cumulative Zipf weights (rank to the power of minus ``exponent``)."""
+
+    items: tuple
+    cumulative: tuple[float, ...]
+
+    @classmethod
+    def zipf(cls, items: Sequence, exponent: float) -> Ranked:
+        return cls(tuple(items), tuple(accumulate((i + 1) ** -exponent for i in range(len(items)))))
+
+    def draw(self, rng: random.Random):
+        return self.items[bisect(self.cumulative, rng.random() * self.cumulative[-1])]
+
+
+# --- templates -----------------------------------------------------------------------------------
+
+_CHOICE = re.compile(r"<([^<>]*)>")
+_SLOT = re.compile(r"\{([^{}]*)\}")
+
+
+def expand(template: str) -> list[str]:
+    """All readings of a template's choices.
+
+    >>> expand("{drug} <helps|harms>.")
+    ['{drug} helps.', '{drug} harms.']
+    """
+    done, waiting = [], [template]
+    while waiting:
+        text = waiting.pop()
+        choice = _CHOICE.search(text)  # innermost first, so choices may nest
+        if choice is None:
+            text = re.sub(r" {2,}", " ", text)
+            done.append(re.sub(r" +([.,;:)])", r"\1", text).strip())
+            continue
+        before, after = text[: choice.start()], text[choice.end() :]
+        waiting.extend(before + option + after for option in choice.group(1).split("|"))
+        if len(waiting) + len(done) > MAX_VARIANTS:
+            raise DataError(f"more than {MAX_VARIANTS} readings of {template!r}")
+    return done[::-1]
+
+
+@cache
+def number_pools() -> dict[str, tuple[str, ...]]:
+    """Numeric slot → ready texts, drawn once from a fixed seed: cheap to use, always the same."""
+    rng = random.Random("bioptimus pocket numbers")
+
+    def number(match: re.Match) -> str:
+        limits, form = match.group(1).split(":")
+        low, high = map(float, limits.split(".."))
+        return format(rng.uniform(low, high), form)
+
+    pools = {}
+    for name, recipe in rows("number.tsv"):
+        forms = expand(recipe)
+        texts = (_SLOT.sub(number, rng.choice(forms)) for _ in range(POOL_SIZE))
+        pools[name] = tuple(text.replace("‹", "<").replace("›", ">") for text in texts)
+    for name, (words, low, high) in _RATIOS.items():
+        pools[name] = tuple(
+            f"{rng.choice(words)} {_ratio(rng, low, high)}; {rng.choice(pools['p_sig'])}"
+            for _ in range(POOL_SIZE)
+        )
+    return pools
+
+
+_RATIOS = {
+    "hr_low": (("hazard ratio", "HR", "adjusted hazard ratio"), 0.4, 0.86),
+    "hr_high": (("hazard ratio", "HR", "adjusted hazard ratio"), 1.3, 3.2),
+    "or_high": (("odds ratio", "OR", "adjusted odds ratio"), 1.3, 4.2),
+    "rr": (("risk ratio", "relative risk", "RR"), 0.5, 0.9),
+}
+
+
+def _ratio(rng: random.Random, low: float, high: float) -> str:
+    """A ratio and its interval, which leaves out 1: the sentence calls the effect significant."""
+    value = rng.uniform(low, high)
+    below, above = value / (room := abs(value) ** rng.choice((0.4, 0.6, 0.8))), value * room
+    below, above = min(below, above), max(below, above)
+    return f"{value:.2f}, 95% CI {below:.2f}{rng.choice(('-', '–', ' to '))}{above:.2f}"
+
+
+@cache
+def compile_template(template: str) -> tuple[Variant, ...]:
+    """The variants of a template; numeric slots are replaced by their pools."""
+    pools = number_pools()
+    variants = []
+    for text in dict.fromkeys(expand(template)):
+        slots = tuple(pools.get(name, name) for name in _SLOT.findall(text))
+        form = _SLOT.sub("%s", text.replace("%", "%%"))
+        variants.append(Variant(form, slots, form.startswith("%s")))
+    return tuple(variants)
+
+
+@cache
+def templates(name: str) -> dict[tuple[str, str], tuple[tuple[Variant, ...], ...]]:
+    """Compiled templates of a file by (section, kind); ``[section]`` alone has kind ``*``."""
+    found: dict[tuple[str, str], list[tuple[Variant, ...]]] = {}
+    for header, lines in sections(name):
+        section, *kinds = header.split()
+        compiled = [compile_template(line) for line in lines]
+        for kind in kinds or [EVERYWHERE]:
+            found.setdefault((section, kind), []).extend(compiled)
+    return {key: tuple(value) for key, value in found.items()}
