@@ -153,6 +153,30 @@ def test_alt_text_of_a_figure_reaches_the_page(small_book):
     assert re.search(r"<img alt=\"a dot\"[^>]*src=\"\.\./_images/\w+\.png\"", page)
 
 
+def test_results_page_shows_what_the_ledger_holds(tmp_path, monkeypatch, capsys):
+    from bioptimus_lib import ledger
+
+    text = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
+    cell = re.search(r"```\{code-cell\} python3\n:tags: [^\n]*\n(.*?)```", text, re.S).group(1)
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda html: shown.append(html.data))
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+    exec(cell, {})
+    assert "holds no rows" in capsys.readouterr().out and not shown
+    row = {"model": "v0.4", "dataset": "a<b", "profile": "pocket", "command": "bioptimus run",
+           "device": "cpu", "versions": {}, "data": {}, "commit": None}  # fmt: skip
+    for seed, score in enumerate((84.0, 86.0, 85.0)):
+        ledger.append("ner", {**row, "seed": seed, "metrics": {"f1": score}}, folder=tmp_path)
+    exec(cell, {})
+    assert "<td>f1</td><td>85 ± 1</td><td>3</td><td>cpu</td>" in shown[0]
+    assert "a&lt;b" in shown[0] and shown[0].count("bioptimus run") == 1
+
+
+def test_launch_button_only_where_there_is_a_notebook(small_book):
+    intro = (small_book / "book" / "intro.html").read_text(encoding="utf-8")
+    assert "colab.research.google.com" not in intro
+
+
 def test_crashed_cell_fails_the_build(tmp_path):
     crashed = json.loads(json.dumps(NOTEBOOK))
     crashed["cells"][3]["source"] = "1 / 0"
