@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -61,6 +63,29 @@ COLAB = {  # what Colab had in August 2026; the course must not replace any of i
 def test_ranges_admit_what_colab_has(name):
     ranges = {r.name: r for r in map(Requirement, PROJECT["dependencies"] + EXTRAS["hub"])}
     assert COLAB[name] in ranges[name].specifier
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports, at its top or inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"bioptimus_lib"}
+
+
+def test_what_the_library_imports_is_asked_for():
+    def plain(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    asked = {plain(Requirement(line).name) for line in PROJECT["dependencies"]}
+    packages = importlib.metadata.packages_distributions()
+    for path in sorted((ROOT / "bioptimus_lib").rglob("*.py")):
+        for module in imported(path) - {"google", "datasets"}:  # there in Colab; an extra
+            names = {plain(name) for name in packages.get(module, [module])}
+            assert names & asked, f"{path.name} imports {module}, pyproject.toml lacks it"
 
 
 def test_importing_the_package_loads_no_framework():
