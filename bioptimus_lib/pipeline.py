@@ -219,7 +219,7 @@ class Run:
         for model in MODELS:
             files = sorted((self.out / "ner").glob(f"{model}-seed*.json"))
             if files:
-                found[model] = [json.loads(file.read_text())["test"]["f1"] for file in files]
+                found[model] = [json.loads(file.read_text())["metrics"]["f1"] for file in files]
         return found
 
     def _torch_device(self) -> str:
@@ -545,7 +545,7 @@ class Run:
                     progress=self.progress,
                 )
                 with atomic_write(file) as handle:
-                    json.dump(result.row(), handle, indent=1)
+                    json.dump(result.as_dict(), handle, indent=1)
         means = {model: float(np.mean(values)) for model, values in self.scores().items()}
         return {
             "size": f"{len(MODELS)} models × {self.profile.seeds} seeds",

@@ -370,6 +370,7 @@ def pretrain(
         seed=settings.seed,
         data_seed=settings.seed,
         logging_steps=settings.log_steps,
+        logging_nan_inf_filter=False,  # a NaN is to be seen, not skipped
         save_strategy="steps" if settings.save_steps else "no",
         save_steps=settings.save_steps or 500,
         save_total_limit=2,

@@ -1,0 +1,46 @@
+"""What several tests share: a tiny BERT, made in a moment, with a real WordPiece tokenizer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+TINY_TEXT = [
+    "aspirin relieves pain and fever in most patients .",
+    "the patients received aspirin or placebo for two weeks .",
+    "bronchoconstriction was reversed by salbutamol in all patients .",
+    "placebo had no effect on fever , pain or bronchoconstriction .",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """(model, tokenizer) of a random 2 × 32 BERT over 120 pieces; do not change the model."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    from bioptimus_lib.vocab import train_wordpiece
+
+    tokenizer = train_wordpiece(TINY_TEXT * 4, size=90, max_length=64)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    return BertForMaskedLM(config).eval(), tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny, tmp_path_factory) -> Path:
+    """The tiny BERT in a folder."""
+    from bioptimus_lib.models import save_model
+
+    return save_model(*tiny, tmp_path_factory.mktemp("models") / "tiny")

@@ -1,0 +1,80 @@
+"""Loading models: what is missing, pickled, broken or of another size is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.models import load_masked_lm, save_model
+
+
+@pytest.fixture
+def copy_of(tiny_folder, tmp_path):
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def test_round_trip(tiny, copy_of):
+    model, tokenizer = load_masked_lm(copy_of)
+    for (name, a), b in zip(model.named_parameters(), tiny[0].parameters(), strict=True):
+        assert torch.equal(a, b), name
+    assert tokenizer.get_vocab() == tiny[1].get_vocab()
+    assert not list(copy_of.parent.glob(".*")), "nothing temporary is left"
+
+
+def test_plain_transformers_loads_what_was_saved(copy_of):
+    from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+    model = AutoModelForMaskedLM.from_pretrained(copy_of)
+    tokenizer = AutoTokenizer.from_pretrained(copy_of)
+    guess = pipeline("fill-mask", model=model, tokenizer=tokenizer)
+    assert len(guess("aspirin relieves [MASK] .")) == 5
+
+
+def test_no_folder_or_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no config.json"):
+        load_masked_lm(tmp_path / "nothing")
+
+
+def test_pickles_are_not_loaded(copy_of):
+    (copy_of / "model.safetensors").rename(copy_of / "pytorch_model.bin")
+    with pytest.raises(DataError, match="pickles are not loaded"):
+        load_masked_lm(copy_of)
+
+
+def test_tokenizer_of_another_size(copy_of):
+    config = json.loads((copy_of / "config.json").read_text())
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(copy_of)
+    tokenizer.add_tokens(["brca1"])
+    tokenizer.save_pretrained(copy_of)
+    with pytest.raises(DataError, match=f"model {config['vocab_size']}"):
+        load_masked_lm(copy_of)
+
+
+def test_nan_is_refused(tiny, tmp_path):
+    import copy
+
+    model = copy.deepcopy(tiny[0])
+    with torch.no_grad():
+        model.bert.encoder.layer[0].output.dense.weight[0, 0] = float("nan")
+    save_model(model, tiny[1], tmp_path / "broken")
+    with pytest.raises(DataError, match="layer.0.output.dense.weight holds NaN"):
+        load_masked_lm(tmp_path / "broken")
+
+
+def test_a_failed_save_leaves_the_old_model(tiny, copy_of, monkeypatch):
+    monkeypatch.setattr(type(tiny[1]), "save_pretrained", _fail)
+    before = (copy_of / "model.safetensors").read_bytes()
+    with pytest.raises(OSError, match="no space"):
+        save_model(*tiny, copy_of)
+    assert (copy_of / "model.safetensors").read_bytes() == before
+    assert not list(copy_of.parent.glob(".*"))
+
+
+def _fail(*_args, **_kwargs):
+    raise OSError("no space left on device")
