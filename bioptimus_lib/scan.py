@@ -207,9 +207,9 @@ def _scan(job: _Job) -> Sketches:
     keywords = compiled(job.payload)
     known, triggers, symbols = keywords.ascii, keywords.triggers, keywords.symbols
     in_line = triggers.union(known).intersection
-    salts = [digest(job.seed, form) for form in keywords.forms]
-    last = [LARGEST] * len(salts)  # the largest hash that may still come in
-    found = Sketches.empty(len(salts))
+    factors = [digest(job.seed, form) | 1 for form in keywords.forms]
+    last = [LARGEST] * len(factors)  # the largest hash that may still come in
+    found = Sketches.empty(len(factors))
     with _no_garbage_collection():
         for piece in job.pieces:
             base = digest(job.seed, "file", piece.name)
@@ -227,7 +227,7 @@ def _scan(job: _Job) -> Sketches:
                         mixed = scatter(base, offset)
                         for n in numbers:
                             found.counts[n] += 1
-                            if (goes := mixed ^ salts[n]) <= last[n]:
+                            if (goes := mixed * factors[n] & LARGEST) <= last[n]:
                                 sketch = found.sketches[n]
                                 keep(sketch, (-goes, -piece.rank, -offset, line), job.contexts)
                                 if len(sketch) == job.contexts:

@@ -31,8 +31,9 @@ def digest(*parts: object) -> int:
 def scatter(base: int, offset: int) -> int:
     """A well mixed 64-bit hash of a line of the file with hash ``base`` (splitmix64).
 
-    Seeing that it is well mixed, ``scatter(…) ^ salt`` orders the lines at random, differently for
-    each salt, and a keyword with its own salt costs one operation per hit.
+    Times an odd random number modulo 2^64 it orders the lines at random, differently for each such
+    number; so a keyword has one, and a hit costs one multiplication. (With ``^`` in its place, the
+    lines whose hash has no near neighbour would be chosen too often by all keywords.)
     """
     z = (base + offset * 0x9E3779B97F4A7C15) & LARGEST
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & LARGEST

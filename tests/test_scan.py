@@ -1,0 +1,463 @@
+"""The scan: exact, the same for any number of workers and any cuts, and clear about bad input."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from bioptimus_lib import passes
+from bioptimus_lib.cli import main
+from bioptimus_lib.contexts import Contexts
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.pocket import write_corpus
+from bioptimus_lib.scan import count_words, find_contexts, plan_scan, read_keywords, words
+from bioptimus_lib.words import split
+
+BERT_NORMALIZER, BERT_PRE_TOKENIZER = BertNormalizer(lowercase=True), BertPreTokenizer()
+CUTS = (1, 7, 64, None)  # bytes in a piece: every line cut, most, some, none
+
+
+def bert_words(text: str) -> list[str]:
+    """The reference: the normaliser and pre-tokeniser of BERT themselves."""
+    normal = BERT_NORMALIZER.normalize_str(text)
+    return [word for word, _ in BERT_PRE_TOKENIZER.pre_tokenize_str(normal)]
+
+
+def naive(keyword: str, raw: bytes) -> list[str]:
+    """The lines that hold a keyword, found without any of our code."""
+    wanted = bert_words(keyword)
+    found = []
+    for line in raw.split(b"\n"):
+        text = line.decode("utf-8", "replace")
+        there = bert_words(text)
+        starts = range(len(there) - len(wanted) + 1)
+        if any(there[i : i + len(wanted)] == wanted for i in starts):
+            found.append(text.strip())
+    return found
+
+
+def scan_bytes(folder: Path, raw: bytes, keywords: list[str], **options) -> Contexts:
+    path = folder / "text.txt"
+    path.write_bytes(raw)
+    options = {"contexts": 1000, "workers": 0, "max_words": 10_000} | options
+    return find_contexts(keywords, path, **options)
+
+
+CASES = {
+    "one line": (b"Aspirin helps.\n", "aspirin", 1),
+    "no line end at the end": (b"Pain fell.\nWe gave aspirin", "aspirin", 1),
+    "Windows line ends": (b"aspirin\r\nzinc\r\naspirin\r\n", "aspirin", 2),
+    "twice in a line is one line": (b"aspirin or aspirin\n", "aspirin", 1),
+    "beside punctuation": (b"(aspirin), aspirin. [aspirin]\n/aspirin/\n", "aspirin", 2),
+    "not inside a word": (b"aspirins preaspirin aspirin2\n", "aspirin", 0),
+    "hyphen cuts": (b"aspirin-like\n", "aspirin", 1),
+    "any case": (b"ASPIRIN\nAsPiRiN\n", "aspirin", 2),
+    "keyword in capitals": (b"aspirin\n", "ASPIRIN", 1),
+    "accents are stripped": ("Ménière\nmeniere\n".encode(), "Meniere", 2),
+    "accent on the keyword": ("Ménière\nmeniere\n".encode(), "Ménière", 2),
+    "combining accent": ("Me\u0301nie\u0300re\n".encode(), "meniere", 1),
+    "Greek": ("TNF-α rose\nTNF-β fell\n".encode(), "α", 1),
+    "soft hyphen vanishes": ("immuno\u00adglobulin\n".encode(), "immunoglobulin", 1),
+    "control characters vanish": (b"asp\x0birin\nas\x00pirin\n", "aspirin", 2),
+    "no-break space cuts": ("5\u00a0mg aspirin\u2009daily\n".encode(), "aspirin", 1),
+    "Chinese characters stand alone": ("用阿司匹林 aspirin\n".encode(), "司", 1),
+    "non-ASCII punctuation cuts": ("aspirin–zinc “aspirin”\n".encode(), "aspirin", 1),
+    "non-ASCII symbol does not cut": ("≥aspirin\n".encode(), "aspirin", 0),
+    "dash as a keyword": ("1 – 2\n1 - 2\n".encode(), "–", 1),
+    "ASCII symbol as a keyword": (b"5 % of 3\n5%\nfive\n", "%", 2),
+    "phrase": (b"IL-2 rose\nIL - 2\nIL 2\nil-2.\nIL-22\n", "IL-2", 3),
+    "phrase with a blank": (b"E. coli grew\ncoli e.\nE.coli\n", "E. coli", 2),
+    "phrase is not cut by a line end": (b"lung\ncancer\nlung cancer\n", "lung cancer", 1),
+    "phrase that begins again": (b"a a b\n", "a b", 1),
+    "regex characters": (b"c++ and a.c\nabc\n", "a.c", 1),
+    "blank lines": (b"\n\naspirin\n\n\n", "aspirin", 1),
+    "only line ends": (b"\n\n\n", "aspirin", 0),
+    "invalid bytes vanish as BERT has it": (b"asp\xffirin \xe2\x82\n", "aspirin", 1),
+    "line separator is no line end": ("aspirin\u2028aspirin\n".encode(), "aspirin", 1),
+    "form feed is no line end": (b"aspirin \x0c aspirin\n", "aspirin", 1),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("cut", CUTS)
+def test_named_cases(tmp_path, name, cut):
+    raw, keyword, lines = CASES[name]
+    found = scan_bytes(tmp_path, raw, [keyword, "nowhere"], piece_bytes=cut)
+    assert found.counts == {keyword: lines, "nowhere": 0}
+    assert len(found[keyword]) == lines and found["nowhere"] == []
+    assert found.report.bytes == len(raw)
+    assert found.report.lines == raw.count(b"\n") + (not raw.endswith(b"\n"))
+
+
+def test_empty_files_and_files_smaller_than_a_piece(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"")
+    (tmp_path / "b.txt").write_bytes(b"zinc")
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b""))
+    found = find_contexts(["zinc"], tmp_path, workers=0)
+    assert found["zinc"] == ["zinc"] and found.report.files == 3 and found.report.lines == 1
+
+
+def test_invalid_bytes_are_counted_and_shown(tmp_path):
+    found = scan_bytes(tmp_path, b"zinc \xff\n caf\xe9 zinc\n\xce\xb1 zinc", ["zinc"])
+    assert found.report.invalid_bytes == 2
+    assert sorted(found["zinc"]) == ["caf\ufffd zinc", "zinc \ufffd", "α zinc"]
+
+
+def test_long_line_of_many_blocks(tmp_path):
+    raw = b"zinc " * 300_000 + b"\naspirin zinc\n"
+    for cut in (200_000, None):
+        found = scan_bytes(tmp_path, raw, ["zinc", "aspirin"], piece_bytes=cut, max_words=5)
+        assert found.counts == {"zinc": 2, "aspirin": 1} and found.report.lines == 2
+        assert sorted(found["zinc"]) == ["aspirin zinc", "zinc zinc zinc zinc zinc"]
+
+
+alphabet = st.sampled_from(
+    [*"aAbBeEz12 \t\r\n.-(%", "é", "e\u0301", "α", "Σ", "ß", "İ", "ﬁ", "中", "–", "≥", "\u00ad",
+     "\u00a0", "\u2028", "\ufeff", "\x0b", "\x1c", "\x85", "\ufffd", "µ", "…", "😀", "़", "ก็"]
+)  # fmt: skip
+texts = st.lists(alphabet, max_size=60).map("".join)
+
+
+@given(texts)
+@settings(max_examples=300, deadline=None)
+def test_words_are_those_of_bert(text):
+    assert words(text) == bert_words(text)
+    assert [w for part in split(text) for w in words(part)] == words(text)
+
+
+def test_words_of_every_character_in_use():
+    """All characters up to Unicode 8, which the tables of `tokenizers` know."""
+    old = [
+        c
+        for c in map(chr, range(0xD800))
+        if unicodedata.ucd_3_2_0.category(c) != "Cn"
+        and c not in "\u166d\u1734\u1885\u1886"  # of other classes since
+    ]
+    wrong = [c for c in old if words(f"a{c}b") != bert_words(f"a{c}b")]
+    assert len(old) > 40_000 and wrong == []
+
+
+@given(
+    raw=st.lists(st.one_of(texts.map(str.encode), st.binary(max_size=8)), max_size=8).map(b"".join),
+    keywords=st.lists(texts.filter(bert_words), min_size=1, max_size=6, unique=True),
+    cut=st.integers(1, 80),
+)
+@settings(max_examples=200, deadline=None)
+def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
+    folder = tmp_path_factory.getbasetemp()
+    found = scan_bytes(folder, raw, keywords, piece_bytes=cut)
+    for keyword in keywords:
+        expected = naive(keyword, raw)
+        assert found.counts[keyword] == len(expected) == len(found[keyword])
+        # Our replacement marks are one per byte, Python's one per broken character.
+        assert Counter(map(bert_text, found[keyword])) == Counter(map(bert_text, expected))
+
+
+def bert_text(text: str) -> str:
+    return " ".join(bert_words(text))
+
+
+@given(
+    raw=st.lists(st.one_of(texts.map(str.encode), st.binary(max_size=8)), max_size=8).map(b"".join),
+    cut=st.integers(1, 80),
+)
+@settings(max_examples=200, deadline=None)
+def test_counts_what_bert_counts(tmp_path_factory, raw, cut):
+    path = tmp_path_factory.getbasetemp() / "count.txt"
+    path.write_bytes(raw)
+    lines = [line.decode("utf-8", "replace") for line in raw.split(b"\n")]
+    expected = Counter(word for line in lines for word in bert_words(line))
+    assert count_words(path, workers=0, piece_bytes=cut) == expected
+
+
+@given(raw=st.binary(max_size=200), cut=st.integers(1, 50), block=st.integers(1, 50))
+@settings(max_examples=300, deadline=None)
+def test_pieces_lose_and_double_nothing(tmp_path_factory, raw, cut, block):
+    path = tmp_path_factory.getbasetemp() / "pieces.txt"
+    path.write_bytes(raw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "BLOCK", block)
+        found = [
+            part for p in passes.pieces([path], ["p"], size=cut) for part in passes.blocks(p)
+        ]
+    assert b"".join(data for _, data in found) == raw
+    for offset, data in found:
+        assert raw[offset : offset + len(data)] == data
+        assert offset == 0 or raw[offset - 1 : offset] == b"\n"
+        assert data.endswith(b"\n") or offset + len(data) == len(raw)
+
+
+# -- the sample -----------------------------------------------------------------------------------
+
+KEYWORDS = ["patients", "treatment", "p", "%", "mg", "α", "nowhere"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder, megabytes=0.6, seed=3)
+    big = sorted(folder.glob("*.txt"))[0]
+    (folder / "more.txt.gz").write_bytes(gzip.compress(big.read_bytes()[:100_000]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sample(corpus):
+    return find_contexts(KEYWORDS, corpus, contexts=5, workers=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_same_sample_with_processes(corpus, sample, workers):
+    found = find_contexts(KEYWORDS, corpus, contexts=5, workers=workers, piece_bytes=50_000)
+    assert dict(found) == dict(sample) and found.counts == sample.counts
+    assert count_words(corpus, workers=workers, piece_bytes=99_999) == count_words(
+        corpus, workers=0
+    )
+
+
+def test_same_sample_with_any_executor_and_any_cut(corpus, sample):
+    with ThreadPoolExecutor(3) as executor:
+        found = find_contexts(
+            KEYWORDS, corpus, contexts=5, executor=executor, piece_bytes=7_777
+        )
+    assert dict(found) == dict(sample) and found.counts == sample.counts
+    assert all(found.counts[k] > 5 for k in ("patients", "treatment", "%"))
+
+
+def test_same_sample_whatever_the_global_random_state(corpus, sample):
+    random.seed(time.time_ns())
+    assert dict(find_contexts(KEYWORDS, corpus, contexts=5, workers=0)) == dict(sample)
+
+
+def test_same_sample_at_another_place_and_in_another_list(corpus, sample, tmp_path):
+    moved = tmp_path / "elsewhere" / "corpus"
+    moved.parent.mkdir()
+    os.symlink(corpus, moved)
+    found = find_contexts([*reversed(KEYWORDS), "kinase"], moved, contexts=5, workers=0)
+    assert {k: found[k] for k in KEYWORDS} == dict(sample)
+
+
+def test_another_seed_gives_another_sample(corpus, sample):
+    other = find_contexts(KEYWORDS, corpus, contexts=5, workers=0, seed=1)
+    assert other.counts == sample.counts and other["patients"] != sample["patients"]
+
+
+def test_fewer_contexts_are_the_first_of_more(corpus, sample):
+    few = find_contexts(KEYWORDS, corpus, contexts=2, workers=0)
+    assert all(few[k] == sample[k][:2] for k in KEYWORDS)
+
+
+def test_the_sample_is_uniform(tmp_path):
+    """Each of 50 lines is chosen about equally often over 400 keywords that are in all of them."""
+    keywords = [f"k{n}" for n in range(400)]
+    lines = [" ".join([*keywords, f"line{n}"]) for n in range(50)]
+    raw = "\n".join(lines).encode()
+    found = scan_bytes(tmp_path, raw, keywords, contexts=5)
+    drawn = Counter(line.rsplit("line")[1] for k in keywords for line in found[k])
+    # 40 expected each; chi-square with 49 degrees of freedom is below 85.4 in 99.9 % of draws.
+    assert sum((drawn[str(n)] - 40) ** 2 / 40 for n in range(50)) < 85.4
+
+
+def test_two_spellings_of_a_keyword_and_a_repeated_one(tmp_path, caplog):
+    found = scan_bytes(tmp_path, b"Zinc\nzinc\n", ["zinc", "Zinc", "zinc"])
+    assert list(found) == ["zinc", "Zinc"] and found["zinc"] == found["Zinc"]
+    assert "more than once" in caplog.text
+
+
+def test_long_lines_are_cut_around_the_keyword(tmp_path):
+    line = " ".join(f"w{n}" for n in range(300))
+    found = scan_bytes(tmp_path, line.encode(), ["w0", "w150", "w299", "w200 w201"], max_words=20)
+    for keyword, lines in found.items():
+        parts = lines[0].split()
+        assert len(parts) == 20 and keyword in lines[0] and lines[0] in line
+
+
+def test_records_are_scanned_by_sentence(tmp_path):
+    record = {"id": 1, "title": "Zinc works", "text": "We gave zinc. Pain fell. Zinc is cheap."}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
+    found = find_contexts(["zinc"], tmp_path, workers=0)
+    assert sorted(found["zinc"]) == ["We gave zinc.", "Zinc is cheap.", "Zinc works"]
+
+
+# -- writing and reading --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["json", "parquet"])
+def test_round_trip(sample, tmp_path, ending):
+    path = tmp_path / f"contexts.{ending}"
+    (sample.to_json if ending == "json" else sample.to_parquet)(path)
+    again = Contexts.load(path)
+    assert dict(again) == dict(sample) and list(again) == list(sample)
+    assert again.counts == sample.counts and again.report == sample.report
+    assert again.missing == ["nowhere"] == list(sample.report.missing)
+
+
+def test_json_is_what_qik_find_writes(sample, tmp_path):
+    path = sample.to_json(tmp_path / "massive.json")
+    assert json.loads(path.read_text("utf-8")) == dict(sample)
+    (tmp_path / "massive.report.json").unlink()
+    bare = Contexts.load(path)
+    assert dict(bare) == dict(sample) and bare.counts == {} and bare.report is None
+
+
+@pytest.mark.parametrize("name, content", [
+    ("a.json", b"{"), ("a.json", b'{"a": "b"}'), ("a.json", b"[]"), ("a.parquet", b"PAR1"),
+])  # fmt: skip
+def test_broken_contexts_are_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        Contexts.load(tmp_path / name)
+
+
+def test_missing_contexts(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.json"):
+        Contexts.load(tmp_path / "none.json")
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keywords", [[], [""], ["  "], ["zinc", "\u00ad"], "zinc"])
+def test_bad_keywords(tmp_path, keywords):
+    with pytest.raises(ValueError, match="keyword"):
+        scan_bytes(tmp_path, b"zinc\n", keywords)
+
+
+@pytest.mark.parametrize("option", [
+    {"contexts": 0}, {"workers": -1}, {"max_words": 0}, {"piece_bytes": -1},
+])  # fmt: skip
+def test_bad_numbers(tmp_path, option):
+    with pytest.raises(ValueError, match="impossible"):
+        scan_bytes(tmp_path, b"zinc\n", ["zinc"], **option)
+
+
+def test_missing_corpus_and_folder_without_text(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        find_contexts(["zinc"], tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"\.jsonl"):
+        find_contexts(["zinc"], tmp_path)
+    with pytest.raises(ValueError, match="at least one"):
+        find_contexts(["zinc"], [])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_cut_gzip_is_named(tmp_path, workers):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(random.Random(0).randbytes(9999))[:-2000])
+    with pytest.raises(DataError, match=r"a\.txt\.gz: .*broken") as caught:
+        find_contexts(["zinc"], path, workers=workers)
+    assert str(caught.value).count("a.txt.gz") == 1
+
+
+def test_keyword_files(tmp_path):
+    path = tmp_path / "k.txt"
+    path.write_text("zinc\n\n aspirin **E. coli**zinc\r\n", "utf-8")
+    assert read_keywords(path) == ["zinc", "aspirin", "E. coli"]
+    path.write_text("\n**\n")
+    with pytest.raises(DataError, match="k.txt"):
+        read_keywords(path)
+
+
+def die(task: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def wait(task: int) -> int:
+    time.sleep(60)
+    return task
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX")
+def test_killed_worker_is_an_error():
+    with pytest.raises(ChildProcessError, match="worker"):
+        list(passes.in_order(die, [1, 2], workers=1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are for POSIX")
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGKILL"])
+def test_no_orphans(kind):
+    """Ctrl-C, or the death of the parent, ends the workers too."""
+    psutil = pytest.importorskip("psutil")
+    code = (
+        "from test_scan import wait; from bioptimus_lib.passes import in_order\n"
+        "list(in_order(wait, [1, 2], workers=2))"
+    )
+    parent = psutil.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while sum("spawn_main" in " ".join(c.cmdline()) for c in parent.children()) < 2:
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.5)  # the workers are in their task now
+    workers = parent.children(recursive=True)
+    parent.send_signal(getattr(signal, kind))
+    assert parent.wait(timeout=20) != 0
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def test_command(corpus, tmp_path, capsys):
+    (tmp_path / "k.txt").write_text("patients**E. coli")
+    base = ["scan", "--corpus", str(corpus), "--keywords", str(tmp_path / "k.txt"), "--quiet"]
+    assert main([*base, "--dry-run"]) == 0
+    assert "2 keywords" in capsys.readouterr().out and not (tmp_path / "new").exists()
+    out = tmp_path / "new" / "c.parquet"
+    assert main([*base, "--contexts", "3", "--workers", "0", "--out", str(out)]) == 0
+    found = Contexts.load(out)
+    assert len(found["patients"]) == 3 and list(found) == ["patients", "E. coli"]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"--out": "c.csv"}, ".parquet"), ({"--out": None}, ".parquet"), ({"--out": "."}, "folder"),
+    ({"--keywords": "none.txt"}, "none.txt"), ({"--corpus": "none"}, "none"),
+    ({"--contexts": "0"}, "contexts = 0"),
+])  # fmt: skip
+def test_command_refuses(corpus, tmp_path, capsys, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "k.txt").write_text("zinc")
+    if change.get("--out") == ".":
+        (tmp_path / "d.json").mkdir()
+        change = {"--out": "d.json"}
+    options = {"--corpus": str(corpus), "--keywords": "k.txt", "--out": "c.json"} | change
+    flat = [text for pair in options.items() if pair[1] is not None for text in pair]
+    assert main(["scan", *flat]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_plan_reads_nothing(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"x" * 100)
+    plan = plan_scan(tmp_path, workers=0, piece_bytes=30)
+    assert plan.bytes == 100 and [len(group) for group in plan.groups] == [4]
+    assert "1 files" in str(plan)
+
+
+@pytest.mark.skipif("BIOPTIMUS_MIRROR" not in os.environ, reason="needs the real corpus")
+def test_real_text_against_a_naive_search(tmp_path):
+    source = Path(os.environ["BIOPTIMUS_MIRROR"], "corpus/biomed/evidence-inference-003.txt.gz")
+    raw = gzip.open(source).read()[2_000_000:2_400_000]
+    keywords = ["interleukin", "placebo", "α", "IL-6", "±", "E. coli", "body mass index", "%"]
+    found = scan_bytes(tmp_path, raw, keywords, piece_bytes=50_000)
+    assert {k: len(naive(k, raw)) for k in keywords} == found.counts
