@@ -1,0 +1,196 @@
+"""The strategies of distillation as a table: from what was read to a row of the embedding table.
+
+Each is one function of the new tokens' evidence and of the known tokens with theirs, so each can
+be tried on held-out known tokens exactly as it is used on new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from bioptimus_lib.calibration import fit_ridge
+
+if TYPE_CHECKING:
+    from bioptimus_lib.occurrences import States
+    from bioptimus_lib.wanted import Wanted
+
+FEWEST_OF_A_KIND = 200  # examples for a regression of their own
+INITIAL_DEVIATION = 0.02  # BERT's own initialisation (Devlin et al., 2019)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about N tokens before a row is made for them.
+
+    Attributes:
+        pieces: float (N, H), mean of the old rows of the pieces that they fall into.
+        states: float (N, L, H), mean hidden states in context at L layers; L = 0 if not read.
+        count: int (N,), contexts read.
+        inside: bool (N,), whether the token continues a word.
+        layers: the L layers.
+    """
+
+    pieces: torch.Tensor
+    states: torch.Tensor
+    count: torch.Tensor
+    inside: torch.Tensor
+    layers: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, wanted: Wanted, states: States | None, table: torch.Tensor) -> Evidence:
+        """Bring together what was wanted and what was read."""
+        size, hidden = len(wanted.ids), table.shape[1]
+        means = [
+            torch.stack([table[list(ids)].mean(0) for ids in words]).mean(0)
+            for words in wanted.pieces
+        ]
+        return cls(
+            pieces=torch.stack(means) if means else torch.zeros(0, hidden),
+            states=states.mean if states else torch.zeros(size, 0, hidden),
+            count=states.count if states else torch.zeros(size, dtype=torch.int64),
+            inside=torch.tensor(wanted.inside, dtype=torch.bool),
+            layers=states.layers if states else (),
+        )
+
+    def __getitem__(self, rows: torch.Tensor) -> Evidence:
+        """The evidence of some tokens."""
+        return Evidence(
+            self.pieces[rows], self.states[rows], self.count[rows], self.inside[rows], self.layers
+        )
+
+    def at(self, layers: Sequence[int]) -> Evidence:
+        """The evidence of some layers."""
+        if not self.layers:
+            return self
+        index = [self.layers.index(layer) for layer in layers]
+        return Evidence(
+            self.pieces, self.states[:, index], self.count, self.inside, tuple(layers)
+        )
+
+    def usable(self, recipe: Strategy) -> torch.Tensor:
+        """bool (N,), the tokens that a strategy can treat."""
+        return self.count > 0 if recipe.reads_contexts else torch.ones_like(self.inside)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Tokens with evidence whose true rows are known: their old ids, int64 (N,)."""
+
+    evidence: Evidence
+    ids: torch.Tensor
+
+    def __getitem__(self, rows: torch.Tensor) -> Known:
+        return Known(self.evidence[rows], self.ids[rows])
+
+    def at(self, layers: Sequence[int]) -> Known:
+        """The same tokens at some layers."""
+        return Known(self.evidence.at(layers), self.ids)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a row is made.
+
+    Args:
+        about: one line for people.
+        rows: (new evidence, known tokens, old table, generator) → float (N, H).
+        reads_contexts: whether the old model is run at all.
+        calibrates: whether known tokens are needed.
+    """
+
+    about: str
+    rows: Callable[[Evidence, Known, torch.Tensor, torch.Generator], torch.Tensor]
+    reads_contexts: bool = True
+    calibrates: bool = False
+
+
+def _random(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    return torch.randn(new.pieces.shape, generator=generator) * INITIAL_DEVIATION
+
+
+def _subtoken_mean(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    return new.pieces
+
+
+def _contextual(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    return new.states.mean(1)
+
+
+def _contextual_matched(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    # The moments of both sides come from the same known tokens; the new tokens' own without them.
+    enough = len(known.ids) > 1
+    states = (known.evidence if enough else new).states.mean(1)
+    rows = table[known.ids] if enough else table
+    unit = (new.states.mean(1) - states.mean(0)) / states.std(0).clamp(min=1e-6)
+    return unit * rows.std(0) + rows.mean(0)
+
+
+def features(evidence: Evidence) -> torch.Tensor:
+    """What the regression sees, float (N, D): the pieces' mean row and the states of each layer."""
+    return torch.cat([evidence.pieces, evidence.states.flatten(1)], dim=1)
+
+
+def _calibrated(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    rows = torch.empty_like(new.pieces)
+    for inside in (False, True):
+        # Words and continuations live in different parts of the table: a regression for each,
+        # unless there are too few examples of one kind.
+        wanted, examples = new.inside == inside, known.evidence.inside == inside
+        if not wanted.any():
+            continue
+        if examples.sum() < FEWEST_OF_A_KIND:
+            examples = torch.ones_like(examples)
+        some = known[examples]
+        ridge = fit_ridge(features(some.evidence), table[some.ids])
+        rows[wanted] = ridge(features(new[wanted])).to(rows)
+    return rows
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": Strategy(
+        "drawn as BERT's own first weights were", _random, reads_contexts=False
+    ),
+    "subtoken_mean": Strategy(
+        "mean of the old rows of its pieces", _subtoken_mean, reads_contexts=False
+    ),
+    "contextual": Strategy("mean hidden state of its pieces in context (the paper)", _contextual),
+    "contextual_matched": Strategy(
+        "the same, with the mean and variance of true rows", _contextual_matched
+    ),
+    "calibrated": Strategy(
+        "hidden states mapped to rows by a regression on known tokens", _calibrated,
+        calibrates=True,
+    ),
+}
+
+
+def layer_choices(
+    recipe: Strategy, layer: int | Sequence[int] | None, depth: int
+) -> list[tuple[int, ...]]:
+    """The sets of layers among which to choose; one when ``layer`` says it.
+
+    Raises:
+        ValueError: a layer that the model does not have.
+    """
+    if not recipe.reads_contexts:
+        return [()]
+    if layer is not None:
+        layers = (layer,) if isinstance(layer, int) else tuple(layer)
+        if not layers or not all(0 <= some <= depth for some in layers):
+            raise ValueError(f"layer {layer}: the model has layers 0 to {depth}")
+        return [layers]
+    return [(some,) for some in range(1, depth + 1)]
