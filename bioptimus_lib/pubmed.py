@@ -198,11 +198,11 @@ def write_shards(
 
 def _check_goal(out: Path, files: list[Path]) -> None:
     """Replace only what is a corpus of ours, and never the input."""
-    if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is no corpus folder: choose another, or empty it")
     for file in files:
         if file.resolve().is_relative_to(out.resolve()):
             raise ValueError(f"the output {out} would replace the input {file}: choose another")
+    if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists and is no corpus folder: choose another, or empty it")
 
 
 def _bar(results: Iterator, total: int, progress: bool) -> Iterator:

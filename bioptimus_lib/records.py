@@ -160,7 +160,15 @@ def _json_lines(file: Path, tally: Counter[str]) -> Iterator[Document]:
         title = record.get("title") or ""
         if not isinstance(title, str):
             raise DataError('"title" is not a string', path=file, line=number)
-        yield Document(str(record.get("id", f"{file.name}:{number}")), title, record["text"])
+        name = str(record.get("id", f"{file.name}:{number}"))
+        yield Document(name, _whole(title), _whole(record["text"]))
+
+
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _pubmed_xml(file: Path) -> Iterator[Document]:

@@ -135,7 +135,7 @@ texts = st.lists(alphabet, max_size=60).map("".join)
 
 
 @given(texts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_words_are_those_of_bert(text):
     assert words(text) == bert_words(text)
     assert [w for part in split(text) for w in words(part)] == words(text)
@@ -158,7 +158,7 @@ def test_words_of_every_character_in_use():
     keywords=st.lists(texts.filter(bert_words), min_size=1, max_size=6, unique=True),
     cut=st.integers(1, 80),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
     folder = tmp_path_factory.getbasetemp()
     found = scan_bytes(folder, raw, keywords, piece_bytes=cut)
@@ -177,7 +177,7 @@ def bert_text(text: str) -> str:
     raw=st.lists(st.one_of(texts.map(str.encode), st.binary(max_size=8)), max_size=8).map(b"".join),
     cut=st.integers(1, 80),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_counts_what_bert_counts(tmp_path_factory, raw, cut):
     path = tmp_path_factory.getbasetemp() / "count.txt"
     path.write_bytes(raw)
@@ -187,7 +187,7 @@ def test_counts_what_bert_counts(tmp_path_factory, raw, cut):
 
 
 @given(raw=st.binary(max_size=200), cut=st.integers(1, 50), block=st.integers(1, 50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_pieces_lose_and_double_nothing(tmp_path_factory, raw, cut, block):
     path = tmp_path_factory.getbasetemp() / "pieces.txt"
     path.write_bytes(raw)
