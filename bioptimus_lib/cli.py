@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from bioptimus_lib import __version__
+from bioptimus_lib.cli_vocab import add_distill, add_vocab
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -158,7 +159,13 @@ def _scan(arguments: argparse.Namespace) -> int:
 
 
 #: Adds the subcommands, in the order of ``bioptimus --help``.
-COMMANDS: list[Callable[[argparse._SubParsersAction], None]] = [add_fetch, add_corpus, add_scan]
+COMMANDS: list[Callable[[argparse._SubParsersAction], None]] = [
+    add_fetch,
+    add_corpus,
+    add_scan,
+    add_vocab,
+    add_distill,
+]
 
 
 class Parser(argparse.ArgumentParser):
