@@ -93,15 +93,21 @@ def decay_groups(model: PreTrainedModel, settings: NerSettings) -> list[dict[str
     return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
 
 
-def load_encoder(
-    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase], labels: Sequence[str]
+def classifier_on(
+    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    labels: Sequence[str],
+    *,
+    seed: int,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A token classifier with the encoder of a folder, or of a model in memory, which stays as is.
+
+    The new layer depends on the seed alone, and afterwards torch's generator does too.
 
     Raises:
         FileNotFoundError: no such folder, or no model in it.
         DataError: no safetensors, a NaN among the weights, or a tokenizer of another size.
     """
+    import torch
     from transformers import AutoModelForTokenClassification
 
     from bioptimus_lib.models import load_masked_lm
@@ -110,11 +116,12 @@ def load_encoder(
     config = type(source.config).from_dict(source.config.to_dict())
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
-    config.dtype = "float32"
-    tagger = AutoModelForTokenClassification.from_config(config)
+    torch.manual_seed(seed)
+    tagger = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
     found = tagger.base_model.load_state_dict(source.base_model.state_dict(), strict=False)
     if found.missing_keys:
         raise DataError(f"the model lacks the weights {found.missing_keys[:3]} of its encoder")
+    torch.manual_seed(seed)
     return tagger, tokenizer
 
 
@@ -156,8 +163,7 @@ def fine_tune(
     labels = labels_of(kinds)
     devices = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices):  # the caller's random numbers are as if never used
-        torch.manual_seed(settings.seed)
-        network, tokenizer = load_encoder(model, labels)
+        network, tokenizer = classifier_on(model, labels, seed=settings.seed)
         if settings.dropout is not None:
             from bioptimus_lib.pretrain import set_dropout
 
@@ -204,11 +210,12 @@ def evaluate(
 
 def save(result: NerResult, test: Sequence[Sentence], out: str | Path) -> Path:
     """Write predictions, numbers and the tagger to a folder, whole or not at all."""
+    from bioptimus_lib.models import save_model
+
     with atomic_dir(out) as folder:
         write_conll(folder / "predictions.tsv", test, result.predictions)
         (folder / "result.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
-        result.tagger.model.save_pretrained(folder / "model")
-        result.tagger.tokenizer.save_pretrained(folder / "model")
+        save_model(result.tagger.model, result.tagger.tokenizer, folder / "model")
     return Path(out)
 
 
@@ -263,8 +270,8 @@ def _train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
     )
-    half = torch.device(device).type == "cuda" and precision_for(device, settings.precision)
-    scaler = torch.amp.GradScaler(torch.device(device).type, enabled=half == "fp16")
+    half = precision_for(device, settings.precision) == "fp16"
+    scaler = torch.amp.GradScaler(device.type, enabled=half)
     rows: list[dict[str, float]] = []
     best, kept, seen, spent = 0, {}, 0, 0.0
     bar = tqdm(total=steps, unit="step", disable=not progress, mininterval=1.0)
@@ -287,7 +294,7 @@ def _train(
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
             total += loss.detach()
-            seen += mask.sum().item() if device.type == "cpu" else sum(lengths[i] for i in members)
+            seen += sum(lengths[i] for i in members)
             bar.update()
         mean = total.item() / len(members_of)
         spent += time.perf_counter() - started
@@ -307,11 +314,7 @@ def _train(
         bar.set_postfix(loss=f"{mean:.3f}", devel_f1=f"{found['f1']:.2f}")
         if not best or found["f1"] > rows[best - 1]["f1"]:
             best = epoch
-            if epoch < settings.epochs:
-                kept = {name: value.clone() for name, value in model.state_dict().items()}
-            else:
-                kept = {}
+            kept = {name: value.clone() for name, value in model.state_dict().items()}
     bar.close()
-    if kept:
-        model.load_state_dict(kept)
+    model.load_state_dict(kept)
     return rows, best, {"train": seen / max(spent, 1e-9)}
