@@ -318,13 +318,8 @@ class Run:
         from bioptimus_lib.vocab import fertility, train_wordpiece
 
         old = self.tokenizer("old")
-        new = train_wordpiece(
-            (line for path in self.shards for line in open_text(path)),
-            size=len(old),
-            max_length=old.model_max_length,
-            like=old,
-        )
-        counts = count_words(self.shards)
+        counts = count_words(self.shards, progress=self.progress)
+        new = train_wordpiece(counts, like=old)
         with atomic_write(self.out / "counts.json") as file:
             json.dump(dict(counts.most_common()), file, ensure_ascii=False)
         with atomic_dir(self.out / "tokenizer") as folder:
@@ -391,7 +386,6 @@ class Run:
             self.plan,
             self.contexts,
             strategy="calibrated",
-            counts=self._counts(),
             seed=self.seed,
             progress=self.progress,
         )

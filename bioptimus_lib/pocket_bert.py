@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from bioptimus_lib.files import atomic_write, open_text
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.models import save_model
 from bioptimus_lib.pretrain import Settings, evaluate_mlm, pack, pretrain
+from bioptimus_lib.warm_start import start_well
 from bioptimus_lib.vocab import train_wordpiece
 
 log = logging.getLogger(__name__)
@@ -69,24 +69,6 @@ def corpus_files(folder: str | Path) -> tuple[list[Path], list[Path]]:
     return files[:-1], files[-1:]
 
 
-@torch.no_grad()
-def start_local(model: BertForMaskedLM) -> None:
-    """Let attention begin near its own position, which shortens the first plateau of the loss.
-
-    Positions start as sinusoids (Vaswani et al., 2017, section 3.5), so near ones are alike, and
-    keys start equal to queries, so what is alike attends to each other (Trockman & Kolter, 2023,
-    mimetic initialisation). Both are learnt like any other weight from then on.
-    """
-    positions = model.bert.embeddings.position_embeddings.weight  # (T, H)
-    length, hidden = positions.shape
-    angle = torch.outer(torch.arange(length), 1000.0 ** (-torch.arange(0, hidden, 2) / hidden))
-    waves = torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(length, hidden)
-    positions.copy_(waves * model.config.initializer_range * math.sqrt(2))
-    for layer in model.bert.encoder.layer:
-        attention = layer.attention.self
-        attention.key.weight.copy_(attention.query.weight)
-
-
 def make(
     corpus: str | Path,
     *,
@@ -131,7 +113,7 @@ def make(
 
     set_seed(seed)
     model = BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, **SHAPE))
-    start_local(model)
+    start_well(model, blocks)
     settings = Settings(
         steps=steps,
         batch=batch,
