@@ -27,9 +27,9 @@ NEW = ["bronchitis", "nephritis", "gastrectomy", "nephrectomy"]
 def tokenizers():
     """Old: letters, known words, some pieces. New: the same letters, other words and pieces."""
     letters = [*LETTERS, ".", ",", *("##" + letter for letter in LETTERS)]
-    old = [*SPECIAL_PIECES, *letters, *KNOWN, "bron", "nep", "gas", "##chi", "##tis", "##rec", "##tomy"]
-    new = [*SPECIAL_PIECES, *letters, *KNOWN[:9], "bronchitis", "nephr", "gastr", "##ectomy", "##itis",
-           "neverseen"]
+    both = [*SPECIAL_PIECES, *letters]
+    old = [*both, *KNOWN, "bron", "nep", "gas", "##chi", "##tis", "##rec", "##tomy"]
+    new = [*both, *KNOWN[:9], "bronchitis", "nephr", "gastr", "##ectomy", "##itis", "neverseen"]
     new += [a + b for a in "xyz" for b in "qw"][: len(old) - len(new)]
     assert len(new) <= len(old)
     return (bert_tokenizer(pieces, max_length=WINDOW) for pieces in (old, new))
