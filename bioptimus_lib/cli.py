@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from bioptimus_lib import __version__
 from bioptimus_lib.cli_vocab import add_distill, add_vocab
+from bioptimus_lib.commands import ner, pocket_bert, run
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -165,6 +166,9 @@ COMMANDS: list[Callable[[argparse._SubParsersAction], None]] = [
     add_scan,
     add_vocab,
     add_distill,
+    ner.add,
+    run.add,
+    pocket_bert.add,
 ]
 
 

@@ -25,7 +25,8 @@ PAGE = """<!doctype html>
 <title>BIOptimus run: {profile}</title>
 <style>
 :root {{ color-scheme: light dark; --line: #8886; --soft: #8881 }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto;
+  padding: 0 1rem }}
 h1 {{ font-size: 1.6rem }} h2 {{ font-size: 1.2rem; margin-top: 2rem }}
 .wide {{ overflow-x: auto }}
 table {{ border-collapse: collapse; width: 100% }}
@@ -77,6 +78,39 @@ def write(run: Run) -> dict[str, Any]:
     return report
 
 
+def to_ledger(run: Run, report: dict[str, Any], *, file: str) -> None:
+    """Add the F1 of every model and seed to the experiment ``run`` of the ledger."""
+    from bioptimus_lib import ledger
+    from bioptimus_lib.stages import MODELS
+
+    facts = {
+        **report["provenance"],
+        "experiment": "run",
+        "profile": run.profile.name,
+        "dataset": run.ner_source.name if run.ner_source else run.profile.ner,
+        "corpus": run.corpus_source.name if run.corpus_source else run.profile.corpus,
+    }
+    rows = []
+    steps = run.done("budget")["steps"]
+    phases = {version: number for number, version in enumerate(MODELS[2:], start=1)}
+    for path in sorted((run.out / "ner").glob("*-seed*.json")):
+        result = json.loads(path.read_text())
+        model = path.name.partition("-seed")[0]
+        trained = {"old": 0, "continued": len(phases)}.get(model, phases.get(model)) * steps
+        rows.append(
+            {
+                **facts,
+                "model": model,
+                "seed": result["settings"]["seed"],
+                "metrics": result["metrics"],
+                "steps": trained,
+                "tokens": trained * run.profile.batch * run.profile.length,
+                "seconds": round(result["seconds"], 1),
+            }
+        )
+    ledger.append("run", rows, file=file, replace=True)
+
+
 def rows_of_scores(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(model, "mean ± sd", what it is) for each model of a report."""
     from bioptimus_lib.curriculum import PHASES
@@ -91,7 +125,7 @@ def rows_of_scores(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 def text(report: dict[str, Any]) -> str:
     """The scores as a table for the terminal."""
     lines = [f"{'model':<10} {'F1':>12}   what it is", "-" * 64]
-    lines += [f"{model:<10} {score:>12}   {about}" for model, score, about in rows_of_scores(report)]
+    lines += [f"{name:<10} {score:>12}   {about}" for name, score, about in rows_of_scores(report)]
     return "\n".join(lines)
 
 

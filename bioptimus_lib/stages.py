@@ -1,0 +1,442 @@
+"""The stages of a run: corpus → vocabulary → keywords → contexts → distilled embeddings → four
+phases → control → NER.
+
+A stage is a function that takes a ``Run``, reads what the stages before it left in its folder,
+leaves its own files there, and returns what is worth telling: ``size``, ``measure`` and numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.files import atomic_dir, atomic_write, open_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PreTrainedTokenizerBase
+
+    from bioptimus_lib.pipeline import Run
+    from bioptimus_lib.pretrain import Settings
+
+Row = dict[str, Any]
+MODELS = ("old", "continued", *(phase.version for phase in PHASES))
+HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and scan
+HELD_OUT_BLOCKS = 512
+PROBE_STEPS = 12  # training steps that measure the speed of a device
+NER_SPEED = 0.55  # of fine-tuning, relative to pre-training: batches are smaller and padded
+SPARE = 0.93  # share of the minutes that is planned with
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run: a name, what it does, and the function that does it."""
+
+    name: str
+    about: str
+    work: Callable[[Run], Row]
+
+
+# -- text and vocabulary ---------------------------------------------------------------------------
+
+
+def corpus(run: Run) -> Row:
+    """Clean sentences in shards; each fiftieth document is held out."""
+    from bioptimus_lib import pocket, pubmed, sources
+
+    count = {"documents": 0, "held_out": 0, "bytes": 0}
+    with tempfile.TemporaryDirectory(dir=run.out, prefix=".corpus.") as temporary:
+        everything = Path(temporary) / "shards"
+        megabytes = run.profile.corpus_mb
+        if run.corpus_source is None and run.profile.corpus == "pocket":
+            pocket.write_corpus(everything, megabytes=megabytes, seed=run.seed)
+        else:
+            pubmed.write_shards(
+                run.corpus_source or sources.fetch(run.profile.corpus, progress=run.progress),
+                everything,
+                megabytes=megabytes,
+                seed=run.seed,
+                progress=run.progress,
+            )
+        with atomic_dir(run.out / "corpus") as folder, atomic_write(run.held_out) as held_out:
+            for path in sorted(everything.glob("*.txt")):
+                with atomic_write(folder / path.name) as kept:
+                    for document in read_documents([path]):
+                        keep = count["documents"] % HELD_OUT_EVERY != HELD_OUT_EVERY - 1
+                        count["documents"] += 1
+                        count["held_out"] += not keep
+                        text = "\n".join(document) + "\n\n"
+                        count["bytes"] += len(text.encode()) if keep else 0
+                        (kept if keep else held_out).write(text)
+            if count["held_out"] == 0:
+                raise DataError(
+                    f"{count['documents']} documents are too few: {HELD_OUT_EVERY} are needed for "
+                    "one to be held out; give more text",
+                    path=run.corpus_source,
+                )
+    return {
+        "size": f"{count['bytes'] / 1e6:.1f} MB",
+        "measure": f"{count['documents'] - count['held_out']:,} documents, "
+        f"{count['held_out']:,} held out",
+        **count,
+    }
+
+
+def vocabulary(run: Run) -> Row:
+    """A WordPiece vocabulary of the old one's size, trained on the corpus."""
+    from bioptimus_lib.scan import count_words
+    from bioptimus_lib.wordpiece import fertility, train_wordpiece
+
+    old, counts = run.tokenizer("old"), count_words(run.shards, progress=run.progress)
+    new = train_wordpiece(counts, like=old)
+    with atomic_write(run.out / "counts.json") as file:
+        json.dump(dict(counts.most_common()), file, ensure_ascii=False)
+    with atomic_dir(run.out / "tokenizer") as folder:
+        new.save_pretrained(folder)
+    before, after = fertility(old, counts), fertility(new, counts)
+    return {
+        "size": f"{len(new):,} pieces",
+        "measure": f"{after:.2f} pieces per word, {before:.2f} before",
+        "words": len(counts),
+        "fertility": {"old": before, "new": after},
+    }
+
+
+def keywords(run: Run) -> Row:
+    """What is new in the vocabulary, and the words to look for."""
+    from bioptimus_lib.vocab import calibration_words, plan_vocabulary
+
+    old, counts = run.tokenizer("old"), run.counts
+    plan = plan_vocabulary(
+        old, run.tokenizer("new"), counts, words_per_piece=run.profile.words_per_piece
+    )
+    known = calibration_words(old, counts, n=run.profile.calibration_words)
+    plan.save(run.out / "plan.json")
+    with atomic_write(run.out / "keywords.json") as file:
+        json.dump({"new": plan.keywords(), "known": known}, file, ensure_ascii=False)
+    return {
+        "size": f"{len(plan.keywords()) + len(known):,} keywords",
+        "measure": f"{len(plan.new):,} new pieces, {len(plan.shared):,} kept",
+        "new": len(plan.new),
+        "shared": len(plan.shared),
+    }
+
+
+def contexts(run: Run) -> Row:
+    """Sentences in which the keywords occur."""
+    from bioptimus_lib.scan import find_contexts
+
+    wanted = json.loads((run.out / "keywords.json").read_text())
+    found = find_contexts(
+        [*wanted["new"], *wanted["known"]],
+        run.shards,
+        contexts=run.profile.contexts,
+        seed=run.seed,
+        progress=run.progress,
+    )
+    found.to_parquet(run.out / "contexts.parquet")
+    report = found.report
+    return {
+        "size": f"{report.contexts:,} contexts",
+        "measure": f"{report.megabytes_per_second:.0f} MB/s, {len(report.missing):,} of "
+        f"{report.keywords:,} keywords without one",
+        "contexts": report.contexts,
+        "missing": len(report.missing),
+    }
+
+
+def distillation(run: Run) -> Row:
+    """Embeddings for the new pieces, distilled from the old model in context."""
+    from bioptimus_lib.distill import distill
+    from bioptimus_lib.models import save_model
+
+    result = distill(
+        *run.load("old"),
+        run.plan,
+        run.contexts,
+        strategy="calibrated",
+        known=run.profile.calibration_words,
+        seed=run.seed,
+        progress=run.progress,
+    )
+    save_model(result.model, result.tokenizer, run.folder("distilled"))
+    report = result.report
+    return {
+        "size": f"{report['new']:,} embeddings",
+        "measure": f"token recovery MRR {report['recovery']['mrr']:.2f}, "
+        f"{report['fallbacks']:,} without a context",
+        **report,
+    }
+
+
+# -- pre-training ----------------------------------------------------------------------------------
+
+
+def warm_up(run: Run) -> Row:
+    """Teach a backbone that was published without an MLM head to guess, in its old vocabulary."""
+    from bioptimus_lib import sources
+    from bioptimus_lib.masking import Masking
+    from bioptimus_lib.models import load_masked_lm, save_model
+    from bioptimus_lib.pocket_bert import corpus_files, paragraphs
+    from bioptimus_lib.pretrain import evaluate_mlm, pack, pretrain
+
+    folder = sources.model_path(run.profile.backbone, progress=run.progress)
+    model, tokenizer = load_masked_lm(folder)
+    length = run.profile.length
+    try:
+        train, test = corpus_files(sources.fetch("general", progress=run.progress))
+        text = "general text"
+        blocks, held_out = (
+            pack((p for path in some for p in paragraphs(path)), tokenizer, length=length)
+            for some in (train, test)
+        )
+    except FileNotFoundError:  # no general text at hand: the corpus has to serve
+        text = "the corpus itself"
+        blocks, held_out = (packed(run, which, tokenizer, "old") for which in ("train", "held-out"))
+    result = pretrain(
+        model,
+        tokenizer,
+        blocks,
+        masking=Masking(),
+        settings=settings_of(run, run.profile.warmup_steps, seed=run.seed),
+        out=run.out / "training" / "warm",
+        device=run.device,
+        progress=run.progress,
+    )
+    score = evaluate_mlm(model, tokenizer, held_out[:HELD_OUT_BLOCKS])
+    save_model(model, tokenizer, run.folder("warm"))
+    return {
+        "size": f"{result['tokens']:,} pieces",
+        "measure": f"on {text}: held-out accuracy {score['accuracy']:.1%}",
+        "held_out": score,
+    }
+
+
+def budget(run: Run) -> Row:
+    """How many steps a phase gets: the profile's, or what the minutes leave after all else."""
+    if not run.minutes:
+        steps = run.profile.phase_steps
+        return {"size": f"{steps:,} steps a phase", "measure": "as in the profile", "steps": steps}
+    speed = measured_speed(run)
+    used = sum((run.done(stage.name) or {"seconds": 0})["seconds"] for stage in run.stages)
+    words = {name: sum(len(s.tokens) for s in split) for name, split in ner_splits(run).items()}
+    per_word = run.done("vocabulary")["fertility"]["old"] * 1.2  # entities are longer than words
+    # Devel is read after each epoch, test once; a forward pass costs a third of a step.
+    epochs = run.profile.ner_epochs
+    tagged = per_word * (epochs * (words["train"] + words["devel"] / 3) + words["test"] / 3)
+    tagging = len(MODELS) * run.profile.seeds * tagged / (NER_SPEED * speed)
+    left = 60 * run.minutes * SPARE - used - tagging
+    # Four phases, and as many steps for the control with the old vocabulary.
+    steps = int(left * speed / (run.profile.batch * run.profile.length) / (2 * len(PHASES)))
+    if steps < 10:
+        raise ValueError(
+            f"{run.minutes:g} minutes leave {left:.0f} seconds for pre-training at "
+            f"{speed:,.0f} pieces a second: give --minutes {2 * run.minutes:g} or more"
+        )
+    return {
+        "size": f"{steps:,} steps a phase",
+        "measure": f"at {speed:,.0f} pieces a second; {tagging / 60:.1f} minutes kept for NER",
+        "steps": steps,
+    }
+
+
+def measured_speed(run: Run) -> float:
+    """Pieces a second in training steps of the old model on this device."""
+    from bioptimus_lib.pretrain import pretrain
+
+    model, tokenizer = run.load("old")
+    with tempfile.TemporaryDirectory(dir=run.out, prefix=".probe.") as temporary:
+        result = pretrain(
+            model,
+            tokenizer,
+            packed(run, "held-out", tokenizer, "old"),
+            masking=PHASES[-1].masking,
+            settings=settings_of(run, PROBE_STEPS, seed=run.seed),
+            out=temporary,
+            device=run.device,
+            progress=False,
+        )
+    return result["tokens_per_second"]
+
+
+def settings_of(run: Run, steps: int, *, seed: int) -> Settings:
+    """The profile's training settings for so many steps."""
+    from bioptimus_lib.pretrain import Settings
+
+    return Settings(
+        steps=steps, batch=run.profile.batch, learning_rate=run.profile.learning_rate, seed=seed
+    )
+
+
+def train_phase(run: Run, number: int, *, start: str, goal: str, vocabulary: str) -> Row:
+    """One phase of the curriculum from model ``start`` to model ``goal``."""
+    from bioptimus_lib.masking import Masking
+    from bioptimus_lib.models import save_model
+    from bioptimus_lib.pretrain import evaluate_mlm, pretrain
+
+    model, tokenizer = run.load(start)
+    masking = PHASES[number - 1].masking
+    training = run.out / "training" / goal
+    result = pretrain(
+        model,
+        tokenizer,
+        packed(run, "train", tokenizer, vocabulary),
+        masking=masking,
+        settings=settings_of(
+            run, run.done("budget")["steps"], seed=run.seed * len(PHASES) + number
+        ),
+        out=training,
+        device=run.device,
+        progress=run.progress,
+    )
+    # The same question to all versions, so that their losses can be compared with each other.
+    score = evaluate_mlm(
+        model,
+        tokenizer,
+        packed(run, "held-out", tokenizer, vocabulary)[:HELD_OUT_BLOCKS],
+        masking=Masking("word", 0.15, corruption=False),
+    )
+    save_model(model, tokenizer, run.folder(goal))
+    for checkpoint in training.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    return {
+        "size": f"{result['tokens']:,} pieces",
+        "measure": f"held-out loss {score['loss']:.3f}, accuracy {score['accuracy']:.1%}",
+        "masking": str(masking),
+        **{key: result[key] for key in ("steps", "tokens", "tokens_per_second")},
+        "held_out": score,
+    }
+
+
+def phase(number: int) -> Callable[[Run], Row]:
+    """The stage that trains version v0.``number``."""
+
+    def work(run: Run) -> Row:
+        start = "distilled" if number == 1 else PHASES[number - 2].version
+        goal = PHASES[number - 1].version
+        return train_phase(run, number, start=start, goal=goal, vocabulary="new")
+
+    return work
+
+
+def continued(run: Run) -> Row:
+    """The control: the old model and its old vocabulary through the same four phases."""
+    goals = [*(f"continued-{p.number}" for p in PHASES[:-1]), "continued"]
+    rows = run.out / "training"
+    for number, (start, goal) in enumerate(zip(["old", *goals], goals, strict=False), start=1):
+        if not (rows / f"{goal}.json").exists():
+            row = train_phase(run, number, start=start, goal=goal, vocabulary="old")
+            with atomic_write(rows / f"{goal}.json") as file:
+                json.dump(row, file)
+    for goal in goals[:-1]:
+        shutil.rmtree(run.folder(goal), ignore_errors=True)
+    last = json.loads((rows / "continued.json").read_text())
+    return {**last, "size": f"{len(PHASES) * last['tokens']:,} pieces"}
+
+
+# -- the test --------------------------------------------------------------------------------------
+
+
+def ner(run: Run) -> Row:
+    """Fine-tune and test every model, once per seed."""
+    import numpy as np
+
+    from bioptimus_lib.ner import NerSettings, fine_tune
+
+    splits = ner_splits(run)
+    for number in range(run.profile.seeds):
+        settings = NerSettings(
+            epochs=run.profile.ner_epochs,
+            learning_rate=run.profile.ner_learning_rate,
+            seed=1000 * run.seed + number,
+        )
+        for model in MODELS:
+            file = run.out / "ner" / f"{model}-seed{settings.seed}.json"
+            if not file.exists():
+                result = fine_tune(
+                    run.folder(model),
+                    splits,
+                    settings=settings,
+                    device=run.device,
+                    progress=run.progress,
+                )
+                with atomic_write(file) as handle:
+                    json.dump(result.as_dict(), handle, indent=1)
+    means = {model: float(np.mean(values)) for model, values in run.scores().items()}
+    return {
+        "size": f"{len(MODELS)} models × {run.profile.seeds}",
+        "measure": f"F1 {means['old']:.1f} old, {means[MODELS[-1]]:.1f} {MODELS[-1]}",
+        "f1": means,
+    }
+
+
+def ner_splits(run: Run) -> dict[str, list]:
+    """The NER set of the run, given, generated or fetched, cut to the profile's size."""
+    from bioptimus_lib import pocket, sources
+    from bioptimus_lib.conll import load_splits
+
+    folder = run.ner_source
+    if folder is None and run.profile.ner != "pocket":
+        folder = sources.fetch(run.profile.ner, progress=run.progress)
+    if folder is None:
+        folder = run.out / "ner-set"
+        if not (folder / "test.tsv").exists():
+            pocket.write_ner(folder, seed=run.seed)
+    splits = load_splits(folder)
+    if run.profile.ner_sentences:
+        splits["train"] = splits["train"][: run.profile.ner_sentences]
+    return splits
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def packed(run: Run, which: str, tokenizer: PreTrainedTokenizerBase, vocabulary: str) -> np.ndarray:
+    """Packed blocks (N, T) of the ``train`` or ``held-out`` text, kept beside the run."""
+    import numpy as np
+
+    from bioptimus_lib.pretrain import pack
+
+    file = run.out / "blocks" / f"{which}-{vocabulary}.npy"
+    if not file.exists():
+        paths = run.shards if which == "train" else [run.held_out]
+        texts = (" ".join(document) for document in read_documents(paths))
+        with atomic_write(file, "wb") as handle:
+            np.save(handle, pack(texts, tokenizer, length=run.profile.length))
+    return np.load(file)
+
+
+def read_documents(paths: list[Path]) -> Iterator[list[str]]:
+    """Documents of shard files, each a list of its sentences."""
+    for path in paths:
+        sentences: list[str] = []
+        with open_text(path) as file:
+            for line in file:
+                if line := line.rstrip("\n"):
+                    sentences.append(line)
+                elif sentences:
+                    yield sentences
+                    sentences = []
+        if sentences:
+            yield sentences
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("corpus", "clean sentences, some documents held out", corpus),
+    Stage("warm-up", "teach the backbone to guess masked words", warm_up),
+    Stage("vocabulary", "a WordPiece vocabulary of the corpus", vocabulary),
+    Stage("keywords", "what is new in it, and which words to look for", keywords),
+    Stage("contexts", "sentences in which the keywords occur", contexts),
+    Stage("distillation", "embeddings of the new pieces, in context", distillation),
+    Stage("budget", "how many steps each phase gets", budget),
+    *(Stage(f"phase{p.number}", f"{p.version}: {p.about}", phase(p.number)) for p in PHASES),
+    Stage("continued", "control: old vocabulary, same text, same steps", continued),
+    Stage("ner", "fine-tune and test every model", ner),
+)
