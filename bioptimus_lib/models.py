@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,20 @@ from bioptimus_lib.files import atomic_dir
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep Transformers' progress bars quiet: a small model loads before one could be read."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -31,9 +47,10 @@ def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToken
             "the model has no safetensors file, and pickles are not loaded: convert it first",
             path=folder,
         )
-    model = AutoModelForMaskedLM.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-    )
+    with no_bars():
+        model = AutoModelForMaskedLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if len(tokenizer) != model.config.vocab_size:
         raise DataError(
@@ -60,7 +77,7 @@ def save_model(
     state = None
     if dtype is not None:
         state = {name: value.to(dtype) for name, value in model.state_dict().items()}
-    with atomic_dir(folder) as temporary:
+    with no_bars(), atomic_dir(folder) as temporary:
         model.save_pretrained(temporary, state_dict=state, safe_serialization=True)
         tokenizer.save_pretrained(temporary)
     return Path(folder)

@@ -30,6 +30,7 @@ Row = dict[str, Any]
 MODELS = ("old", "continued", *(phase.version for phase in PHASES))
 HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and scan
 HELD_OUT_BLOCKS = 512
+LOGGED = 40  # points of a phase's loss curve
 PROBE_STEPS = 12  # training steps that measure the speed of a device
 NER_SPEED = 0.55  # of fine-tuning, relative to pre-training: batches are smaller and padded
 SPARE = 0.93  # share of the minutes that is planned with
@@ -135,7 +136,7 @@ def contexts(run: Run) -> Row:
 
     wanted = json.loads((run.out / "keywords.json").read_text())
     found = find_contexts(
-        [*wanted["new"], *wanted["known"]],
+        dict.fromkeys([*wanted["new"], *wanted["known"]]),
         run.shards,
         contexts=run.profile.contexts,
         seed=run.seed,
@@ -271,7 +272,11 @@ def settings_of(run: Run, steps: int, *, seed: int) -> Settings:
     from bioptimus_lib.pretrain import Settings
 
     return Settings(
-        steps=steps, batch=run.profile.batch, learning_rate=run.profile.learning_rate, seed=seed
+        steps=steps,
+        batch=run.profile.batch,
+        learning_rate=run.profile.learning_rate,
+        seed=seed,
+        log_steps=max(1, steps // LOGGED),
     )
 
 
