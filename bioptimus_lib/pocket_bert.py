@@ -22,8 +22,8 @@ from bioptimus_lib.files import atomic_write, open_text
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.models import save_model
 from bioptimus_lib.pretrain import Settings, evaluate_mlm, pack, pretrain
-from bioptimus_lib.warm_start import start_well
 from bioptimus_lib.vocab import train_wordpiece
+from bioptimus_lib.warm_start import start_well
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,46 @@ SHAPE = {  # 5.4M parameters, 10.7 MB in 16 bits
     "intermediate_size": 1024,
     "max_position_embeddings": WINDOW,
 }
+TEXT = (
+    "English Wikipedia articles of 2015 (source `general`, {files} files; CC BY-SA 3.0), any topic; "
+    "paragraphs of 80 characters and more"
+)
+CARD = """---
+language: en
+license: cc-by-sa-3.0
+library_name: transformers
+pipeline_tag: fill-mask
+---
+
+# Pocket BERT
+
+A general-English BERT of {parameters:.1f} million parameters ({layers} layers × {hidden},
+{vocabulary:,} WordPiece pieces, uncased, window {window}), small enough to ship with a course and
+to be pre-trained further on a laptop. It has read encyclopedia articles and no medical corpus:
+what a reader adds to it shows.
+
+| | |
+|---|---|
+| text | {text} |
+| training | {steps:,} steps × {batch} blocks of {window} pieces = {tokens:.1f} million pieces, {epochs} epochs |
+| masking | {masking} |
+| optimiser | AdamW, peak {learning_rate:g}, {schedule} schedule, no dropout |
+| seed | {seed} |
+| held out | {held_out}, {masked:,} masked pieces, 15 % masking, all `[MASK]` |
+| **held-out loss** | **{loss:.3f}** nats per masked piece |
+| **held-out accuracy** | **{accuracy:.1%}** |
+
+The weights are stored in 16 bits and are meant to be used in 32:
+`AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)`. The scores above are those of
+the stored weights.
+
+**Intended use**: the old model of the course's `pocket` and `laptop` profiles, and tests.
+**Limits**: a model of this size guesses, it does not know; it repeats the biases of its text; it is
+no use for any decision about people. **Recipe**: `bioptimus pocket-bert`, see
+`bioptimus_lib/pocket_bert.py` and `bioptimus_lib/warm_start.py`; the same numbers as data are in
+`training.json`.
+"""
+
 SHORTEST_PARAGRAPH = 80  # characters; below are headings and captions
 
 
@@ -154,4 +194,24 @@ def make(
     }
     with atomic_write(Path(out) / "training.json") as file:
         json.dump(row, file, indent=1)
+    with atomic_write(Path(out) / "README.md") as file:
+        file.write(card(row))
     return row
+
+
+def card(row: dict[str, Any]) -> str:
+    """The model card of a finished training, in Markdown."""
+    settings = row["settings"]
+    return CARD.format(
+        parameters=row["parameters"] / 1e6,
+        layers=SHAPE["num_hidden_layers"],
+        hidden=SHAPE["hidden_size"],
+        vocabulary=VOCABULARY,
+        window=WINDOW,
+        text=TEXT.format(files=len(row["corpus"])),
+        tokens=row["tokens"] / 1e6,
+        held_out=", ".join(row["held_out"]),
+        **{key: row[key] for key in ("steps", "epochs", "masking", "seed")},
+        **{key: settings[key] for key in ("batch", "learning_rate", "schedule")},
+        **row["metrics"],
+    )
