@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 ENDINGS = (".txt", ".txt.gz", ".gz", ".jsonl", ".jsonl.gz", ".xml", ".xml.gz")
 ABOUT = ("LICENSE", "LICENCE", "README", ".")  # beginnings of names that lie beside a corpus
 INVALID = "invalid bytes"
-#: ``ABSTRACT.METHODS:`` or ``TITLE:``, as the files of the Evidence Inference corpus have them.
-LABEL = re.compile(r"\s*(?:[A-Z][^a-z]{2,}|(?:ABSTRACT|BODY)\..{0,200}):\s*")
+#: A line without small letters that ends in a colon, and those that the Evidence Inference corpus
+#: puts before each section: ``ABSTRACT.METHODS:``, ``BODY.TRIAL IN H:2O`` (the colon went astray).
+LABEL = re.compile(r"[^a-z]{0,300}:|(?:ABSTRACT|BODY)\..{0,400}")
 TITLE = "TITLE:"
 
 
@@ -140,7 +141,7 @@ def _paragraphs(file: Path, tally: Counter[str]) -> Iterator[Document]:
                 title, lines = "", []
         elif line.startswith(TITLE):
             title = line.removeprefix(TITLE).strip()
-        elif not (line.endswith(":") and LABEL.fullmatch(line)):
+        elif not LABEL.fullmatch(line):
             first = first if lines else number
             lines.append(line)
     if lines:

@@ -82,7 +82,7 @@ def test_every_file_once_and_names_that_move_with_the_corpus(tmp_path):
 def test_plain_text(tmp_path, ending):
     text = (
         "TITLE: Zinc for colds\n\n  ABSTRACT.METHODS:\nWe gave\nzinc.\r\n\n\n"
-        "ABSTRACT.RESULTS AND α:\nColds:\nwere shorter.\n\nBODY.Discussion:\n\nIt works.\n\n"
+        "ABSTRACT.RESULTS AND α:\nColds:\nwere shorter.\n\nBODY.USE IN H:2O.\n:\n\nIt works.\n\n"
         "NOTE: zinc is a metal."
     )
     path = tmp_path / f"a.{ending}"
@@ -90,8 +90,8 @@ def test_plain_text(tmp_path, ending):
     assert list(documents(path)) == [
         Document(f"a.{ending}:4", "Zinc for colds", "We gave zinc."),
         Document(f"a.{ending}:9", "", "Colds: were shorter."),
-        Document(f"a.{ending}:14", "", "It works."),
-        Document(f"a.{ending}:16", "", "NOTE: zinc is a metal."),
+        Document(f"a.{ending}:15", "", "It works."),
+        Document(f"a.{ending}:17", "", "NOTE: zinc is a metal."),
     ]
 
 
