@@ -120,6 +120,18 @@ def tag_problem(tag: str, before: str = "O") -> str | None:
     return None
 
 
+def split_files(folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """``train.tsv``, ``devel.tsv`` and ``test.tsv`` of a folder; FileNotFoundError if one lacks."""
+    files = {split: Path(folder) / f"{split}.tsv" for split in SPLITS}
+    for path in files.values():
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no {path.name}: a NER set is a folder with train.tsv, devel.tsv "
+                "and test.tsv"
+            )
+    return files
+
+
 def load_splits(folder: str | os.PathLike[str]) -> dict[str, list[Sentence]]:
     """The sentences of ``train.tsv``, ``devel.tsv`` and ``test.tsv`` in a folder, by split.
 
@@ -127,14 +139,7 @@ def load_splits(folder: str | os.PathLike[str]) -> dict[str, list[Sentence]]:
         FileNotFoundError: the folder or one of the files is not there.
         DataError: as ``read_conll``.
     """
-    folder = Path(folder)
-    for split in SPLITS:
-        if not (folder / f"{split}.tsv").is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no {split}.tsv: a NER set is a folder with train.tsv, devel.tsv "
-                "and test.tsv"
-            )
-    return {split: read_conll(folder / f"{split}.tsv") for split in SPLITS}
+    return {split: read_conll(path) for split, path in split_files(folder).items()}
 
 
 def count(splits: Mapping[str, Sequence[Sentence]]) -> dict[str, dict[str, int]]:
@@ -168,6 +173,32 @@ def write_conll(
             rows = zip(sentence.tokens, sentence.tags, tags, strict=True)
             file.writelines(f"{token}\t{gold}\t{tag}\n" for token, gold, tag in rows)
             file.write("\n")
+
+
+def read_predictions(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
+    """The predicted tags of a file of ``write_conll``: its last column, valid IOB2 or not.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: a line without three columns.
+    """
+    sentences: list[tuple[str, ...]] = []
+    tags: list[str] = []
+    with open(path, encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            columns = line.rstrip("\n").split("\t")
+            if columns == [""]:
+                sentences.append(tuple(tags))
+                tags = []
+            elif len(columns) == 3:
+                tags.append(columns[2])
+            else:
+                raise DataError(
+                    f"expected token, gold tag, predicted tag; found {line[:60]!r}",
+                    path=path,
+                    line=number,
+                )
+    return sentences
 
 
 # --- tags --------------------------------------------------------------------------------------

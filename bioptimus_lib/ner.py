@@ -30,7 +30,7 @@ from bioptimus_lib.conll import (
 from bioptimus_lib.entity_score import recall_unseen, score
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_dir
-from bioptimus_lib.tagger import NerSettings, Tagger, autocast, pad
+from bioptimus_lib.tagger import NerSettings, Tagger, autocast, load_tagger, pad, recipe_for
 from bioptimus_lib.windows import IGNORED, Encoding, batches
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Entity", "NerResult", "NerSettings", "Sentence", "Tagger", "entities", "evaluate",
-    "fine_tune", "load_splits", "read_conll", "recall_unseen", "score",
+    "fine_tune", "load_splits", "load_tagger", "read_conll", "recall_unseen", "recipe_for", "save",
+    "score",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -208,14 +209,24 @@ def evaluate(
     return metrics, types
 
 
-def save(result: NerResult, test: Sequence[Sentence], out: str | Path) -> Path:
-    """Write predictions, numbers and the tagger to a folder, whole or not at all."""
+def save(
+    result: NerResult,
+    test: Sequence[Sentence],
+    out: str | Path,
+    *,
+    model: bool = True,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write predictions, numbers (with notes among them) and, if wanted, the tagger to a folder,
+    whole or not at all."""
     from bioptimus_lib.models import save_model
 
     with atomic_dir(out) as folder:
         write_conll(folder / "predictions.tsv", test, result.predictions)
-        (folder / "result.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
-        save_model(result.tagger.model, result.tagger.tokenizer, folder / "model")
+        text = json.dumps(result.as_dict() | dict(notes or {}), indent=1) + "\n"
+        (folder / "result.json").write_text(text, encoding="utf-8")
+        if model:
+            save_model(result.tagger.model, result.tagger.tokenizer, folder / "model")
     return Path(out)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +68,33 @@ class NerSettings:
             raise ValueError(f"precision {self.precision!r}: choose auto, fp32, bf16 or fp16")
 
 
+#: How to fine-tune a model of at most so many hidden units: measured on devel for the first row,
+#: the second between the two, the last as published (LinkBERT's scripts, NCBI-disease).
+RECIPES: dict[int, dict[str, Any]] = {
+    320: {"epochs": 4, "learning_rate": 5e-4, "batch_tokens": 1024},
+    512: {"epochs": 8, "learning_rate": 1e-4, "batch_tokens": 1024},
+    10**9: {"epochs": 20, "learning_rate": 5e-5, "batch_tokens": 2048},
+}
+
+
+def recipe_for(model: str | Path | PreTrainedModel, **changes: Any) -> NerSettings:
+    """The settings of ``RECIPES`` for a model or a folder, with some of them changed.
+
+    Raises:
+        FileNotFoundError: no model in the folder.
+    """
+    if isinstance(model, str | Path):
+        file = Path(model) / "config.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{model} holds no model (no config.json)")
+        config = json.loads(file.read_text(encoding="utf-8"))
+        size = config.get("hidden_size") or config.get("dim") or 768
+    else:
+        size = model.config.hidden_size
+    row = next(row for largest, row in RECIPES.items() if size <= largest)
+    return NerSettings(**row | changes)
+
+
 @dataclass(frozen=True)
 class Tagger:
     """A model that tags tokens, its tokenizer and its tags, in the order of its outputs."""
@@ -109,6 +138,21 @@ class Tagger:
         rows = self.scores(encoding or self.encode(sentences))
         choose = best_path if self.settings.constrained else best_each
         return [choose(row, self.labels) for row in rows]
+
+
+def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> Tagger:
+    """A fine-tuned tagger from the ``model`` folder that ``fine_tune`` wrote."""
+    import torch
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    if not (Path(folder) / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
+    model = AutoModelForTokenClassification.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+    )
+    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return Tagger(model.eval(), tokenizer, labels, settings or NerSettings())
 
 
 # --- parts -------------------------------------------------------------------------------------

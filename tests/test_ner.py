@@ -21,6 +21,7 @@ from bioptimus_lib.conll import (
     labels_of,
     load_splits,
     read_conll,
+    read_predictions,
     write_conll,
 )
 from bioptimus_lib.entity_score import recall_unseen, score
@@ -427,7 +428,7 @@ def test_a_tiny_model_learns_a_toy_set_the_same_way_twice(tiny, splits, tmp_path
     from safetensors.torch import load_file
 
     from bioptimus_lib.models import save_model
-    from bioptimus_lib.ner import fine_tune
+    from bioptimus_lib.ner import fine_tune, load_tagger
 
     weights = {name: value.clone() for name, value in tiny[0].state_dict().items()}
     torch.manual_seed(1)
@@ -456,6 +457,9 @@ def test_a_tiny_model_learns_a_toy_set_the_same_way_twice(tiny, splits, tmp_path
     saved = load_file(tmp_path / "out" / "model" / "model.safetensors")
     trained = first.tagger.model.state_dict()
     assert all(torch.equal(value, trained[name]) for name, value in saved.items())
+    again = load_tagger(tmp_path / "out" / "model", settings=quick())
+    assert again.predict(splits["test"]) == first.predictions
+    assert read_predictions(tmp_path / "out" / "predictions.tsv") == first.predictions
 
 
 def test_the_best_epoch_is_kept(tiny, splits):

@@ -55,6 +55,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it: a line per run on standard error, the table or JSON on standard output."""
+    from bioptimus_lib.conll import read_conll
     from bioptimus_lib.profile import profile
 
     if arguments.seeds < 1:
@@ -64,11 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     models = {_name(model): _model(model, arguments) for model in arguments.model}
     if len(models) < len(arguments.model):
         raise ValueError(f"two models have the same name: {', '.join(map(_name, arguments.model))}")
+    _no_bars_of_loading()
     out = Path(arguments.out)
     table: list[dict[str, Any]] = []
     for dataset, files in sets.items():
-        from bioptimus_lib.conll import read_conll
-
         splits = {split: read_conll(path) for split, path in files.items()}
         if arguments.sentences:
             splits["train"] = splits["train"][: arguments.sentences]
@@ -103,6 +103,7 @@ def _sets(arguments: argparse.Namespace) -> dict[str, dict[str, Path]]:
     if not arguments.dataset:
         raise ValueError("give --dataset, or --train, --devel and --test")
     from bioptimus_lib import source_table, sources
+    from bioptimus_lib.conll import split_files
 
     sets: dict[str, dict[str, Path]] = {}
     for name in arguments.dataset:
@@ -117,8 +118,6 @@ def _sets(arguments: argparse.Namespace) -> dict[str, dict[str, Path]]:
                 folder = Path(one)
             else:
                 folder = sources.fetch(one, progress=not arguments.quiet)
-            from bioptimus_lib.conll import split_files
-
             sets[folder.resolve().name] = split_files(folder)
     return sets
 
@@ -145,11 +144,18 @@ def _model(model: str, arguments: argparse.Namespace) -> Path:
     """Folder of a model that was given as a folder or as the name of a source."""
     if Path(model).is_dir():
         return Path(model)
-    if "/" in model and not model.count("/") == 1 or model.startswith((".", "~")):
+    if model.count("/") > 1 or model.startswith((".", "/", "~")):  # the hub has owner/name
         raise FileNotFoundError(f"no folder {model}")
     from bioptimus_lib import sources
 
     return sources.fetch(model, progress=not arguments.quiet)
+
+
+def _no_bars_of_loading() -> None:
+    """A bar for each model that is read would drown the lines that matter."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 # --- doing it ----------------------------------------------------------------------------------
@@ -262,7 +268,7 @@ def _summary(
 def _text(table: list[dict[str, Any]]) -> str:
     """The table for a terminal."""
     lines = [
-        f"{'set':<16} {'model':<20} {'F1':>6} {'sd':>5} {'95 %':>15} {'unseen':>7}  against the first"
+        f"{'set':<16} {'model':<20} {'F1':>6} {'sd':>5} {'95 %':>15} {'unseen':>7}  minus the first"
     ]
     for row in table:
         sd = "" if row["sd"] is None else f"{row['sd']:.2f}"
