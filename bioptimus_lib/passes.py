@@ -106,10 +106,10 @@ def blocks(piece: Piece) -> Iterator[tuple[int, bytes]]:
 class _Gzip(gzip.GzipFile):
     """A gzip file whose damage is a DataError that names it."""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         return self._checked(super().read, size)
 
-    def readline(self, size: int = -1) -> bytes:
+    def readline(self, size: int | None = -1) -> bytes:
         return self._checked(super().readline, size)
 
     def __next__(self) -> bytes:
@@ -118,7 +118,7 @@ class _Gzip(gzip.GzipFile):
             raise StopIteration
         return line
 
-    def _checked(self, read: Callable[[int], bytes], size: int) -> bytes:
+    def _checked(self, read: Callable[[int | None], bytes], size: int | None) -> bytes:
         try:
             return read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -133,7 +133,8 @@ def _lines(file: Path, tally: Counter[str]) -> Iterator[tuple[int, str]]:
 
 
 def _paragraphs(file: Path, tally: Counter[str]) -> Iterator[Document]:
-    title, lines, first = "", [], 0
+    title, first = "", 0
+    lines: list[str] = []
     for number, line in _lines(file, tally):
         if not line:
             if lines:
