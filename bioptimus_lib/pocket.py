@@ -18,15 +18,19 @@ from pathlib import Path
 from .files import atomic_dir, atomic_write
 from .pocket_grammar import (
     EVERYWHERE,
+    PROFILE_SIZE,
     TERM_FILES,
+    Profile,
     Ranked,
     Term,
     Variant,
     capitalise,
     compile_template,
+    drug_groups,
+    fields,
     listing,
     plural,
-    rows,
+    profiles,
     sections,
     templates,
     terms,
@@ -50,11 +54,6 @@ KINDS = {
     "trial": 6, "cohort": 4, "lab": 5, "genetic": 3, "diagnostic": 2, "case": 2, "review": 2,
     "infection": 9,
 }  # fmt: skip
-# Terms of each class that belong to one disease; others of its field come in now and then.
-PROFILE_SIZE = {
-    "gene": 6, "protein": 5, "chemical": 4, "anatomy": 5, "cell": 5, "procedure": 5,
-    "symptom": 6, "organism": 3,
-}  # fmt: skip
 OFF_PROFILE = 0.2
 STRUCTURED = 1 / 3  # share of abstracts whose sections begin with their label
 
@@ -77,40 +76,6 @@ class Abstract:
         return tuple(lines)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """A drug class: its members and the facts that hold for all of them."""
-
-    name: str
-    fields: tuple[str, ...]
-    target: str
-    route: str
-    doses: tuple[str, ...]
-    action: str
-    drugs: Ranked
-    adverse: Ranked
-
-
-@dataclass(frozen=True)
-class _Field:
-    name: str
-    specialty: str
-    adjectives: tuple[str, ...]
-    diseases: Ranked
-    terms: dict[str, tuple[Term, ...]]
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """What goes with a disease."""
-
-    disease: Term
-    field: _Field
-    groups: Ranked
-    terms: dict[str, Ranked]
-    infectious: bool
-
-
 def lexicon(name: str) -> tuple[str, ...]:
     """The terms of a semantic class, in file order, without abbreviations.
 
@@ -118,7 +83,7 @@ def lexicon(name: str) -> tuple[str, ...]:
     True
     """
     if name == "drug_class":
-        return tuple(_groups())
+        return tuple(drug_groups())
     if name not in TERM_FILES:
         raise ValueError(f"unknown lexicon {name!r}: expected one of {', '.join(LEXICONS)}")
     return tuple(term.text for entries in terms(name).values() for term in entries)
@@ -129,100 +94,7 @@ def statistics() -> dict[str, int]:
     return {name: len(lexicon(name)) for name in LEXICONS}
 
 
-# --- the small world that the abstracts are about ------------------------------------------------
-
-
-@cache
-def _groups() -> dict[str, _Group]:
-    effects = [term for section in sections("adverse.txt") for term in section.lines]
-    found = {}
-    for header, drugs in terms("drug").items():
-        name, fields, target, route, doses, action = (cell.strip() for cell in header.split("|"))
-        amounts, unit = doses.split(" ", 1)
-        rng = random.Random(name)  # a class keeps its adverse effects, whatever the corpus seed
-        found[name] = _Group(
-            name=name,
-            fields=tuple(fields.split()),
-            target=target,
-            route=route,
-            doses=tuple(f"{amount} {unit}" for amount in amounts.split(",")),
-            action=action,
-            drugs=Ranked.zipf([drug.text for drug in drugs], 0.6),
-            adverse=Ranked.zipf(
-                [effects[int(len(effects) * rng.random() ** 1.3)] for _ in range(8)], 0.5
-            ),
-        )
-    return found
-
-
-@cache
-def _fields() -> dict[str, _Field]:
-    by_field: dict[str, dict[str, list[Term]]] = {}
-    for name in TERM_FILES[1:]:
-        for header, entries in terms(name).items():
-            for field in header.split():
-                by_field.setdefault(field, {}).setdefault(name, []).extend(entries)
-    common = by_field[EVERYWHERE]
-    found = {}
-    for name, specialty, adjectives in rows("field.tsv"):
-        own = by_field[name]
-        found[name] = _Field(
-            name=name,
-            specialty=specialty,
-            adjectives=tuple(adjectives.split(",")),
-            diseases=Ranked.zipf(own["disease"], 0.6),
-            terms={
-                kind: tuple(own.get(kind, [])) + tuple(common.get(kind, ()))
-                for kind in PROFILE_SIZE
-            },
-        )
-    return found
-
-
-@cache
-def _links() -> dict[str, list[str]]:
-    return {disease: cells.split("; ") for disease, cells in rows("link.tsv")}
-
-
-@cache
-def _profiles() -> dict[str, tuple[_Profile, ...]]:
-    """Field → the profiles of its diseases, in the order of their frequency."""
-    groups, links = _groups(), _links()
-    known = {
-        kind: {term.text: term for entries in terms(kind).values() for term in entries}
-        for kind in PROFILE_SIZE
-    }
-    pathogens = {"lunginf", "bacterial", "viral", "fungal", "parasite"}
-    found = {}
-    for field in _fields().values():
-        here = [group for group in groups.values() if field.name in group.fields]
-        profiles = []
-        for disease in field.diseases.items:
-            linked = links.get(disease.text, [])
-            rng = random.Random(f"{field.name}/{disease.text}")
-            chosen = {}
-            for kind, size in PROFILE_SIZE.items():
-                first = [known[kind][text] for text in linked if text in known[kind]]
-                if kind == "organism" and first:
-                    size = len(first)
-                rest = [term for term in field.terms[kind] if term not in first]
-                more = rng.sample(rest, max(0, min(size - len(first), len(rest))))
-                chosen[kind] = Ranked.zipf(first + more, 0.5)
-            leading = [groups[text] for text in linked if text in groups]
-            others = [group for group in here if group not in leading]
-            rng.shuffle(others)
-            profiles.append(
-                _Profile(
-                    disease=disease,
-                    field=field,
-                    groups=Ranked.zipf(leading + others, 0.8),
-                    terms=chosen,
-                    infectious=field.name in pathogens
-                    or any(text in known["organism"] for text in linked),
-                )
-            )
-        found[field.name] = tuple(profiles)
-    return found
+# --- scenes: the words of one abstract ------------------------------------------------------------
 
 
 class _Scene(dict):
@@ -232,7 +104,7 @@ class _Scene(dict):
     short form in brackets at first mention, mostly the short form afterwards.
     """
 
-    def __init__(self, rng: random.Random, profile: _Profile, kind: str) -> None:
+    def __init__(self, rng: random.Random, profile: Profile, kind: str) -> None:
         super().__init__()
         self.rng, self.profile, self.field, self.kind = rng, profile, profile.field, kind
         self.group = profile.groups.draw(rng)
@@ -322,7 +194,8 @@ def _make_diseases(scene: _Scene, base: str) -> None:
 
 
 def _make_cells(scene: _Scene, base: str) -> None:
-    scene["cells"], scene["cells2"] = plural(_long(scene["cell"])), plural(_long(scene["cell2"]))
+    for slot in ("cell", "cell2") if base == "cells" else ("line", "line2"):
+        scene[slot.replace("cell", "cells").replace("line", "lines")] = plural(_long(scene[slot]))
 
 
 def _make_adverse(scene: _Scene, base: str) -> None:
@@ -346,10 +219,10 @@ def _make_counts(scene: _Scene, base: str) -> None:
 
 def _make_setting(scene: _Scene, base: str) -> None:
     rng, own = scene.rng, scene.field.adjectives
-    others = rng.sample([a for a in _all_adjectives() if a not in own], 2)
+    others = rng.sample([a for a in _choices()["organ"] if a not in own], 2)
     hosts = rng.sample(_laboratory_organisms(), 2)
     assays = rng.sample(terms("procedure")["assay"], 2)
-    reagents = terms("chemical")["reagent"]
+    reagents, exposures = terms("chemical")["reagent"], terms("chemical")["exposure"]
     microbes = rng.sample(_gut_organisms(), 2)
     outcomes = rng.sample(_choices()["outcome"], 2)
     scene.update({
@@ -358,6 +231,7 @@ def _make_setting(scene: _Scene, base: str) -> None:
         "host": hosts[0].text, "host2": hosts[1].text,
         "assay": _mention(assays[0]), "assay2": _mention(assays[1]),
         "reagent": _mention(reagents[int(rng.random() * len(reagents))]),
+        "exposure": _mention(exposures[int(rng.random() * len(exposures))]),
         "microbe": _organism(microbes[0]), "microbe2": _organism(microbes[1]),
         "outcome": outcomes[0], "outcome2": outcomes[1],
     })  # fmt: skip
@@ -377,7 +251,7 @@ def _routes() -> dict[str, tuple[str, list[str]]]:
 
 @cache
 def _all_adjectives() -> tuple[str, ...]:
-    return tuple(sorted({field.adjectives[0] for field in _fields().values()}))
+    return tuple(sorted({field.adjectives[0] for field in fields().values()}))
 
 
 @cache
@@ -397,10 +271,10 @@ _MAKERS = {
     ),
     **dict.fromkeys(("n", "N", "n1", "weeks", "months", "iqr"), _make_counts),
     **dict.fromkeys(
-        ("specialty", "adj", "adjs", "animals", "host", "reagent", "assay", "microbe", "outcome"),
-        _make_setting,
+        ("specialty", "adj", "adjs", "animals", "host", "reagent", "exposure", "assay", "microbe",
+         "outcome"), _make_setting,
     ),
-    "disease": _make_diseases, "cells": _make_cells, "adverse": _make_adverse,
+    "disease": _make_diseases, "cells": _make_cells, "lines": _make_cells, "adverse": _make_adverse,
 }  # fmt: skip
 
 
@@ -441,8 +315,8 @@ def _kinds(infectious: bool) -> tuple[str, ...]:
 
 def _abstract(seed: int, index: int) -> Abstract:
     rng = random.Random(f"pocket/{seed}/{index}")
-    profiles = _ranked_profiles()
-    profile = profiles[int(rng.random() * len(profiles))].draw(rng)
+    ranked = _ranked_profiles()
+    profile = ranked[int(rng.random() * len(ranked))].draw(rng)
     kinds = _kinds(profile.infectious)
     kind = kinds[int(rng.random() * len(kinds))]
     scene = _Scene(rng, profile, kind)
@@ -469,7 +343,7 @@ def _abstract(seed: int, index: int) -> Abstract:
 
 @cache
 def _ranked_profiles() -> tuple[Ranked, ...]:
-    return tuple(Ranked.zipf(profiles, 0.6) for profiles in _profiles().values())
+    return tuple(Ranked.zipf(of_field, 0.6) for of_field in profiles().values())
 
 
 def abstracts(n: int, *, seed: int = 0, start: int = 0) -> Iterator[Abstract]:
@@ -538,8 +412,8 @@ _OTHER_CLASSES = ("chemical", "anatomy", "organism", "cell", "procedure", "sympt
 # Terms only in devel and only in test (the rest may stand in any split), and how often a mention
 # of those splits is one of its own terms. More than 40 % of test mentions are unseen in training.
 HELD_OUT = {"devel": 0.15, "test": 0.35}
-OWN_TERMS = 0.36
-SHARES = {"neutral": 45, "typed": 30, "abbreviation": 10, "ambiguous": 15}
+OWN_TERMS = 0.5
+SHARES = {"neutral": 62, "typed": 14, "abbreviation": 8, "ambiguous": 16}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -568,8 +442,7 @@ class _NerTerms:
                     labels.setdefault(surface.casefold(), set()).add(_ENTITY_CLASSES.get(kind, "O"))
         ambiguous = {word.casefold() for word in self.words}
         clear = {s for s, found in labels.items() if len(found) == 1} - ambiguous
-        self.common: dict[str, Ranked] = {}
-        self.own: dict[str, dict[str, list[Term]]] = {split: {} for split in HELD_OUT}
+        dealt: dict[str, dict[str, list[Term]]] = {split: {} for split in ("common", *HELD_OUT)}
         for kind in TERM_FILES:
             pool = [
                 Term(term.text, term.short if term.short.casefold() in clear else "")
@@ -580,22 +453,23 @@ class _NerTerms:
             rng.shuffle(pool)
             for split, share in HELD_OUT.items():
                 count = round(share * len(pool))
-                self.own[split][kind], pool = pool[:count], pool[count:]
-            self.common[kind] = Ranked.zipf(pool, 1.0)
-        # A term is held out only if none of its surfaces is a surface of another split.
-        owner: dict[str, set[str]] = {}
-        for split, kinds in (*self.own.items(), ("common", self.common)):
-            for kind, pool in kinds.items():
-                for term in getattr(pool, "items", pool) if split == "common" else pool:
-                    for surface in filter(None, term):
-                        owner.setdefault(surface.casefold(), set()).add(split)
-        for kinds in self.own.values():
-            for kind, pool in kinds.items():
-                kinds[kind] = [
-                    term
-                    for term in pool
-                    if all(len(owner[surface.casefold()]) == 1 for surface in filter(None, term))
-                ]
+                dealt[split][kind], pool = pool[:count], pool[count:]
+            dealt["common"][kind] = pool
+        # Two terms may share a surface (a symbol and an abbreviation): held out means in no other
+        # split, as neither.
+        owners: dict[str, set[str]] = {}
+        for split, kinds in dealt.items():
+            for term in (term for pool in kinds.values() for term in pool):
+                for surface in filter(None, term):
+                    owners.setdefault(surface.casefold(), set()).add(split)
+        self.own = {
+            split: {
+                kind: [t for t in pool if all(len(owners[s.casefold()]) == 1 for s in t if s)]
+                for kind, pool in dealt[split].items()
+            }
+            for split in HELD_OUT
+        }
+        self.common = {kind: Ranked.zipf(pool, 0.9) for kind, pool in dealt["common"].items()}
 
     def draw(self, rng: random.Random, kind: str, split: str) -> Term:
         """A term of a class for a split: its own with probability ``OWN_TERMS``."""
@@ -607,8 +481,9 @@ class _NerTerms:
 class _NerScene:
     """Fills the slots of one NER sentence; every filled text comes with its type or ``O``."""
 
-    def __init__(self, rng: random.Random, pool: _NerTerms, split: str, word: str = "") -> None:
-        self.rng, self.pool, self.split, self.word = rng, pool, split, word
+    def __init__(self, rng: random.Random, pool: _NerTerms, split: str) -> None:
+        self.rng, self.pool, self.split = rng, pool, split
+        self.word = self.word_type = ""
         self.long: dict[str, Term] = {}
 
     def fill(self, slot: str) -> tuple[str, str]:
@@ -619,7 +494,7 @@ class _NerScene:
             text, label = self.fill("cells" if kind == "cell" else kind)
             return f"the {text}" if kind == "anatomy" else text, label
         if slot == "word":
-            return self.word, self.pool.words[self.word][0]
+            return self.word, self.word_type
         if slot == "n":
             return str(rng.randint(22, 980)), "O"
         if slot == "adj":
@@ -678,18 +553,18 @@ class _NerScene:
 def _ner_sentence(rng: random.Random, pool: _NerTerms, split: str) -> Labelled:
     found = templates("ner.txt")
     group = rng.choices(list(SHARES), weights=SHARES.values())[0]
-    word = ""
+    scene = _NerScene(rng, pool, split)
     if group == "ambiguous":
-        word = rng.choice(list(pool.words))
-        label, lines = pool.words[word]
+        scene.word = rng.choice(list(pool.words))
+        types, lines = pool.words[scene.word]
+        scene.word_type = rng.choice(types.split())
         if rng.random() < 0.5:
             choices = [compile_template(line) for line in lines]
         else:
-            choices = found[f"{label.lower()}_context", EVERYWHERE]
+            choices = found[f"{scene.word_type.lower()}_context", EVERYWHERE]
     else:
         choices = found[group, EVERYWHERE]
-    variant = rng.choice(rng.choice(choices))
-    return _NerScene(rng, pool, split, word).sentence(variant)
+    return scene.sentence(rng.choice(rng.choice(choices)))
 
 
 def ner_splits(
@@ -728,7 +603,7 @@ def write_ner(
     devel: int = 300,
     test: int = 600,
 ) -> dict[str, Path]:
-    """Write ``train.tsv``, ``devel.tsv`` and ``test.tsv``: token, tab, tag; a blank line between."""
+    """Write :func:`ner_splits` as ``<split>.tsv``: token, tab, tag; a blank line after each."""
     paths = {}
     for split, labelled in ner_splits(seed=seed, train=train, devel=devel, test=test).items():
         paths[split] = Path(folder) / f"{split}.tsv"

@@ -1,7 +1,7 @@
-"""Words and sentence patterns of the pocket corpus: the data under ``data/pocket``, compiled once.
+"""Words, facts and sentence patterns of the pocket corpus: ``data/pocket``, read once.
 
-A template such as ``{drug1} <reduced|relieved> {symptom} ({p_sig}).`` is expanded into its variants,
-each a ``%`` format with the list of its slots, so that making a sentence is one look-up per slot.
+A template such as ``{drug1} <reduced|relieved> {symptom} ({p_sig}).`` is expanded into its
+variants, each a ``%`` format with its slots: making a sentence is one look-up per slot.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import random
 import re
 from bisect import bisect
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
+from math import erfc, sqrt
 from pathlib import Path
+from statistics import NormalDist
 from typing import NamedTuple
 
 from .errors import DataError
@@ -97,7 +100,7 @@ _SOUNDS_LIKE_CONSONANT = re.compile(r"(?:uni|use|ure|uri|uro|uter|eu|one\b|ubi)"
 _LETTER_NAMES_WITH_VOWEL = frozenset("AEFHILMNORSX8")
 
 
-@lru_cache(maxsize=None)
+@cache
 def with_article(text: str) -> str:
     """``text`` after "a" or "an", by sound.
 
@@ -112,7 +115,7 @@ def with_article(text: str) -> str:
     return f"{'an' if vowel else 'a'} {text}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def plural(text: str) -> str:
     """The plural of a drug class or cell type.
 
@@ -157,6 +160,151 @@ class Ranked(NamedTuple):
         return self.items[bisect(self.cumulative, rng.random() * self.cumulative[-1])]
 
 
+# --- facts: what goes with a drug class and with a disease ----------------------------------------
+
+# Terms of each class that belong to one disease; others of its field come in now and then.
+PROFILE_SIZE = {
+    "gene": 6, "protein": 5, "chemical": 4, "anatomy": 5, "cell": 5, "procedure": 5,
+    "symptom": 6, "organism": 3, "line": 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Group:
+    """A drug class: its members and the facts that hold for all of them."""
+
+    name: str
+    fields: tuple[str, ...]
+    target: str
+    route: str
+    doses: tuple[str, ...]
+    action: str
+    drugs: Ranked
+    adverse: Ranked
+
+
+@dataclass(frozen=True)
+class Field:
+    name: str
+    specialty: str
+    adjectives: tuple[str, ...]
+    diseases: Ranked
+    own: dict[str, tuple[Term, ...]]
+    terms: dict[str, tuple[Term, ...]]  # its own and those of every field
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What goes with a disease."""
+
+    disease: Term
+    field: Field
+    groups: Ranked
+    terms: dict[str, Ranked]
+    infectious: bool
+
+
+@cache
+def drug_groups() -> dict[str, Group]:
+    effects = [term for section in sections("adverse.txt") for term in section.lines]
+    found = {}
+    for header, drugs in terms("drug").items():
+        name, fields, target, route, doses, action = (cell.strip() for cell in header.split("|"))
+        amounts, unit = doses.split(" ", 1)
+        rng = random.Random(name)  # a class keeps its adverse effects, whatever the corpus seed
+        found[name] = Group(
+            name=name,
+            fields=tuple(fields.split()),
+            target=target,
+            route=route,
+            doses=tuple(f"{amount} {unit}" for amount in amounts.split(",")),
+            action=action,
+            drugs=Ranked.zipf([drug.text for drug in drugs], 0.6),
+            adverse=Ranked.zipf(
+                [effects[int(len(effects) * rng.random() ** 1.3)] for _ in range(8)], 0.5
+            ),
+        )
+    return found
+
+
+@cache
+def fields() -> dict[str, Field]:
+    by_field: dict[str, dict[str, list[Term]]] = {}
+    for name in TERM_FILES[1:]:
+        for header, entries in terms(name).items():
+            kind = "line" if header.startswith("line ") else name  # cell lines are cells too
+            for field in header.split():
+                by_field.setdefault(field, {}).setdefault(kind, []).extend(entries)
+    common = by_field[EVERYWHERE]
+    found = {}
+    for name, specialty, adjectives in rows("field.tsv"):
+        own = by_field[name]
+        found[name] = Field(
+            name=name,
+            specialty=specialty,
+            adjectives=tuple(adjectives.split(",")),
+            diseases=Ranked.zipf(own["disease"], 0.6),
+            own={kind: tuple(own.get(kind, ())) for kind in PROFILE_SIZE},
+            terms={
+                # A laboratory animal is no pathogen: such fields keep their own organisms only.
+                kind: tuple(own[kind])
+                if kind == "organism" and kind in own
+                else (*own.get(kind, ()), *common.get(kind, ()))
+                for kind in PROFILE_SIZE
+            },
+        )
+    return found
+
+
+@cache
+def _links() -> dict[str, list[str]]:
+    return {disease: cells.split("; ") for disease, cells in rows("link.tsv")}
+
+
+@cache
+def profiles() -> dict[str, tuple[Profile, ...]]:
+    """Field → the profiles of its diseases, in the order of their frequency."""
+    groups, links = drug_groups(), _links()
+    known = {
+        kind: {term.text: term for entries in terms(kind).values() for term in entries}
+        for kind in PROFILE_SIZE
+        if kind != "line"
+    }
+    pathogens = {"lunginf", "bacterial", "viral", "fungal", "parasite"}
+    found = {}
+    for field in fields().values():
+        here = [group for group in groups.values() if field.name in group.fields]
+        here_profiles = []
+        for disease in field.diseases.items:
+            linked = links.get(disease.text, [])
+            rng = random.Random(f"{field.name}/{disease.text}")
+            chosen = {}
+            for kind, size in PROFILE_SIZE.items():
+                first = [known[kind][text] for text in linked if text in known.get(kind, ())]
+                if kind == "organism" and first:
+                    size = len(first)
+                own = field.own[kind]
+                rest = own if len(own) >= size else field.terms[kind]
+                rest = [term for term in rest if term not in first]
+                more = rng.sample(rest, max(0, min(size - len(first), len(rest))))
+                chosen[kind] = Ranked.zipf(first + more, 0.5)
+            leading = [groups[text] for text in linked if text in groups]
+            others = [group for group in here if group not in leading]
+            rng.shuffle(others)
+            here_profiles.append(
+                Profile(
+                    disease=disease,
+                    field=field,
+                    groups=Ranked.zipf(leading + others, 1.0),
+                    terms=chosen,
+                    infectious=field.name in pathogens
+                    or any(text in known["organism"] for text in linked),
+                )
+            )
+        found[field.name] = tuple(here_profiles)
+    return found
+
+
 # --- templates -----------------------------------------------------------------------------------
 
 _CHOICE = re.compile(r"<([^<>]*)>")
@@ -181,7 +329,7 @@ def expand(template: str) -> list[str]:
         waiting.extend(before + option + after for option in choice.group(1).split("|"))
         if len(waiting) + len(done) > MAX_VARIANTS:
             raise DataError(f"more than {MAX_VARIANTS} readings of {template!r}")
-    return done[::-1]
+    return list(dict.fromkeys(done[::-1]))
 
 
 @cache
@@ -201,8 +349,7 @@ def number_pools() -> dict[str, tuple[str, ...]]:
         pools[name] = tuple(text.replace("‹", "<").replace("›", ">") for text in texts)
     for name, (words, low, high) in _RATIOS.items():
         pools[name] = tuple(
-            f"{rng.choice(words)} {_ratio(rng, low, high)}; {rng.choice(pools['p_sig'])}"
-            for _ in range(POOL_SIZE)
+            f"{rng.choice(words)} {_ratio(rng, low, high)}" for _ in range(POOL_SIZE)
         )
     return pools
 
@@ -216,11 +363,13 @@ _RATIOS = {
 
 
 def _ratio(rng: random.Random, low: float, high: float) -> str:
-    """A ratio and its interval, which leaves out 1: the sentence calls the effect significant."""
-    value = rng.uniform(low, high)
-    below, above = value / (room := abs(value) ** rng.choice((0.4, 0.6, 0.8))), value * room
-    below, above = min(below, above), max(below, above)
-    return f"{value:.2f}, 95% CI {below:.2f}{rng.choice(('-', '–', ' to '))}{above:.2f}"
+    """A ratio, its 95 % interval, which leaves out 1, and the P value that belongs to them."""
+    value, width = rng.uniform(low, high), rng.uniform(0.35, 0.97)
+    below, above = sorted((value ** (1 - width), value ** (1 + width)))
+    p = erfc(NormalDist().inv_cdf(0.975) / width / sqrt(2))
+    shown = "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    dash = rng.choice(("-", "–", " to "))
+    return f"{value:.2f}, 95% CI {below:.2f}{dash}{above:.2f}; {rng.choice('Pp')} {shown}"
 
 
 @cache
@@ -228,7 +377,7 @@ def compile_template(template: str) -> tuple[Variant, ...]:
     """The variants of a template; numeric slots are replaced by their pools."""
     pools = number_pools()
     variants = []
-    for text in dict.fromkeys(expand(template)):
+    for text in expand(template):
         slots = tuple(pools.get(name, name) for name in _SLOT.findall(text))
         form = _SLOT.sub("%s", text.replace("%", "%%"))
         variants.append(Variant(form, slots, form.startswith("%s")))
