@@ -17,6 +17,8 @@ from bioptimus_lib import __version__
 from bioptimus_lib.files import data_dir
 from bioptimus_lib.profile import profile
 
+#: Modules that show what a run has made and do not change it.
+LEAVES = ("plots", "pictures", "widgets", "checks", "chapter", "ledger", "report", "cli")
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
 #: How long a chapter takes, by profile; the header of each chapter says it more exactly.
@@ -27,6 +29,10 @@ MINUTES: dict[str, str] = {
     "base": "about an hour on a T4; days without a GPU",
     "paper": "days on several GPUs",
 }
+
+
+#: What a reader can run to fill an experiment of the ledger.
+COMMANDS = {"run": "bioptimus run --profile laptop"}
 
 
 # -- set-up --------------------------------------------------------------------------------------
@@ -159,15 +165,55 @@ def runs_dir() -> Path:
 
 
 def fingerprint() -> str:
-    """One hash over the library's rooms and the data that ships with the course."""
+    """One hash over the library without its leaves, and the data that ships with the course."""
     package = Path(__file__).resolve().parent
-    files = [*package.glob("*.py")]
+    files = [path for path in package.glob("*.py") if path.stem not in LEAVES]
     for folder in ("pocket", "pocket-bert"):
         files += [path for path in (data_dir() / folder).glob("*") if path.is_file()]
     whole = hashlib.sha256()
     for path in sorted(files):
         whole.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
+
+
+# -- the ledger ----------------------------------------------------------------------------------
+
+
+def ledger_table(experiment: str, *, metric: str = "f1") -> str:
+    """The rows of an experiment as an HTML table, one line per model, spread over seeds.
+
+    Without rows it says so, and how to make some.
+    """
+    from bioptimus_lib import ledger, pictures, stats
+
+    try:
+        rows = [row for row in ledger.read(experiment) if metric in row["metrics"]]
+    except FileNotFoundError:
+        rows = []
+    if not rows:
+        command = escape(COMMANDS.get(experiment, "bioptimus --help"))
+        return pictures.panel(
+            f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "
+            f"To make some: <code>{command}</code></p>"
+        )
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        names = (row["profile"], row["dataset"], row["model"], row["device"], row["command"])
+        groups.setdefault(names, []).append(row)
+    lines = []
+    for (chosen, dataset, model, device_name, _), same in groups.items():
+        values = [row["metrics"][metric] for row in same]
+        lines.append({
+            "profile": chosen,
+            "test set": dataset,
+            "model": model,
+            metric.upper() if len(metric) < 4 else metric: str(stats.summary(values)),
+            "seeds": len(values),
+            "device": device_name,
+        })
+    commands = dict.fromkeys(names[-1] for names in groups)
+    said = "".join(f"<p class='key'><code>{escape(command)}</code></p>" for command in commands)
+    return pictures.table(lines, numbers=[metric.upper(), metric, "seeds"]) + pictures.panel(said)
 
 
 # -- the quiz ------------------------------------------------------------------------------------
@@ -202,6 +248,8 @@ def quiz(questions: Sequence[Mapping[str, Any]]) -> None:
     plain = [dict(question) for question in questions]
     with capture_output() as captured:
         display_quiz(plain, colors=QUIZ_COLOURS, max_width=720, border_radius=8)
+    if not captured.outputs:  # not in a notebook: nothing to click on
+        return
     box, script = (output.data for output in captured.outputs)
     # jupyterquiz leaves its box open, and the rest of the page would become part of it.
     display(HTML(box["text/html"] + "</div>" + answers_in_words(questions)))

@@ -191,9 +191,8 @@ def nearest(vectors: Any, row: int, *, n: int = 5) -> list[tuple[int, float]]:
     matrix = np.asarray(vectors, dtype=np.float64)
     matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
     cosine = matrix @ matrix[row]
-    cosine[row] = -np.inf
-    order = np.argsort(-cosine, kind="stable")[:n]
-    return [(int(index), float(cosine[index])) for index in order]
+    order = [int(index) for index in np.argsort(-cosine, kind="stable") if index != row]
+    return [(index, float(cosine[index])) for index in order[:n]]
 
 
 # -- the figures ---------------------------------------------------------------------------------

@@ -51,14 +51,18 @@ def masking_lab(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
 
     output = ipywidgets.interactive_output(draw, controls)
 
+    choosing = [False]  # while a phase sets the controls, their changes are not the reader's
+
     def choose(change: Any) -> None:
+        choosing[0] = True
         for name, value in settings.get(change["new"], {}).items():
             controls[name].value = value
+        choosing[0] = False
 
     def leave(_: Any) -> None:
-        now = {name: controls[name].value for name in ("unit", "rate", "corruption")}
-        if phase.value != FREE and now != settings[phase.value]:
-            phase.value = next((v for v, values in settings.items() if values == now), FREE)
+        if not choosing[0]:
+            now = Masking(*(controls[name].value for name in ("unit", "rate", "corruption")))
+            phase.value = phase_like(now)
 
     phase.observe(choose, names="value")
     for name in ("unit", "rate", "corruption"):
@@ -68,6 +72,16 @@ def masking_lab(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
 
 def _values(masking: Masking) -> dict[str, Any]:
     return {"unit": masking.unit, "rate": masking.rate, "corruption": masking.corruption}
+
+
+def phase_like(masking: Masking) -> str:
+    """The version whose phase masks like this, or "own choice".
+
+    >>> phase_like(Masking("word", 0.2, True)), phase_like(Masking("span", 0.2, True))
+    ('v0.3', 'own choice')
+    """
+    near = Masking(masking.unit, round(masking.rate, 4), masking.corruption)  # sliders are floats
+    return next((phase.version for phase in PHASES if phase.masking == near), FREE)
 
 
 def lab_picture(

@@ -1,0 +1,228 @@
+"""The masking lab, its static twin, and what a chapter shares: set-up, workspace, ledger, quiz."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bioptimus_lib import chapter, pictures, widgets
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.masking import Masking
+from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer
+
+TEXT = "the cat sat on the bronchial mat and the dog ran to the bronchial house"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    words = ["the", "cat", "sat", "on", "mat", "and", "dog", "ran", "to", "house"]
+    return bert_tokenizer([*SPECIAL_PIECES, *words, "bro", "##nch", "##ial"])
+
+
+# -- masks ---------------------------------------------------------------------------------------
+
+
+def test_masked_text_shows_the_sentence_and_repeats(tokenizer):
+    cells = pictures.masked_text(tokenizer, TEXT, Masking("word", 0.3, True), seed=3)
+    assert [cell.piece for cell in cells] == tokenizer.tokenize(TEXT)
+    assert cells == pictures.masked_text(tokenizer, TEXT, Masking("word", 0.3, True), seed=3)
+    assert all(cell.seen == cell.piece for cell in cells if not cell.guessed)
+    drawn = {
+        tuple(c.guessed for c in pictures.masked_text(tokenizer, TEXT, Masking(), seed=seed))
+        for seed in range(9)
+    }
+    assert len(drawn) > 3
+
+
+def test_whole_words_are_hidden_whole(tokenizer):
+    for seed in range(30):
+        cells = pictures.masked_text(tokenizer, TEXT, Masking("word", 0.3, False), seed=seed)
+        assert {cell.kind for cell in cells} <= {"plain", "mask"}
+        for start, cell in enumerate(cells):
+            if cell.piece == "bro":
+                assert len({one.guessed for one in cells[start : start + 3]}) == 1
+
+
+def test_static_twin_shows_every_phase(tokenizer):
+    html = widgets.masks_of_phases(tokenizer, TEXT)
+    assert all(f"{p.version}: {p.masking}" in html for p in PHASES)
+
+
+def test_lab_follows_its_controls(tokenizer):
+    import ipywidgets
+
+    lab = widgets.masking_lab(tokenizer, TEXT)
+    controls = {w.description: w for w in lab.children if hasattr(w, "description")}
+    assert isinstance(lab.children[-1], ipywidgets.Output)
+
+    def now():
+        return Masking(*(controls[name].value for name in ("unit", "rate", "corruption")))
+
+    assert controls["phase"].value == "v0.1" and now() == PHASES[0].masking
+    for phase in (*PHASES[::-1], *PHASES):
+        controls["phase"].value = phase.version
+        assert now() == phase.masking and controls["phase"].value == phase.version
+    controls["rate"].value = 0.5
+    assert controls["phase"].value == widgets.FREE and now() == Masking("word", 0.5, False)
+    controls["rate"].value = 0.2 + 1e-9
+    assert controls["phase"].value == "v0.4"
+
+
+def test_widgets_take_only_what_ipywidgets_7_has():
+    """Names that came with version 8 are not used: Colab has 7.7."""
+    source = open(widgets.__file__, encoding="utf-8").read()
+    new = ("TagsInput", "ColorsInput", "FileUpload", "TimePicker", "NaiveDatetimePicker", "Stack(")
+    assert not [name for name in new if name in source]
+
+
+# -- set-up --------------------------------------------------------------------------------------
+
+
+def test_where_we_are_says_versions_device_profile_and_minutes(monkeypatch):
+    monkeypatch.setenv("BIOPTIMUS_PROFILE", "pocket")
+    lines = chapter.where_we_are().splitlines()
+    assert [line.split()[0] for line in lines] == ["versions", "device", "profile", "minutes"]
+    assert "torch" in lines[0] and "pocket" in lines[2] and "3 minutes" in lines[3]
+
+
+def test_every_profile_has_its_minutes():
+    from bioptimus_lib.profile import PROFILES
+
+    assert set(chapter.MINUTES) == set(PROFILES)
+
+
+def test_set_up_runs_twice_and_installs_nothing_outside_colab(monkeypatch, capsys):
+    monkeypatch.setenv("BIOPTIMUS_PROFILE", "pocket")
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("a command was run"))
+    import matplotlib
+
+    with matplotlib.rc_context():
+        chapter.setup()
+        chapter.setup()
+    assert capsys.readouterr().out.count("profile   pocket") == 2
+
+
+def write_project(path, *lines):
+    listed = ", ".join(f'"{line}"' for line in lines)
+    path.write_text(f"[project]\ndependencies = [{listed}]\n")
+    return path
+
+
+def test_only_what_is_missing_is_installed_and_the_rest_is_held(tmp_path, monkeypatch):
+    project = write_project(tmp_path / "p.toml", "torch>=99", "no-such-package>=1,<2", "numpy")
+    seen = {}
+
+    def run(command, **_):
+        held = open(command[command.index("-c") + 1], encoding="utf-8").read().splitlines()
+        seen["held"] = {line.split("==")[0].lower() for line in held}
+        seen["wanted"] = command[command.index("-c") + 2 :]
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert chapter.install_missing(project) == ["no-such-package>=1,<2"]
+    assert seen["wanted"] == ["no-such-package>=1,<2"]
+    assert {"torch", "numpy", "transformers"} <= seen["held"]
+
+
+def test_nothing_missing_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("a command was run"))
+    assert chapter.install_missing(write_project(tmp_path / "p.toml", "numpy>=99")) == []
+
+
+def test_a_failed_installation_says_what_and_why(tmp_path, monkeypatch):
+    project = write_project(tmp_path / "p.toml", "no-such-package")
+    failed = subprocess.CompletedProcess([], 1, "", "no network")
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: failed)
+    with pytest.raises(RuntimeError, match="no-such-package: no network"):
+        chapter.install_missing(project)
+
+
+# -- workspace -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIOPTIMUS_RUNS", str(tmp_path))
+    monkeypatch.setenv("BIOPTIMUS_PROFILE", "pocket")
+    monkeypatch.setattr(chapter, "_held", {})
+    return tmp_path
+
+
+def test_workspace_is_the_same_each_time_and_new_for_other_code(runs, monkeypatch):
+    first = chapter.workspace("00_start_here")
+    assert first.parent == runs and first.name.startswith("00_start_here-pocket-")
+    assert chapter.workspace("00_start_here") == first
+    assert chapter.workspace("01_corpus") != first
+    monkeypatch.setattr(chapter, "fingerprint", lambda: "f" * 64)
+    assert chapter.workspace("00_start_here").name == "00_start_here-pocket-ffffffff"
+
+
+def test_two_processes_do_not_share_a_workspace(runs):
+    first = chapter.workspace("00_start_here")
+    command = "from bioptimus_lib import chapter; print(chapter.workspace('00_start_here'))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert str(first) not in done.stdout and "00_start_here-pocket-" in done.stdout
+
+
+# -- ledger --------------------------------------------------------------------------------------
+
+
+def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
+    from bioptimus_lib import ledger
+
+    row = {"model": "v0.4", "dataset": "NCBI-disease", "profile": "laptop", "device": "CPU",
+           "command": "bioptimus run --profile laptop", "versions": {}, "data": {}, "commit": None}
+    rows = [{**row, "seed": seed, "metrics": {"f1": f1}} for seed, f1 in enumerate((70.0, 72.0))]
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+    assert "holds no rows" in chapter.ledger_table("run")
+    assert "bioptimus run --profile laptop" in chapter.ledger_table("run")
+    ledger.append("run", rows, folder=tmp_path)
+    html = chapter.ledger_table("run")
+    assert "71.00 ± 1.41" in html and "NCBI-disease" in html and ">2<" in html
+    assert "holds no rows" in chapter.ledger_table("run", metric="accuracy")
+
+
+# -- quiz ----------------------------------------------------------------------------------------
+
+QUESTION = {
+    "question": "One and one?",
+    "type": "multiple_choice",
+    "answers": [
+        {"answer": "two", "correct": True, "feedback": "Yes."},
+        {"answer": "<b>three</b>", "correct": False, "feedback": "One too many."},
+    ],
+}
+
+
+def test_quiz_needs_no_network_and_leaves_no_box_open():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    with capture_output() as captured:
+        chapter.quiz([QUESTION])
+    box, script = (output.data for output in captured.outputs)
+    html = box["text/html"]
+    assert html.count("<div") == html.count("</div>")
+    assert "All answers in words" in html and "&lt;b&gt;three" in html
+    text = script["application/javascript"]
+    assert json.dumps("One and one?") in text
+    assert "src=" not in text.replace("img src", "") and "http" not in text.split("function")[0]
+
+
+@pytest.mark.parametrize(
+    "answers, message",
+    [
+        ([{**a, "correct": True} for a in QUESTION["answers"]], "2 right answers"),
+        ([{**a, "correct": False} for a in QUESTION["answers"]], "0 right answers"),
+        ([{**a, "feedback": ""} for a in QUESTION["answers"]], "not explained"),
+    ],
+)
+def test_a_quiz_that_cannot_be_answered_is_refused(answers, message):
+    with pytest.raises(ValueError, match=message):
+        chapter.quiz([{**QUESTION, "answers": answers}])
