@@ -1,0 +1,68 @@
+"""``bioptimus distill``: give a model a new vocabulary, its embeddings distilled in context."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(subparsers: argparse._SubParsersAction) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "distill",
+        help="give a model a new vocabulary, its embeddings distilled from contexts",
+        description="Give a masked language model the vocabulary of a plan. Rows of shared tokens "
+        "are kept; rows of new ones come from contexts, by one of several strategies.",
+    )
+    parser.add_argument("--model", required=True, metavar="DIR", help="the old model")
+    parser.add_argument("--plan", required=True, metavar="FILE", help="of bioptimus vocab")
+    parser.add_argument(
+        "--contexts", required=True, metavar="FILE", help="what bioptimus scan wrote"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the new model")
+    parser.add_argument(
+        "--strategy",
+        default="calibrated",
+        metavar="NAME",
+        help="random, subtoken_mean, contextual, contextual_matched or calibrated (default)",
+    )
+    parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, …; cpu if left")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    import json
+
+    from bioptimus_lib.contexts import Contexts
+    from bioptimus_lib.distill import STRATEGIES, distill
+    from bioptimus_lib.models import load_masked_lm, save_model
+    from bioptimus_lib.vocab import VocabularyPlan
+
+    if arguments.strategy not in STRATEGIES:
+        raise ValueError(
+            f"strategy {arguments.strategy!r} is unknown: choose one of {list(STRATEGIES)}"
+        )
+    plan, contexts = VocabularyPlan.load(arguments.plan), Contexts.load(arguments.contexts)
+    model, old = load_masked_lm(arguments.model)
+    done = distill(
+        model,
+        old,
+        plan,
+        contexts,
+        strategy=arguments.strategy,
+        layer=arguments.layer,
+        seed=arguments.seed,
+        device=arguments.device,
+        progress=not arguments.quiet,
+    )
+    save_model(done.model, done.tokenizer, arguments.out)
+    if arguments.json:
+        print(json.dumps(done.report))
+    else:
+        for name, value in done.report.items():
+            print(f"{name:16}  {value}")
+    return 0
