@@ -485,6 +485,15 @@ class _NerScene:
         self.rng, self.pool, self.split = rng, pool, split
         self.word = self.word_type = ""
         self.long: dict[str, Term] = {}
+        self.used: set[Term] = set()
+
+    def draw(self, kind: str) -> Term:
+        """A term that the sentence does not have yet."""
+        term = self.pool.draw(self.rng, kind, self.split)
+        while term in self.used:
+            term = self.pool.draw(self.rng, kind, self.split)
+        self.used.add(term)
+        return term
 
     def fill(self, slot: str) -> tuple[str, str]:
         rng = self.rng
@@ -500,20 +509,20 @@ class _NerScene:
         if slot == "adj":
             return rng.choice(_all_adjectives()), "O"
         if slot == "cells":
-            return plural(self.pool.draw(rng, "cell", self.split).text), "O"
+            return plural(self.draw("cell").text), "O"
         form, _, kind = slot.rpartition("_")
         kind = kind if form else slot
         if form == "short":
             text = self.long[kind].short
         elif form == "long":
-            term = self.pool.draw(rng, kind, self.split)
+            term = self.draw(kind)
             while not term.short:
-                term = self.pool.draw(rng, kind, self.split)
+                term = self.draw(kind)
             self.long[kind] = term
             label = _ENTITY_CLASSES.get(kind, "O")
             return f"{term.text}\t{term.short}", label
         else:
-            term = self.pool.draw(rng, kind, self.split)
+            term = self.draw(kind)
             text = term.short if term.short and rng.random() < 0.2 else term.text
         return text, _ENTITY_CLASSES.get(kind, "O")
 
