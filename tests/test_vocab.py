@@ -86,6 +86,15 @@ def test_the_new_vocabulary_has_the_size_and_special_ids_of_the_old():
     assert set(plan_vocabulary(old, new, COUNTS).shared.items()) >= {(0, 0), (21, 21), (24, 24)}
 
 
+def test_no_place_in_the_vocabulary_is_wasted():
+    new = train_wordpiece(COUNTS, size=90)
+    used = {piece for word in COUNTS for piece in new.tokenize(word)}
+    idle = [p for p in pieces_of(new) if p not in used and len(p.removeprefix("##")) > 1]
+    assert idle == list(SPECIAL_PIECES)
+    # What is left out changes no word; with more room than there is use, it comes back.
+    assert len(train_wordpiece(COUNTS, size=180)) == 180
+
+
 def test_frequent_words_become_pieces_and_foreign_letters_are_left_out():
     new = train_wordpiece(COUNTS, size=100)
     assert new.tokenize("the gastritis") == ["the", *new.tokenize("gastritis")]
