@@ -1,8 +1,26 @@
 """BIOptimus, step by step: a biomedical language model from a general one.
 
-Each module is a room of one idea; import the room that you need, for example
-``from bioptimus_lib.scan import find_contexts``. Importing the package itself is free: it loads
-neither torch nor transformers.
+Importing the package is free: it loads neither torch nor transformers. Import the room that you
+need, ``from bioptimus_lib.scan import find_contexts``. The front door of each room comes first,
+the modules behind it follow; a room imports from rooms above it, never from one below.
+
+| room | front door | behind it |
+|---|---|---|
+| ground | ``errors`` ``files`` ``profile`` | ``provenance`` |
+| data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
+| text | ``pubmed`` | ``records`` ``words`` ``passes`` |
+| made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
+| scanning | ``scan`` | ``matching`` ``sketch`` ``contexts`` |
+| vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
+| models | ``models`` | |
+| distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
+| masking | ``masking`` ``curriculum`` | |
+| pre-training | ``pretrain`` ``pocket_bert`` | ``warm_start`` |
+| entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
+| evidence | ``stats`` ``ledger`` | |
+| the pipeline | ``pipeline`` | ``stages`` |
+| the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 
 __version__ = "0.1.0"

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         return arguments.run(arguments) or OK
-    except (ValueError, OSError, ModuleNotFoundError) as error:  # DataError is a ValueError
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         if arguments.verbose > 1:
             logging.getLogger(__name__).debug("where it happened", exc_info=True)
         print(f"bioptimus: error: {_one_line(error)}", file=sys.stderr)

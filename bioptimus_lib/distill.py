@@ -68,7 +68,7 @@ def distill(
     *,
     strategy: str = "calibrated",
     layer: int | Sequence[int] | None = None,
-    known: int = 3000,
+    known: int = 5000,
     window: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     precision: str = "auto",

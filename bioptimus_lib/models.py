@@ -1,4 +1,4 @@
-"""Loading and saving masked language models: safetensors only, 32-bit in memory, sizes checked."""
+"""Masked language models on disk and on devices: safetensors only, 32 bits in memory, checked."""
 
 from __future__ import annotations
 
@@ -81,3 +81,19 @@ def save_model(
         model.save_pretrained(temporary, state_dict=state, safe_serialization=True)
         tokenizer.save_pretrained(temporary)
     return Path(folder)
+
+
+def precision_for(device: torch.device | str, precision: str = "auto") -> str:
+    """What ``auto`` means on a device: bf16 where it is fast, fp16 on older GPUs, else fp32.
+
+    A T4 reports bf16 support but only emulates it, hence the look at its compute capability.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision
+    if torch.device(device).type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+    if torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return "bf16"
+    return "fp32"

@@ -263,7 +263,7 @@ def _train(
     import torch
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.pretrain import precision_for
+    from bioptimus_lib.models import precision_for
 
     model, settings, device = tagger.model, tagger.settings, tagger.model.device
     pieces = encoded["train"].windows

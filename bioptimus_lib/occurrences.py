@@ -97,7 +97,7 @@ def read_states(
     import torch
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.pretrain import precision_for
+    from bioptimus_lib.models import precision_for
 
     depth, room = model.config.num_hidden_layers, model.config.max_position_embeddings
     layers = tuple(layers)

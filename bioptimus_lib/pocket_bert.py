@@ -37,8 +37,8 @@ SHAPE = {  # 5.4M parameters, 10.7 MB in 16 bits
     "max_position_embeddings": WINDOW,
 }
 TEXT = (
-    "English Wikipedia articles of 2015 (source `general`, {files} files; CC BY-SA 3.0), any topic; "
-    "paragraphs of 80 characters and more"
+    "English Wikipedia articles of 2015 on any topic (source `general`, {files} files; CC BY-SA "
+    "3.0), paragraphs of 80 characters and more"
 )
 CARD = """---
 language: en
@@ -57,7 +57,7 @@ what a reader adds to it shows.
 | | |
 |---|---|
 | text | {text} |
-| training | {steps:,} steps × {batch} blocks of {window} pieces = {tokens:.1f} million pieces, {epochs} epochs |
+| training | {steps:,} steps of {batch} × {window} pieces: {tokens:.1f} million, {epochs} epochs |
 | masking | {masking} |
 | optimiser | AdamW, peak {learning_rate:g}, {schedule} schedule, no dropout |
 | seed | {seed} |

@@ -257,6 +257,12 @@ def fields() -> dict[str, Field]:
 
 
 @cache
+def all_adjectives() -> tuple[str, ...]:
+    """One adjective of each field of medicine, as in "renal function"."""
+    return tuple(sorted({field.adjectives[0] for field in fields().values()}))
+
+
+@cache
 def _links() -> dict[str, list[str]]:
     return {disease: cells.split("; ") for disease, cells in rows("link.tsv")}
 

@@ -25,6 +25,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
+from bioptimus_lib.models import precision_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -159,20 +160,6 @@ def masked_logits(
     with only_masked(getattr(model, "module", model), chosen):
         logits = model(input_ids=inputs, return_dict=True).logits
     return logits.squeeze(0), labels[chosen]
-
-
-def precision_for(device: torch.device | str, precision: str = "auto") -> str:
-    """What ``auto`` means on a device: bf16 where it is fast, fp16 on older GPUs, else fp32.
-
-    A T4 reports bf16 support but only emulates it, hence the look at its compute capability.
-    """
-    if precision != "auto":
-        return precision
-    if torch.device(device).type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
-    if torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        return "bf16"
-    return "fp32"
 
 
 class MaskedTrainer(Trainer):

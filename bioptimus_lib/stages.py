@@ -384,7 +384,7 @@ def ner(run: Run) -> Row:
 
 def ner_splits(run: Run) -> dict[str, list]:
     """The NER set of the run, given, generated or fetched, cut to the profile's size."""
-    from bioptimus_lib import pocket, sources
+    from bioptimus_lib import pocket_ner, sources
     from bioptimus_lib.conll import load_splits
 
     folder = run.ner_source
@@ -393,7 +393,7 @@ def ner_splits(run: Run) -> dict[str, list]:
     if folder is None:
         folder = run.out / "ner-set"
         if not (folder / "test.tsv").exists():
-            pocket.write_ner(folder, seed=run.seed)
+            pocket_ner.write_ner(folder, seed=run.seed)
     splits = load_splits(folder)
     if run.profile.ner_sentences:
         splits["train"] = splits["train"][: run.profile.ner_sentences]

@@ -182,7 +182,7 @@ def autocast(device: Any, precision: str) -> Any:
     """Mixed precision as the device and the settings have it."""
     import torch
 
-    from bioptimus_lib.pretrain import precision_for
+    from bioptimus_lib.models import precision_for
 
     kind = precision_for(device, precision)
     dtype = torch.float16 if kind == "fp16" else torch.bfloat16

@@ -90,7 +90,8 @@ def known_tokens(
     """Tokens of the old vocabulary that occur in the contexts, to be read as if they were new.
 
     Args:
-        limit: at most so many whole words, and half as many continuations, drawn with ``seed``.
+        limit: at most so many whole words are drawn with ``seed``; of continuations, at most half
+            as many as of whole words (or of ``limit``, where no whole word is known).
     """
     special = set(tokenizer.all_special_ids)
     words: dict[int, list[str]] = defaultdict(list)  # known token → words that hold it
@@ -122,9 +123,10 @@ def known_tokens(
     }
     ids: list[int] = []
     draw = random.Random(seed)
-    for kind, most_of_kind in ((False, limit), (True, limit // 2)):
+    for kind in (False, True):
         candidates = sorted(token for token in usable if inside[token] is kind)
-        ids += sorted(draw.sample(candidates, min(most_of_kind, len(candidates))))
+        room = (len(ids) or limit) // 2 if kind else limit
+        ids += sorted(draw.sample(candidates, min(room, len(candidates))))
 
     wanted = Wanted(ids=ids, inside=[inside[token] for token in ids], pieces=[[] for _ in ids])
     holders: dict[str, list[int]] = defaultdict(list)  # word → slots of its known tokens

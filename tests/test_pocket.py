@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioptimus_lib import pocket, pocket_grammar
+from bioptimus_lib import pocket, pocket_grammar, pocket_ner
 from bioptimus_lib.errors import DataError
 
 # Terms of two classes: what a patient takes, and what the body makes or holds.
@@ -26,7 +26,7 @@ SAME_THING = {"cd19", "cd38", "mtor", "s100b", "stat3", "trpv1", "bradycardia"}
 
 @pytest.fixture(scope="module")
 def splits():
-    return pocket.ner_splits(seed=0)
+    return pocket_ner.ner_splits(seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_splits_share_no_sentence(splits):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_unseen_share_of_test_and_devel(seed):
-    parts = pocket.ner_splits(seed=seed)
+    parts = pocket_ner.ner_splits(seed=seed)
     seen = {s for sentence in parts["train"] for s, _ in mentions(*sentence)}
     for name in ("devel", "test"):
         found = [surface for sentence in parts[name] for surface, _ in mentions(*sentence)]
@@ -300,7 +300,7 @@ def test_unseen_share_of_test_and_devel(seed):
 def test_all_types_and_empty_sentences_occur(splits):
     for part in splits.values():
         counts = Counter(kind for sentence in part for _, kind in mentions(*sentence))
-        assert min(counts[kind] for kind in pocket.ENTITY_TYPES) > 0.1 * counts.total()
+        assert min(counts[kind] for kind in pocket_ner.ENTITY_TYPES) > 0.1 * counts.total()
         assert 0.1 < sum(set(tags) == {"O"} for _, tags in part) / len(part) < 0.6
 
 
@@ -310,7 +310,7 @@ def test_some_words_are_entities_only_by_context(splits):
         for tokens, tags in part:
             for token, tag in zip(tokens, tags, strict=True):
                 roles.setdefault(token.casefold(), set()).add("O" if tag == "O" else "entity")
-        words = [w.casefold() for w in pocket._NerTerms(0).words if " " not in w]
+        words = [w.casefold() for w in pocket_ner._NerTerms(0).words if " " not in w]
         assert sum(roles.get(word, set()) == {"O", "entity"} for word in words) >= 10
 
 
@@ -353,7 +353,7 @@ def test_held_out_test_terms_stand_in_the_corpus(splits):
         token.casefold()
         for abstract in pocket.abstracts(5000, seed=0)
         for sentence in abstract.sentences
-        for token in pocket.tokenise(sentence)
+        for token in pocket_ner.tokenise(sentence)
     )
     missing = [s for s in unseen if f" {' '.join(s)} " not in text]
     assert len(missing) <= 0.05 * len(unseen), missing
@@ -361,24 +361,24 @@ def test_held_out_test_terms_stand_in_the_corpus(splits):
 
 def test_ner_is_deterministic():
     sizes = {"train": 30, "devel": 10, "test": 10}
-    first = pocket.ner_splits(seed=9, **sizes)
+    first = pocket_ner.ner_splits(seed=9, **sizes)
     random.seed(4)
-    assert pocket.ner_splits(seed=9, **sizes) == first
-    assert pocket.ner_splits(seed=8, **sizes) != first
+    assert pocket_ner.ner_splits(seed=9, **sizes) == first
+    assert pocket_ner.ner_splits(seed=8, **sizes) != first
 
 
 def test_negative_ner_size_is_refused():
     with pytest.raises(ValueError, match="devel must not be negative"):
-        pocket.ner_splits(devel=-1)
+        pocket_ner.ner_splits(devel=-1)
 
 
 def test_write_ner(tmp_path):
-    paths = pocket.write_ner(tmp_path / "ner", seed=1, train=40, devel=10, test=10)
+    paths = pocket_ner.write_ner(tmp_path / "ner", seed=1, train=40, devel=10, test=10)
     assert [path.name for path in paths.values()] == ["train.tsv", "devel.tsv", "test.tsv"]
     blocks = paths["train"].read_text(encoding="utf-8").split("\n\n")
     assert blocks.pop() == ""
     read = [
         list(map(list, zip(*(r.split("\t") for r in b.split("\n")), strict=True))) for b in blocks
     ]
-    expected = pocket.ner_splits(seed=1, train=40, devel=10, test=10)["train"]
+    expected = pocket_ner.ner_splits(seed=1, train=40, devel=10, test=10)["train"]
     assert [tuple(pair) for pair in read] == expected

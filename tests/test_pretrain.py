@@ -56,7 +56,9 @@ def test_text_shorter_than_a_block_is_refused(tiny):
 def test_projection_at_masked_positions_equals_the_dense_one(tiny, blocks):
     model, tokenizer = tiny
     ids = torch.from_numpy(blocks[:8].astype("int64"))
-    inputs, labels = mask(ids, Masking("word"), PieceTable.of(tokenizer), generator=generator_for(0))
+    inputs, labels = mask(
+        ids, Masking("word"), PieceTable.of(tokenizer), generator=generator_for(0)
+    )
     dense = model(input_ids=inputs, labels=labels)
     logits, target = masked_logits(model, inputs, labels)
     assert logits.shape == (int((labels != IGNORED).sum()), len(tokenizer))
@@ -187,6 +189,9 @@ def test_saved_in_16_bits_loaded_in_32(tiny, tmp_path):
     model, _ = load_masked_lm(tmp_path / "half")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     torch.testing.assert_close(
-        model.get_input_embeddings().weight, tiny[0].get_input_embeddings().weight, atol=1e-3, rtol=0
+        model.get_input_embeddings().weight,
+        tiny[0].get_input_embeddings().weight,
+        atol=1e-3,
+        rtol=0,
     )
     assert {p.dtype for p in tiny[0].parameters()} == {torch.float32}, "the model keeps its own"

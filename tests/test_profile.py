@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from bioptimus_lib import curriculum, profile as rooms
+from bioptimus_lib import curriculum
+from bioptimus_lib import profile as rooms
 from bioptimus_lib.masking import Masking
 
 

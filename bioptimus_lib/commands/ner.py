@@ -128,11 +128,11 @@ def _paths(files: dict[str, str]) -> dict[str, Path]:
 
 def _pocket(out: Path) -> Path:
     """The generated set, written once."""
-    from bioptimus_lib import pocket
+    from bioptimus_lib import pocket_ner
 
     folder = out / "sets" / "pocket"
     if not folder.exists():
-        pocket.write_ner(folder)
+        pocket_ner.write_ner(folder)
     return folder
 
 
