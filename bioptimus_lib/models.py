@@ -76,7 +76,9 @@ def save_model(
     """
     state = None
     if dtype is not None:
-        state = {name: value.to(dtype) for name, value in model.state_dict().items()}
+        # Tied weights share their memory, before and after: they are written once.
+        cast = {value.data_ptr(): value.to(dtype) for value in model.state_dict().values()}
+        state = {name: cast[value.data_ptr()] for name, value in model.state_dict().items()}
     with no_bars(), atomic_dir(folder) as temporary:
         model.save_pretrained(temporary, state_dict=state, safe_serialization=True)
         tokenizer.save_pretrained(temporary)

@@ -169,9 +169,10 @@ def distillation(run: Run) -> Row:
     )
     save_model(result.model, result.tokenizer, run.folder("distilled"))
     report = result.report
+    recovered = report["recovery"] or report["recovery_pieces"]
     return {
         "size": f"{report['new']:,} embeddings",
-        "measure": f"token recovery MRR {report['recovery']['mrr']:.2f}, "
+        "measure": f"token recovery MRR {recovered['mrr']:.2f}, "
         f"{report['fallbacks']:,} without a context",
         **report,
     }

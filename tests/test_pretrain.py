@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
 from bioptimus_lib.models import load_masked_lm, save_model
@@ -195,3 +196,7 @@ def test_saved_in_16_bits_loaded_in_32(tiny, tmp_path):
         rtol=0,
     )
     assert {p.dtype for p in tiny[0].parameters()} == {torch.float32}, "the model keeps its own"
+    with safe_open(tmp_path / "half" / "model.safetensors", "pt") as file:
+        written = [file.get_tensor(name) for name in file.keys()]
+    tied = sum(tensor.shape == (len(tiny[1]), 32) for tensor in written)
+    assert tied == 1, "the matrix that input and output share is written once"
