@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bioptimus_lib.conll import Sentence
+from bioptimus_lib.errors import DataError
 from bioptimus_lib.windows import Encoding, batches, encode
 
 if TYPE_CHECKING:
@@ -153,6 +154,50 @@ def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> T
     labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return Tagger(model.eval(), tokenizer, labels, settings or NerSettings())
+
+
+def classifier_on(
+    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    labels: Sequence[str],
+    *,
+    seed: int,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A token classifier with the encoder of a folder, or of a model in memory, which stays as is.
+
+    The new layer depends on the seed alone, and afterwards torch's generator does too.
+
+    Raises:
+        FileNotFoundError: no such folder, or no model in it.
+        DataError: no safetensors, a NaN among the weights, or a tokenizer of another size.
+    """
+    import torch
+    from transformers import AutoModelForTokenClassification
+
+    from bioptimus_lib.models import load_masked_lm
+
+    source, tokenizer = model if isinstance(model, tuple) else load_masked_lm(model)
+    config = type(source.config).from_dict(source.config.to_dict())
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+    torch.manual_seed(seed)
+    tagger = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
+    found = tagger.base_model.load_state_dict(source.base_model.state_dict(), strict=False)
+    if found.missing_keys:
+        raise DataError(f"the model lacks the weights {found.missing_keys[:3]} of its encoder")
+    torch.manual_seed(seed)
+    return tagger, tokenizer
+
+
+def decay_groups(model: PreTrainedModel, settings: NerSettings) -> list[dict[str, Any]]:
+    """The usual groups: weight decay for matrices alone, the classifier at its own rate."""
+    head_rate = settings.head_learning_rate or settings.learning_rate
+    groups: dict[tuple[float, float], list] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = settings.learning_rate if name.startswith(model.base_model_prefix) else head_rate
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
 
 
 # --- parts -------------------------------------------------------------------------------------
