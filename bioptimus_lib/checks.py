@@ -8,6 +8,7 @@ results names what went wrong. The exercises of a chapter stand in ``bioptimus_l
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +16,7 @@ from typing import Any
 
 NOT_YET, WRONG, RIGHT = "Not yet", "Not right", "Right"
 TOLERANCE = 1e-6
+LINE = 72  # characters
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,15 @@ class Exercise:
 
 
 def check(number: str, answer: Any) -> None:
-    """Print what there is to say about an answer.
+    """Print what there is to say about an answer, in lines that fit into a narrow page.
 
     Args:
         number: chapter and exercise, such as ``"00-1"``.
         answer: the function that the learner wrote.
     """
     found = find(number)
-    print(found.verdict(answer) if found else f"There is no exercise {number!r} in this course.")
+    said = found.verdict(answer) if found else f"There is no exercise {number!r} in this course."
+    print(textwrap.fill(said, LINE, break_long_words=False, break_on_hyphens=False))
 
 
 def find(number: str) -> Exercise | None:

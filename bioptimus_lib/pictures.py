@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bioptimus_lib.masking import IGNORED, Masking
 from bioptimus_lib.plots import (
     BLUE,
+    DARK,
     GREEN,
     INK,
     LINE,
@@ -42,7 +43,7 @@ STAGES: tuple[tuple[str, str, str], ...] = (
 
 CSS = f"""<style>
 .bio{{background:{PAGE};color:{INK};border-radius:8px;padding:.6rem .7rem;max-width:46rem;
- font-size:.95rem;line-height:1.45;overflow-wrap:anywhere}}
+ font-size:.95rem;line-height:1.45;overflow-wrap:break-word;overflow-x:auto}}
 .bio table{{border-collapse:collapse;width:100%;margin:0;display:table}}
 .bio table,.bio th,.bio td{{background:{PAGE};color:{INK}}}
 .bio th,.bio td{{text-align:left;vertical-align:top;padding:.3rem .5rem;border:0;
@@ -71,6 +72,7 @@ CSS = f"""<style>
 .bio .p.kept{{background:#d9f0e7;border:2px solid {GREEN}}}
 .bio .p.whole{{background:#00704f;border-color:#00704f;color:#fff;font-weight:700}}
 .bio .key{{font-size:.82rem;color:{SOFT};margin:.6rem 0 0}}
+{DARK}
 </style>"""
 
 

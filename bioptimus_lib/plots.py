@@ -26,6 +26,12 @@ SKY, PURPLE = "#56b4e9", "#cc79a7"
 INK, SOFT, LINE, PALE = "#1f2a37", "#4b5a6b", "#d5dde6", "#eef2f6"
 PAGE = "#ffffff"  # figures bring their own light panel, so that dark mode needs no second version
 
+# The theme of the book puts a second, grey panel behind HTML in dark mode: one is enough.
+DARK = (
+    "html[data-theme=dark] .bd-content .cell_output .text_html:has(.bio,.bio-figure)"
+    "{background:none!important;padding:0!important}"
+)
+
 WIDTH = 6.0  # inches; shown at most SHOWN pixels wide, and at 368 px on a phone: 11 pt become 9 px
 SHOWN = 640
 
@@ -165,7 +171,8 @@ def image(picture: Figure | str, *, alt: str, width: int = SHOWN) -> str:
         f"background:{PAGE};border-radius:8px"
     )
     alt = escape(" ".join(alt.split()), quote=True)
-    return f'<img class="bio-figure" alt="{alt}" style="{look}" src="{data_uri(picture)}">'
+    picture = f'<img class="bio-figure" alt="{alt}" style="{look}" src="{data_uri(picture)}">'
+    return f"<style>{DARK}</style>{picture}"
 
 
 def show(picture: Figure | str, *, alt: str, width: int = SHOWN) -> None:

@@ -125,7 +125,14 @@ def test_a_mistake_that_works_by_chance_on_one_case_is_not_blamed():
     assert "for 3 it gives 4, but 6 was expected" in exercise.verdict(lambda x: 4)
 
 
-def test_check_prints_one_line(capsys):
+def test_check_prints_lines_that_fit(capsys):
+    check("00-3", EXERCISES["00-3"].mistakes[4].answer)
+    printed = capsys.readouterr().out
+    assert " ".join(printed.split()) == f"{WRONG}: {EXERCISES['00-3'].mistakes[4].says}"
+    assert max(map(len, printed.splitlines())) <= checks.LINE < len(printed)
+
+
+def test_check_knows_what_is_not_there(capsys):
     check("00-1", None)
     check("99-1", None)
     check("../x", None)
