@@ -15,7 +15,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | models | ``models`` | |
 | distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
 | masking | ``masking`` ``curriculum`` | |
-| pre-training | ``pretrain`` ``pocket_bert`` | ``warm_start`` |
+| pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,8 @@ def precision_for(device: torch.device | str, precision: str = "auto") -> str:
         return precision
     if torch.device(device).type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
-    if torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        return "bf16"
+    if torch.device(device).type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        # Not a public name of torch: where it is missing, 32 bits are right, if slower.
+        fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        return "bf16" if fast() else "fp32"
     return "fp32"

@@ -8,11 +8,9 @@ hidden states of the masked positions alone to the model's own output layer.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
 from bioptimus_lib.models import precision_for
+from bioptimus_lib.packing import Blocks, collate, pack
+from bioptimus_lib.recorder import Recorder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["Settings", "evaluate_mlm", "masked_logits", "pack", "pretrain", "set_dropout"]
 
 log = logging.getLogger(__name__)
 EVALUATION_SEED = 20230713  # the masks of every evaluation, the same for all models
@@ -89,50 +90,6 @@ SCHEDULES: dict[str, tuple[str, Any]] = {  # our name: Trainer's name, its extra
 }
 
 
-def pack(
-    documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, length: int = 128
-) -> np.ndarray:
-    """Cut a stream of documents into full blocks without padding.
-
-    A block is ``[CLS]`` + ``length − 2`` pieces + ``[SEP]``; documents follow one another with a
-    ``[SEP]`` between them, and the rest that fills no block is dropped.
-
-    Returns:
-        Array (N, length), uint16 where the vocabulary allows it, else int32.
-
-    Raises:
-        ValueError: the text does not fill one block.
-    """
-    kind = np.uint16 if len(tokenizer) <= 2**16 else np.int32
-    parts: list[np.ndarray] = []
-    fast = tokenizer.backend_tokenizer
-    fast.no_truncation()
-    for some in _batches(documents, 512):
-        for encoding in fast.encode_batch(some, add_special_tokens=False):
-            parts.append(np.array([*encoding.ids, tokenizer.sep_token_id], dtype=kind))
-    stream = np.concatenate(parts) if parts else np.empty(0, kind)
-    inner = length - 2
-    rows = len(stream) // inner
-    if rows == 0:
-        raise ValueError(
-            f"the text has {len(stream)} pieces, fewer than the {inner} of one block: "
-            "give more text or a smaller block length"
-        )
-    blocks = np.empty((rows, length), kind)
-    blocks[:, 0], blocks[:, -1] = tokenizer.cls_token_id, tokenizer.sep_token_id
-    blocks[:, 1:-1] = stream[: rows * inner].reshape(rows, inner)
-    return blocks
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Lists of ``size`` items; the last may be shorter."""
-    from itertools import islice
-
-    iterator = iter(items)
-    while some := list(islice(iterator, size)):
-        yield some
-
-
 @contextmanager
 def only_masked(model: PreTrainedModel, chosen: torch.Tensor) -> Iterator[None]:
     """Within the block, the output layer sees the hidden states of the chosen positions alone.
@@ -180,24 +137,6 @@ class MaskedTrainer(Trainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
-def collate(rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-    """Rows of packed blocks to one batch: int64 (B, T)."""
-    return {"input_ids": torch.from_numpy(np.stack([r["input_ids"] for r in rows]).astype("int64"))}
-
-
-class Blocks(torch.utils.data.Dataset):
-    """Packed blocks (N, T) as ``Trainer`` wants to read them."""
-
-    def __init__(self, blocks: np.ndarray) -> None:
-        self.blocks = blocks
-
-    def __len__(self) -> int:
-        return len(self.blocks)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"input_ids": self.blocks[index]}
-
-
 @torch.no_grad()
 def evaluate_mlm(
     model: PreTrainedModel,
@@ -230,66 +169,6 @@ def evaluate_mlm(
         total += len(target)
     model.train(was_training)
     return {"loss": loss / total, "accuracy": right / total, "masked": total}
-
-
-class Recorder(TrainerCallback):
-    """Progress bar, JSON-lines log, checkpoints by the clock, a stop at the first NaN."""
-
-    def __init__(self, settings: Settings, out: Path, tokens_per_step: int, progress: bool) -> None:
-        self.settings, self.file = settings, out / "log.jsonl"
-        self.tokens_per_step, self.progress = tokens_per_step, progress
-        self.bar = None
-
-    def on_train_begin(self, args, state, control, **_):
-        self.started = self.saved = time.monotonic()
-        self.first = state.global_step
-        if state.is_world_process_zero:
-            # A resumed run repeats the steps after its checkpoint: their old lines go.
-            lines = self.file.read_text().splitlines() if self.file.exists() else []
-            kept = [li for li in lines if json.loads(li)["step"] <= state.global_step]
-            self.file.write_text("".join(f"{line}\n" for line in kept))
-            self.bar = tqdm(
-                total=state.max_steps,
-                initial=state.global_step,
-                unit="step",
-                disable=not self.progress,
-                mininterval=1.0,
-            )
-
-    def on_step_end(self, args, state, control, **_):
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-        if time.monotonic() - self.saved > 60 * self.settings.save_minutes:
-            control.should_save = True
-            self.saved = time.monotonic()
-
-    def on_log(self, args, state, control, logs=None, **_):
-        if not logs or "loss" not in logs:
-            return
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"the loss is {logs['loss']} at step {state.global_step}: the last checkpoint in "
-                f"{args.output_dir} is good; lower the learning rate and run again"
-            )
-        seconds = time.monotonic() - self.started
-        speed = (state.global_step - self.first) * self.tokens_per_step / max(seconds, 1e-9)
-        if state.is_world_process_zero:
-            row = {
-                "step": state.global_step,
-                "tokens": state.global_step * self.tokens_per_step,
-                "loss": round(float(logs["loss"]), 5),
-                "grad_norm": round(float(logs.get("grad_norm", float("nan"))), 4),
-                "learning_rate": logs.get("learning_rate"),
-                "tokens_per_second": round(speed),
-            }
-            with self.file.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", tok_s=f"{speed:,.0f}")
-
-    def on_train_end(self, args, state, control, **_):
-        if self.bar is not None:
-            self.bar.close()
 
 
 def set_dropout(model: torch.nn.Module, probability: float) -> None:
@@ -370,7 +249,12 @@ def pretrain(
     if settings.dropout is not None:
         set_dropout(model, settings.dropout)
     tokens_per_step = settings.batch * settings.accumulate * blocks.shape[1] * args.world_size
-    recorder = Recorder(settings, out, tokens_per_step, progress)
+    recorder = Recorder(
+        save_minutes=settings.save_minutes,
+        out=out,
+        tokens_per_step=tokens_per_step,
+        progress=progress,
+    )
     trainer = MaskedTrainer(
         model=model,
         args=args,
