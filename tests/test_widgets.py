@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer
 
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 TEXT = "the cat sat on the bronchial mat and the dog ran to the bronchial house"
 
 
@@ -104,6 +107,34 @@ def test_set_up_runs_twice_and_installs_nothing_outside_colab(monkeypatch, capsy
         chapter.setup()
         chapter.setup()
     assert capsys.readouterr().out.count("profile   pocket") == 2
+
+
+def set_up_cell():
+    first = json.loads((NOTEBOOKS / "00_start_here.ipynb").read_text(encoding="utf-8"))
+    marked = (c for c in first["cells"] if "setup" in c["metadata"].get("tags", []))
+    return "".join(next(marked)["source"])
+
+
+def test_in_colab_the_cell_gets_the_course_once_and_uses_it(tmp_path):
+    """Against a course of our own, so that nothing but the cell itself is tested."""
+    course = tmp_path / "course"
+    (course / "bioptimus_lib").mkdir(parents=True)
+    (course / "bioptimus_lib" / "__init__.py").touch()
+    (course / "bioptimus_lib" / "chapter.py").write_text("def setup(): print(__file__)")
+    git = ["git", "-C", str(course), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *command], check=True)
+    (tmp_path / "content").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", f"{set_up_cell()}\n{set_up_cell()}"],
+        cwd=tmp_path / "content",
+        env={**os.environ, "COLAB_RELEASE_TAG": "x", "BIOPTIMUS_COURSE": f"file://{course}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = tmp_path / "content" / "bioptimus" / "bioptimus_lib" / "chapter.py"
+    assert done.stdout.split() == [str(expected)] * 2
 
 
 def write_project(path, *lines):
