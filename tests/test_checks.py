@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -151,3 +153,35 @@ def test_same_is_reflexive_and_sees_a_change(numbers):
 def test_find_knows_only_what_is_there():
     assert checks.find("00-1") is EXERCISES["00-1"]
     assert checks.find("00-77") is None
+
+
+# -- in the chapters ------------------------------------------------------------------------------
+
+CALL = re.compile(r'^check\("(\d\d-\d+)", \w+\)$', re.MULTILINE)
+
+
+def cells_of(path):
+    """The code cells of a chapter that belong to its exercises: (number, kind, code)."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    before = ""
+    for cell in cells:
+        code = "".join(cell["source"])
+        if found := CALL.search(code):
+            alone = code.strip() == found.group()
+            yield found.group(1), "stub" if alone else "solution", before + code if alone else code
+        before = code + "\n" if cell["cell_type"] == "code" else before
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem
+)
+def test_stubs_and_solutions_of_a_chapter_get_their_verdicts(path, capsys):
+    seen = {}
+    for number, kind, code in cells_of(path):
+        exec(compile(code, f"{path.name} {number}", "exec"), {"check": check})
+        seen[number, kind] = re.split("[.:]", capsys.readouterr().out)[0]
+    own = [number for number in EXERCISES if number.startswith(path.stem[:2])]
+    assert seen == {
+        **{(number, "stub"): NOT_YET for number in own},
+        **{(number, "solution"): RIGHT for number in own},
+    }
