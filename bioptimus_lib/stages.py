@@ -183,6 +183,8 @@ def distillation(run: Run) -> Row:
 
 def warm_up(run: Run) -> Row:
     """Teach a backbone that was published without an MLM head to guess, in its old vocabulary."""
+    from transformers import set_seed
+
     from bioptimus_lib import sources
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.models import load_masked_lm, save_model
@@ -190,6 +192,7 @@ def warm_up(run: Run) -> Row:
     from bioptimus_lib.pretrain import evaluate_mlm, pack, pretrain
 
     folder = sources.model_path(run.profile.backbone, progress=run.progress)
+    set_seed(run.seed)  # the head that the backbone lacks starts at random
     model, tokenizer = load_masked_lm(folder)
     length = run.profile.length
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -164,6 +165,23 @@ def test_minutes_become_steps_once(small_profile, tmp_path):
         hasty.stage("budget")
 
 
+def test_a_backbone_without_a_head_is_warmed_up(small_profile, tmp_path, monkeypatch):
+    from transformers import BertModel
+
+    monkeypatch.delenv("BIOPTIMUS_MIRROR", raising=False)
+    headless = tmp_path / "headless"
+    shutil.copytree(small_profile.backbone, headless)
+    BertModel.from_pretrained(headless).save_pretrained(headless)
+    with_warmup = replace(small_profile, backbone=str(headless), warmup_steps=30)
+    run = Run(tmp_path / "r", profile=with_warmup, progress=False, device="cpu")
+    row = run.stage("warm-up")
+    assert "on the corpus itself" in row["measure"], "no general text is at hand"
+    assert row["held_out"]["loss"] < 6.7, "it has begun to learn"
+    assert run.folder("old") == run.out / "models" / "warm"
+    assert run.stage("distillation")["new"] > 0
+    assert [stage.name for stage in run.stages][:2] == ["corpus", "warm-up"]
+
+
 def test_tour_is_a_smaller_profile():
     for chosen in PROFILES.values():
         short = tour(chosen)
@@ -240,8 +258,6 @@ def test_no_permission(capsys, tmp_path, monkeypatch):
 
 
 def test_full_disk(capsys, tmp_path, monkeypatch):
-    import shutil
-
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5_000_000))
     assert main(["run", "--profile", "pocket", "--out", str(tmp_path / "r"), "--quiet"]) == 2
