@@ -35,7 +35,8 @@ class Profile:
         ner_epochs: passes over the NER training set.
         ner_learning_rate: peak in fine-tuning.
         ner_sentences: training sentences that are used; 0 for all.
-        seeds: fine-tuning runs per model.
+        seeds: fine-tuning runs of the models that are compared: old, continued, last version.
+        seeds_between: fine-tuning runs of each version between.
         minutes: budget of the whole run on the device that the profile is made for; 0 when the
             steps above are fixed and the run is exactly repeatable.
         takes: the expected minutes in words.
@@ -59,6 +60,7 @@ class Profile:
     ner_learning_rate: float
     ner_sentences: int
     seeds: int
+    seeds_between: int
     minutes: float
     takes: str
 
@@ -81,10 +83,11 @@ PROFILES: dict[str, Profile] = {
             phase_steps=120,
             learning_rate=1e-3,
             warmup_steps=0,
-            ner_epochs=4,
-            ner_learning_rate=5e-4,
+            ner_epochs=3,
+            ner_learning_rate=6e-4,
             ner_sentences=0,
             seeds=3,
+            seeds_between=1,
             minutes=0,
             takes="6 minutes on two cores",
         ),
@@ -95,18 +98,19 @@ PROFILES: dict[str, Profile] = {
             corpus="biomed",
             corpus_mb=32,
             ner="NCBI-disease",
-            contexts=6,
-            words_per_piece=3,
-            calibration_words=5000,
+            contexts=5,
+            words_per_piece=2,
+            calibration_words=4000,
             length=128,
             batch=16,
             phase_steps=700,
             learning_rate=1e-3,
             warmup_steps=0,
-            ner_epochs=4,
-            ner_learning_rate=5e-4,
+            ner_epochs=3,
+            ner_learning_rate=6e-4,
             ner_sentences=0,
             seeds=3,
+            seeds_between=1,
             minutes=25,
             takes="25 minutes on two cores",
         ),
@@ -129,6 +133,7 @@ PROFILES: dict[str, Profile] = {
             ner_learning_rate=1e-4,
             ner_sentences=0,
             seeds=3,
+            seeds_between=1,
             minutes=60,
             takes="an hour on a T4",
         ),
@@ -151,6 +156,7 @@ PROFILES: dict[str, Profile] = {
             ner_learning_rate=5e-5,
             ner_sentences=0,
             seeds=3,
+            seeds_between=1,
             minutes=90,
             takes="one and a half hours on a T4, minutes on a data-centre GPU",
         ),
@@ -173,6 +179,7 @@ PROFILES: dict[str, Profile] = {
             ner_learning_rate=5e-5,
             ner_sentences=0,
             seeds=5,
+            seeds_between=5,
             minutes=0,
             takes="weeks of GPU time; never run by a test",
         ),
@@ -198,6 +205,7 @@ def tour(chosen: Profile) -> Profile:
         corpus_mb=chosen.corpus_mb / 2,
         phase_steps=max(10, chosen.phase_steps // 4),
         seeds=1,
+        seeds_between=1,
         minutes=0,
         takes="three minutes",
     )

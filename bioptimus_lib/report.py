@@ -39,8 +39,8 @@ pre {{ background: var(--soft); padding: 1rem; overflow-x: auto; font-size: .85r
 <h1>BIOptimus run, profile <code>{profile}</code></h1>
 <p>{about}</p>
 <h2>Entity F1 on the test set</h2>
-<p>Strict entity-level F1 in per cent, mean and standard deviation over {seeds} fine-tuning
-seed(s). A difference smaller than the spread is no difference.</p>
+<p>Strict entity-level F1 in per cent, mean and standard deviation over fine-tuning seeds ({seeds};
+a model with one has no spread to show). A difference smaller than the spread is no difference.</p>
 <div class="wide">{scores}</div>
 {figures}
 <h2>Stages</h2>
@@ -62,7 +62,10 @@ def collect(run: Run) -> dict[str, Any]:
         "config": json.loads((run.out / "config.json").read_text()),
         "stages": [run.done(stage.name) for stage in run.stages],
         "f1": {model: round(summary(values).mean, 2) for model, values in scores.items()},
-        "f1_sd": {model: round(summary(values).sd, 2) for model, values in scores.items()},
+        "f1_sd": {
+            model: round(summary(values).sd, 2) if len(values) > 1 else None
+            for model, values in scores.items()
+        },
         "f1_seeds": {model: [round(v, 2) for v in values] for model, values in scores.items()},
         "provenance": provenance(),
     }
@@ -117,7 +120,11 @@ def rows_of_scores(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 
     about = {**ABOUT, **{phase.version: str(phase.masking) for phase in PHASES}}
     return [
-        (model, f"{mean:.1f} ± {report['f1_sd'][model]:.1f}", about[model])
+        (
+            model,
+            f"{mean:.1f}" + (f" ± {sd:.1f}" if (sd := report["f1_sd"][model]) else ""),
+            about[model],
+        )
         for model, mean in report["f1"].items()
     ]
 
@@ -145,7 +152,7 @@ def page(run: Run, report: dict[str, Any]) -> str:
     return PAGE.format(
         profile=escape(report["profile"]),
         about=escape(run.profile.about),
-        seeds=len(next(iter(report["f1_seeds"].values()))),
+        seeds=", ".join(f"{model}: {len(runs)}" for model, runs in report["f1_seeds"].items()),
         scores=scores,
         figures="\n".join(_figures(run, report)),
         stages=stages,

@@ -52,6 +52,7 @@ def small_profile(tmp_path_factory):
         ner_epochs=1,
         ner_sentences=60,
         seeds=2,
+        seeds_between=1,
     )
 
 
@@ -74,7 +75,9 @@ def test_every_stage_tells_its_time_its_size_and_a_measure(finished):
 def test_the_report_has_f1_of_every_model_and_seed(finished):
     found = json.loads((finished.out / "report.json").read_text())
     assert tuple(found["f1"]) == MODELS == ("old", "continued", "v0.1", "v0.2", "v0.3", "v0.4")
-    assert all(len(scores) == 2 for scores in found["f1_seeds"].values())
+    seeds = {model: len(scores) for model, scores in found["f1_seeds"].items()}
+    assert seeds == {"old": 2, "continued": 2, "v0.1": 1, "v0.2": 1, "v0.3": 1, "v0.4": 2}
+    assert found["f1_sd"]["v0.1"] is None, "one seed has no spread"
     assert all(0 <= f1 <= 100 for f1 in found["f1"].values())
     page = (finished.out / "report.html").read_text()
     assert "http" not in re.sub(r"data:[^\"]*|http://www.w3.org\S*", "", page), "no other host"
