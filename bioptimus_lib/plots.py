@@ -233,12 +233,15 @@ def loss_curves(
                 continue
             end = start + max(row["tokens"] for row in rows) / 1000
             axes.axvspan(start, end, color=PALE if number % 2 == 0 else PAGE, zorder=0, lw=0)
+            pieces = [start + row["tokens"] / 1000 for row in rows]
+            values = [row["loss"] for row in rows]
+            window = max(1, len(rows) // 6)
+            look = SERIES[number]
+            if window > 1:  # single batches are noisy: they stay as a thin line behind their mean
+                axes.plot(pieces, values, color=look["color"], lw=0.8, alpha=0.45)
             axes.plot(
-                [start + row["tokens"] / 1000 for row in rows],
-                [row["loss"] for row in rows],
-                **SERIES[number],
-                markevery=max(1, len(rows) // 6),
-                clip_on=False,
+                pieces, running_mean(values, window), **look,
+                markevery=max(1, len(rows) // 6), clip_on=False,
             )
             masking = known[version].masking
             middle = (start + end) / 2
@@ -254,6 +257,16 @@ def loss_curves(
         axes.set_ylim(low - 0.08 * room, high + 0.45 * room)
         axes.set(title=title, xlabel="pieces read, thousands", ylabel="loss, nats per guess")
     return figure
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean of each value and up to ``window`` − 1 before it; as many numbers as given.
+
+    >>> running_mean([1.0, 3.0, 5.0], 2)
+    [1.0, 2.0, 4.0]
+    """
+    parts = (values[max(0, end - window) : end] for end in range(1, len(values) + 1))
+    return [sum(part) / len(part) for part in parts]
 
 
 def f1_by_version(

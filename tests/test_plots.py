@@ -88,9 +88,11 @@ def test_loss_curves_put_phases_one_after_the_other():
     axes = plots.loss_curves({"v0.1": LOG, "v0.2": LOG[:3]}).axes[0]
     curves = [line for line in axes.lines if len(line.get_xdata()) > 2]
     end = LOG[-1]["tokens"] / 1000
-    assert list(curves[0].get_ydata()) == [row["loss"] for row in LOG]
-    assert curves[0].get_xdata()[-1] == end
-    assert list(curves[1].get_xdata()) == [end + row["tokens"] / 1000 for row in LOG[:3]]
+    raw, mean, second = curves
+    assert list(raw.get_ydata()) == [row["loss"] for row in LOG]
+    assert list(mean.get_ydata()) == plots.running_mean(raw.get_ydata(), 2)
+    assert raw.get_xdata()[-1] == mean.get_xdata()[-1] == end
+    assert list(second.get_xdata()) == [end + row["tokens"] / 1000 for row in LOG[:3]]
     said = " ".join(text.get_text() for text in axes.texts)
     assert "tokens 15%" in said and "words 15%" in said
 
