@@ -47,7 +47,7 @@ def code(text: str, cell_id: str, *tags: str, outputs: tuple = ()) -> dict:
         "cell_type": "code",
         "id": cell_id,
         "metadata": {"tags": list(tags)} if tags else {},
-        "execution_count": None,
+        "execution_count": 1 if outputs else None,
         "outputs": list(outputs),
         "source": text,
     }
@@ -83,7 +83,7 @@ BROKEN = {
     "set-up cell not first": (broken(0, **code("1 + 1", "a0")), "tagged `setup`"),
     "another set-up cell": (broken(1, source=SETUP_TEXT + " "), "differs"),
     "stored output": (broken(3, outputs=[HELLO]), "has a stored output"),
-    "checked without output": (broken(2, outputs=[]), "none is stored"),
+    "checked without output": (broken(2, outputs=[], execution_count=None), "none is stored"),
     "execution count": (broken(3, execution_count=4), "execution count"),
     "id twice": (broken(4, id="a1"), "missing or there twice"),
     "id missing": (broken(4, id=""), "missing or there twice"),
@@ -127,6 +127,7 @@ def test_normal_form_strips_what_a_run_leaves_and_keeps_what_is_checked():
     clean = tidy.normalise(messy, setup=SETUP_TEXT)
     assert tidy.problems(clean, setup=SETUP_TEXT, address=ADDRESS) == []
     assert clean["cells"][2]["outputs"][0]["text"] == ["3\n"]
+    assert [cell.get("execution_count") for cell in clean["cells"][1:4]] == [None, 1, None]
     assert "widgets" not in clean["metadata"]
     assert tidy.normalise(clean) == clean
     assert [cell["id"] for cell in clean["cells"][1:4]] == ["a2", "a3", "a4"]

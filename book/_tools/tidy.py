@@ -55,11 +55,12 @@ def normalise(notebook: dict, *, setup: str | None = None) -> dict:
             kept["mystnb"] = cell["metadata"]["mystnb"]
         cell["metadata"] = kept
         if cell["cell_type"] == "code":
-            cell["execution_count"] = None
             cell["outputs"] = cell.get("outputs", []) if CHECKED in tags(cell) else []
+            # nbval takes a cell without a count for one that was never run; 1 says that it was.
+            count = cell["execution_count"] = 1 if cell["outputs"] else None
             for output in cell["outputs"]:
                 if "execution_count" in output:
-                    output["execution_count"] = None
+                    output["execution_count"] = count
         if not cell.get("id") or cell["id"] in seen:
             digest = hashlib.sha256(f"{number}\n{source(cell)}".encode()).hexdigest()
             cell["id"] = digest[:8]
@@ -137,7 +138,7 @@ def problems(notebook: dict, *, setup: str | None, address: str) -> list[str]:
                 found.append(f"{where}: its output is to be checked, but none is stored")
             if CHECKED not in tags(cell) and outputs:
                 found.append(f"{where}: has a stored output")
-            if cell.get("execution_count") is not None:
+            if cell.get("execution_count") not in (None, 1 if outputs else None):
                 found.append(f"{where}: has an execution count")
             found += [f"{where}: {problem}" for problem in _shown_without_words(text)]
             text += json.dumps(outputs)
