@@ -31,6 +31,7 @@ Row = dict[str, Any]
 MODELS = ("old", "continued", *(phase.version for phase in PHASES))
 HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and scan
 HELD_OUT_BLOCKS = 512
+STRATEGY = "calibrated_spread"
 LOGGED = 40  # points of a phase's loss curve
 PROBE_STEPS = 12  # training steps that measure the speed of a device
 NER_SPEED = 1.25  # of fine-tuning, relative to pre-training, which projects to the vocabulary
@@ -163,7 +164,7 @@ def distillation(run: Run) -> Row:
         *run.load("old"),
         run.plan,
         run.contexts,
-        strategy="calibrated",
+        strategy=STRATEGY,
         known=run.profile.calibration_words,
         seed=run.seed,
         progress=run.progress,

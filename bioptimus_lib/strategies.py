@@ -157,6 +157,21 @@ def _calibrated(
     return rows
 
 
+def _calibrated_spread(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    # A regression that explains little gives nearly the same row to all tokens, and a model cannot
+    # tell them apart. The variance that it leaves is filled from the rows of the pieces.
+    rows = _calibrated(new, known, table, generator)
+    if len(rows) < 2:
+        return rows
+    truth = table[known.ids]
+    wanted = (truth - truth.mean(0)).square().mean()
+    left = (wanted - (rows - rows.mean(0)).square().mean()).clamp(min=0)
+    spelling = new.pieces - new.pieces.mean(0)
+    return rows + spelling * (left / spelling.square().mean().clamp(min=1e-12)).sqrt()
+
+
 STRATEGIES: dict[str, Strategy] = {
     "random": Strategy(
         "drawn as BERT's own first weights were", _random, reads_contexts=False
@@ -171,6 +186,10 @@ STRATEGIES: dict[str, Strategy] = {
     "calibrated": Strategy(
         "hidden states mapped to rows by a regression on known tokens", _calibrated,
         calibrates=True,
+    ),
+    "calibrated_spread": Strategy(
+        "the same, with the variance of true rows, filled from the rows of the pieces",
+        _calibrated_spread, calibrates=True,
     ),
 }
 

@@ -361,8 +361,31 @@ def test_calibration_recovers_what_raw_states_do_not():
         for name in STRATEGIES
     }
     assert scores["calibrated"]["mrr"] > 0.9 and scores["calibrated"]["error"] < 0.2
-    for name in set(STRATEGIES) - {"calibrated"}:
+    for name in set(STRATEGIES) - {"calibrated", "calibrated_spread"}:
         assert scores[name]["mrr"] < 0.2, name
+
+
+def test_spread_fills_what_a_regression_leaves_and_no_more():
+    generator = torch.Generator().manual_seed(2)
+    draw = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
+    table, ids = draw(600, 8), torch.arange(400)
+
+    def made(name, states):
+        outside = torch.zeros(400, dtype=torch.bool)
+        count = torch.ones(400, dtype=torch.int64)
+        evidence = Evidence(draw(400, 8), states[:, None], count, outside, (1,))
+        known = Known(evidence, ids)
+        return STRATEGIES[name].rows(evidence, known, table, generator)
+
+    def spread(rows):
+        return (rows - rows.mean(0)).square().mean()
+
+    noise = draw(400, 8)  # says nothing of the rows
+    assert spread(made("calibrated", noise)) < 0.1 * spread(table[ids])
+    assert spread(made("calibrated_spread", noise)) > 0.8 * spread(table[ids])
+    torch.testing.assert_close(
+        made("calibrated_spread", table[ids]), table[ids], atol=0.15, rtol=0
+    )
 
 
 def test_memory_holds_sums_not_sentences(house):

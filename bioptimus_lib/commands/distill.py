@@ -23,7 +23,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--strategy",
         default="calibrated",
         metavar="NAME",
-        help="random, subtoken_mean, contextual, contextual_matched or calibrated (default)",
+        help="random, subtoken_mean, contextual, contextual_matched, calibrated (default) or "
+        "calibrated_spread",
     )
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0)
