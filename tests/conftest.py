@@ -17,15 +17,11 @@ TINY_TEXT = [
 ]
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """(model, tokenizer) of a random 2 × 32 BERT over 120 pieces; do not change the model."""
+def random_bert(tokenizer):
+    """A random 2 × 32 BERT over the pieces of a tokenizer, the same each time."""
     import torch
     from transformers import BertConfig, BertForMaskedLM
 
-    from bioptimus_lib.vocab import train_wordpiece
-
-    tokenizer = train_wordpiece(TINY_TEXT * 4, size=90, max_length=64)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -35,7 +31,16 @@ def tiny(tmp_path_factory):
         intermediate_size=64,
         max_position_embeddings=64,
     )
-    return BertForMaskedLM(config).eval(), tokenizer
+    return BertForMaskedLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """(model, tokenizer) of a random BERT over 90 pieces; do not change the model."""
+    from bioptimus_lib.vocab import train_wordpiece
+
+    tokenizer = train_wordpiece(TINY_TEXT * 4, size=90, max_length=64)
+    return random_bert(tokenizer), tokenizer
 
 
 @pytest.fixture(scope="session")

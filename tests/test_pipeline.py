@@ -15,31 +15,20 @@ from bioptimus_lib.cli import main
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.pipeline import MODELS, STAGES, Run
 from bioptimus_lib.profile import PROFILES, profile, tour
+from tests.conftest import random_bert
 
 
 @pytest.fixture(scope="module")
 def small_profile(tmp_path_factory):
     """Pocket, on a tiny random backbone with a window and a vocabulary to suit."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
-
     from bioptimus_lib import pocket
     from bioptimus_lib.models import save_model
     from bioptimus_lib.vocab import train_wordpiece
 
     texts = [s for a in pocket.abstracts(60, seed=9) for s in a.sentences]
     tokenizer = train_wordpiece(texts, size=900, max_length=64)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
     folder = tmp_path_factory.mktemp("backbone") / "tiny"
-    save_model(BertForMaskedLM(config), tokenizer, folder)
+    save_model(random_bert(tokenizer), tokenizer, folder)
     return replace(
         profile("pocket"),
         backbone=str(folder),
