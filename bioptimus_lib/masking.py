@@ -7,7 +7,6 @@ randomness comes from the generator that it is given, so a step can be repeated 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -181,18 +180,3 @@ def generator_for(seed: int, *counters: int, device: str = "cpu") -> torch.Gener
     generator = torch.Generator(device=device)
     generator.manual_seed(int.from_bytes(digest, "little") >> 1)
     return generator
-
-
-def render(pieces: Sequence[str], inputs: Sequence[str], labels: Sequence[int]) -> str:
-    """One masked sequence as text: guessed pieces in brackets, with what the model sees.
-
-    >>> render(["bro", "##nch"], ["[MASK]", "##nch"], [5, -100])
-    '[bro → MASK] ##nch'
-    """
-    shown = []
-    for piece, seen, label in zip(pieces, inputs, labels, strict=True):
-        if label == IGNORED:
-            shown.append(piece)
-        else:
-            shown.append(f"[{piece} → {seen.strip('[]') if seen != piece else 'kept'}]")
-    return " ".join(shown)

@@ -148,11 +148,14 @@ def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> T
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+    from bioptimus_lib.models import no_bars
+
     if not (Path(folder) / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no model (no config.json)")
-    model = AutoModelForTokenClassification.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-    )
+    with no_bars():
+        model = AutoModelForTokenClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
     labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return Tagger(model.eval(), tokenizer, labels, settings or NerSettings())

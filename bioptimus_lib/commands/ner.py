@@ -65,7 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
     models = {_name(model): _model(model, arguments) for model in arguments.model}
     if len(models) < len(arguments.model):
         raise ValueError(f"two models have the same name: {', '.join(map(_name, arguments.model))}")
-    _no_bars_of_loading()
     out = Path(arguments.out)
     table: list[dict[str, Any]] = []
     for dataset, files in sets.items():
@@ -149,13 +148,6 @@ def _model(model: str, arguments: argparse.Namespace) -> Path:
     from bioptimus_lib import sources
 
     return sources.fetch(model, progress=not arguments.quiet)
-
-
-def _no_bars_of_loading() -> None:
-    """A bar for each model that is read would drown the lines that matter."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 # --- doing it ----------------------------------------------------------------------------------
