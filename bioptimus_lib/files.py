@@ -24,6 +24,13 @@ def data_dir() -> Path:
     )
 
 
+def _umask() -> int:
+    """What this process takes from the permissions of new files; it can only be read by setting."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     """A file that appears under ``path`` complete, or not at all.
@@ -40,9 +47,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files private; results are not
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private; results are not
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -61,7 +66,8 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
-        temporary.chmod(0o755)
+        for entry in (temporary, *temporary.rglob("*")):  # so does mkdtemp, so does safetensors
+            entry.chmod((0o777 if entry.is_dir() else 0o666) & ~_umask())
         temporary.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:

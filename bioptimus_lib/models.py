@@ -86,6 +86,20 @@ def save_model(
     return Path(folder)
 
 
+def place(model: PreTrainedModel, device: torch.device | str) -> PreTrainedModel:
+    """Move a model to a device, and let it attend as is fastest there; returns the model.
+
+    On a GPU that is PyTorch's fused kernel. On a CPU it is plain matrix products: the fused kernel
+    saves memory that short texts do not need, and its backward pass costs more than it saves (a
+    training step of pocket BERT, 16 × 128 pieces on two cores: 147 ms with it, 103 ms without).
+    """
+    import torch
+
+    plain = torch.device(device).type == "cpu"
+    model.set_attn_implementation("eager" if plain else "sdpa")
+    return model.to(device)
+
+
 def precision_for(device: torch.device | str, precision: str = "auto") -> str:
     """What ``auto`` means on a device: bf16 where it is fast, fp16 on older GPUs, else fp32.
 

@@ -118,6 +118,8 @@ def fine_tune(
     """
     import torch
 
+    from bioptimus_lib.models import place
+
     settings = settings or NerSettings()
     kinds = _check(splits)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -130,7 +132,7 @@ def fine_tune(
             from bioptimus_lib.pretrain import set_dropout
 
             set_dropout(network, settings.dropout)
-        tagger = Tagger(network.to(device), tokenizer, tuple(labels), settings)
+        tagger = Tagger(place(network, device), tokenizer, tuple(labels), settings)
         encoded = {split: tagger.encode(splits[split]) for split in SPLITS}
         devel, epoch, speed = _train(tagger, splits, encoded, groups=groups, progress=progress)
     tested = time.perf_counter()

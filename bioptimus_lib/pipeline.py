@@ -182,10 +182,10 @@ class Run:
 
     def load(self, model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """A model of the run and its tokenizer."""
-        from bioptimus_lib.models import load_masked_lm
+        from bioptimus_lib.models import load_masked_lm, place
 
         loaded, tokenizer = load_masked_lm(self.folder(model))
-        return loaded.to(self.torch_device), tokenizer
+        return place(loaded, self.torch_device), tokenizer
 
     def tokenizer(self, which: str) -> PreTrainedTokenizerBase:
         """The ``old`` or the ``new`` tokenizer."""

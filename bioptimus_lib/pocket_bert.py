@@ -59,7 +59,7 @@ what a reader adds to it shows.
 | text | {text} |
 | training | {steps:,} steps of {batch} × {window} pieces: {tokens:.1f} million, {epochs} epochs |
 | masking | {masking} |
-| optimiser | AdamW, peak {learning_rate:g}, {schedule} schedule, no dropout |
+| optimiser | AdamW, peak {learning_rate:g} ({embedding_rate:g} of it for embeddings), {schedule} |
 | seed | {seed} |
 | held out | {held_out}, {masked:,} masked pieces, 15 % masking, all `[MASK]` |
 | **held-out loss** | **{loss:.3f}** nats per masked piece |
@@ -117,6 +117,7 @@ def make(
     steps: int,
     batch: int = 16,
     learning_rate: float = 1e-3,
+    embedding_rate: float = 0.2,
     seed: int = 0,
     device: str | None = None,
     progress: bool = True,
@@ -158,6 +159,7 @@ def make(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        embedding_rate=embedding_rate,
         schedule="trapezoid",
         warmup=500 / max(steps, 500),
         save_minutes=4,
@@ -212,6 +214,6 @@ def card(row: dict[str, Any]) -> str:
         tokens=row["tokens"] / 1e6,
         held_out=", ".join(row["held_out"]),
         **{key: row[key] for key in ("steps", "epochs", "masking", "seed")},
-        **{key: settings[key] for key in ("batch", "learning_rate", "schedule")},
+        **{key: settings[key] for key in ("batch", "learning_rate", "embedding_rate", "schedule")},
         **row["metrics"],
     )

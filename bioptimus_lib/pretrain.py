@@ -22,7 +22,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
-from bioptimus_lib.models import precision_for
+from bioptimus_lib.models import place, precision_for
 from bioptimus_lib.packing import Blocks, collate, pack
 from bioptimus_lib.recorder import Recorder
 
@@ -43,6 +43,9 @@ class Settings:
         steps: optimiser steps in all.
         batch: blocks per step on each process.
         learning_rate: peak of the schedule.
+        embedding_rate: peak for the embeddings of the pieces, relative to ``learning_rate``. Adam
+            moves every row in every step by about its rate, however little the row was used; a
+            smaller rate keeps that noise out of rows of rare pieces.
         warmup: share of the steps over which the rate rises from 0.
         schedule: ``linear`` falls to 0; ``constant`` stays; ``trapezoid`` stays, and falls to 0
             over the last fifth (Hu et al., 2024, call it WSD), so a run can be ended at any time.
@@ -59,6 +62,7 @@ class Settings:
     steps: int
     batch: int = 32
     learning_rate: float = 5e-4
+    embedding_rate: float = 1.0
     warmup: float = 0.06
     schedule: str = "linear"
     weight_decay: float = 0.01
@@ -74,6 +78,8 @@ class Settings:
         for name in ("steps", "batch", "accumulate", "log_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if self.embedding_rate < 0:
+            raise ValueError(f"embedding_rate is {self.embedding_rate}, it cannot be negative")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule {self.schedule!r} is unknown: choose of {list(SCHEDULES)}")
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
@@ -122,10 +128,32 @@ def masked_logits(
 class MaskedTrainer(Trainer):
     """``Trainer`` that masks each batch on the device, by a generator seeded by (seed, step)."""
 
-    def __init__(self, *, masking: Masking, pieces: PieceTable, **kwargs: Any) -> None:
+    def __init__(
+        self, *, masking: Masking, pieces: PieceTable, embedding_rate: float = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.masking, self.pieces = masking, pieces.to(self.args.device)
+        self.embedding_rate = embedding_rate
         self.micro_step = (-1, 0)  # (optimiser step, batch within it)
+
+    def create_optimizer(self, model=None):
+        """The usual optimiser, with the embeddings of the pieces at a rate of their own."""
+        new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if new and self.embedding_rate != 1:
+            table = (model or self.model).get_input_embeddings().weight
+            for group in optimizer.param_groups:
+                rest = [p for p in group["params"] if p is not table]
+                if len(rest) < len(group["params"]):
+                    decay, group["params"] = group["weight_decay"], rest
+            optimizer.add_param_group(
+                {
+                    "params": [table],
+                    "lr": self.args.learning_rate * self.embedding_rate,
+                    "weight_decay": decay,
+                }
+            )
+        return optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         step = self.state.global_step
@@ -246,6 +274,7 @@ def pretrain(
         remove_unused_columns=False,
         dataloader_pin_memory=not on_cpu,
     )
+    place(model, args.device)
     if settings.dropout is not None:
         set_dropout(model, settings.dropout)
     tokens_per_step = settings.batch * settings.accumulate * blocks.shape[1] * args.world_size
@@ -262,6 +291,7 @@ def pretrain(
         data_collator=collate,
         masking=masking,
         pieces=PieceTable.of(tokenizer),
+        embedding_rate=settings.embedding_rate,
         callbacks=[recorder],
     )
     for callback in list(trainer.callback_handler.callbacks):

@@ -43,6 +43,8 @@ class Recorder(TrainerCallback):
         if time.monotonic() - self.saved > 60 * self.save_minutes:
             control.should_save = True
             self.saved = time.monotonic()
+        if control.should_save:
+            control.should_log = True  # comes first: a NaN is seen before it is saved
 
     def on_log(self, args, state, control, logs=None, **_):
         if not logs or "loss" not in logs:

@@ -144,11 +144,11 @@ class Tagger:
 
 
 def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> Tagger:
-    """A fine-tuned tagger from the ``model`` folder that ``fine_tune`` wrote."""
+    """A fine-tuned tagger from the ``model`` folder that ``fine_tune`` wrote, on the CPU."""
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-    from bioptimus_lib.models import no_bars
+    from bioptimus_lib.models import no_bars, place
 
     if not (Path(folder) / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no model (no config.json)")
@@ -158,7 +158,7 @@ def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> T
         )
     labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Tagger(model.eval(), tokenizer, labels, settings or NerSettings())
+    return Tagger(place(model, "cpu").eval(), tokenizer, labels, settings or NerSettings())
 
 
 def classifier_on(

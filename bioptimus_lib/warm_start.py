@@ -52,7 +52,8 @@ def company_vectors(counts: np.ndarray, hidden: int, *, seed: int = 0) -> np.nda
         information = np.log(counts / (total[:, None] * context))
     information = np.where(np.isfinite(information), np.maximum(information, 0), 0)
     left, strength, _ = randomized_svd(information, hidden, n_iter=2, random_state=seed)
-    return left * np.sqrt(strength)
+    vectors = left * np.sqrt(strength)
+    return vectors - vectors.mean(0)  # what all pieces share says nothing about any
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.models import load_masked_lm, save_model
+from bioptimus_lib.models import load_masked_lm, place, save_model
 
 
 @pytest.fixture
@@ -23,6 +24,22 @@ def test_round_trip(tiny, copy_of):
         assert torch.equal(a, b), name
     assert tokenizer.get_vocab() == tiny[1].get_vocab()
     assert not list(copy_of.parent.glob(".*")), "nothing temporary is left"
+
+
+def test_others_may_read_what_was_saved(tiny, tmp_path):
+    (tmp_path / "usual").touch()
+    usual = (tmp_path / "usual").stat().st_mode
+    for file in save_model(*tiny, tmp_path / "model").iterdir():
+        assert file.stat().st_mode == usual, file.name
+
+
+def test_on_a_cpu_plain_attention_computes_the_same(tiny):
+    model, tokenizer = copy.deepcopy(tiny[0]).eval(), tiny[1]
+    batch = tokenizer(["aspirin relieves pain .", "aspirin"], padding=True, return_tensors="pt")
+    fused = model(**batch).logits
+    assert place(model, "cpu") is model
+    assert model.config._attn_implementation == "eager"
+    torch.testing.assert_close(model(**batch).logits, fused)
 
 
 def test_plain_transformers_loads_what_was_saved(copy_of):

@@ -162,6 +162,46 @@ def test_nan_stops_the_run_and_names_the_step(tiny, blocks, tmp_path):
         )
 
 
+def test_a_model_with_nan_is_never_saved(tiny, blocks, tmp_path):
+    model = copy.deepcopy(tiny[0])
+    with torch.no_grad():
+        model.bert.embeddings.LayerNorm.weight[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="at step 3"):
+        pretrain(
+            model,
+            tiny[1],
+            blocks,
+            masking=Masking(),
+            settings=Settings(steps=10, batch=4, log_steps=9, save_steps=3, precision="fp32"),
+            out=tmp_path,
+            device="cpu",
+            progress=False,
+        )
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_embeddings_learn_at_a_rate_of_their_own(tiny, blocks, tmp_path):
+    moved = {}
+    for rate in (0.0, 0.1, 1.0):
+        model = copy.deepcopy(tiny[0])
+        settings = Settings(
+            steps=3, batch=4, precision="fp32", embedding_rate=rate, schedule="constant"
+        )
+        out = tmp_path / str(rate)
+        pretrain(
+            model, tiny[1], blocks, masking=Masking(), settings=settings, out=out, device="cpu",
+            progress=False,
+        )  # fmt: skip
+        after = dict(model.named_parameters())
+        change = {n: (p - after[n]).abs().max().item() for n, p in tiny[0].named_parameters()}
+        moved[rate] = change.pop("bert.embeddings.word_embeddings.weight")
+        assert min(change.values()) > 0, "all else learns"
+    assert moved[0.0] == 0
+    assert 5 < moved[1.0] / moved[0.1] < 20, "Adam's steps are as long as the rate"
+    with pytest.raises(ValueError, match="embedding_rate"):
+        Settings(steps=1, embedding_rate=-1)
+
+
 def test_model_and_blocks_of_different_vocabularies_are_refused(tiny, blocks, tmp_path):
     wrong = blocks.copy()
     wrong[0, 3] = 9999

@@ -21,6 +21,9 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--steps", type=int, default=30_000, help="optimiser steps")
     parser.add_argument("--batch", type=int, default=16, help="blocks of 128 pieces per step")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak")
+    parser.add_argument(
+        "--embedding-rate", type=float, default=0.2, help="of the embeddings, relative to the peak"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -38,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
+        embedding_rate=arguments.embedding_rate,
         seed=arguments.seed,
         device=arguments.device,
         progress=not arguments.quiet,
