@@ -10,7 +10,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | text | ``pubmed`` | ``records`` ``words`` ``passes`` |
 | made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
-| scanning | ``scan`` | ``matching`` ``sketch`` ``contexts`` |
+| scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
 | distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |

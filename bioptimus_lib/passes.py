@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 from bioptimus_lib.errors import DataError
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-BLOCK = 1 << 20  # bytes held at a time; a longer line makes a longer block
+BLOCK = 1 << 18  # bytes held at a time; a longer line makes a longer block
 UNPACKS = 4  # text is about four times as large as its gzip, to balance the load of workers
 SMALL = 4 << 20  # bytes below which starting processes takes longer than doing the work
 _ESCAPED = re.compile("[\udc80-\udcff]")
@@ -58,7 +58,7 @@ def pieces(files: Sequence[Path], names: Sequence[str], *, size: int) -> list[Pi
     cut: list[Piece] = []
     for rank, (path, name) in enumerate(zip(files, names, strict=True)):
         total = path.stat().st_size
-        if path.suffix == ".txt":
+        if can_go_back(path):
             cut += [
                 Piece(str(path), name, rank, start, min(start + size, total), size)
                 for start in range(0, total, size)
@@ -67,6 +67,11 @@ def pieces(files: Sequence[Path], names: Sequence[str], *, size: int) -> list[Pi
             cost = total * UNPACKS if path.suffix == ".gz" else total
             cut.append(Piece(str(path), name, rank, 0, None, cost))
     return cut
+
+
+def can_go_back(path: str | os.PathLike[str]) -> bool:
+    """Whether a file can be read from any byte on: plain text can."""
+    return Path(path).suffix == ".txt"
 
 
 def deal(cut: Iterable[Piece], hands: int) -> list[list[Piece]]:
@@ -153,52 +158,66 @@ def worker_count(workers: int | None, *, cost: int) -> int:
 
 
 def in_order(
-    function: Callable[[Task], Result],
-    tasks: Iterable[Task],
-    *,
-    workers: int = 0,
-    executor: Executor | None = None,
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int = 0
 ) -> Iterator[Result]:
-    """The results of ``function`` for each task, in the order of the tasks.
+    """The results of ``function`` for each task, in the order of the tasks; see ``Crew``."""
+    tasks = list(tasks)
+    with Crew(min(workers, len(tasks))) as crew:
+        yield from crew.in_order(function, tasks)
+
+
+class Crew:
+    """Those who do the work, for as many rounds of tasks as there are, as a context manager.
 
     Args:
-        function: defined in a module (it travels to other processes by name).
         workers: processes to start; 0 works in this one.
         executor: any ``concurrent.futures.Executor`` to use instead; it is not shut down.
-
-    Raises:
-        ChildProcessError: a worker process died.
     """
-    tasks = list(tasks)
-    if executor is not None:
-        yield from _drain(executor, function, tasks)
-    elif workers == 0 or not tasks:
-        yield from map(function, tasks)
-    else:
-        # Spawned, not forked: a fork of a process with threads (torch, tokenizers) can hang.
-        pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_prepare
-        )
+
+    def __init__(self, workers: int, executor: Executor | None = None) -> None:
+        self._own: ProcessPoolExecutor | None = None
+        self._executor = executor
+        if executor is None and workers:
+            # Spawned, not forked: a fork of a process with threads (torch, tokenizers) can hang.
+            self._own = self._executor = ProcessPoolExecutor(
+                workers, mp_context=get_context("spawn"), initializer=_prepare
+            )
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self._own is not None:
+            if kind is None:
+                self._own.shutdown()
+            _stop(self._own)
+
+    def in_order(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        """The results of ``function`` for each task, in the order of the tasks.
+
+        Args:
+            function: defined in a module (it travels to other processes by name).
+
+        Raises:
+            ChildProcessError: a worker process died.
+        """
+        if self._executor is None:
+            yield from map(function, tasks)
+            return
+        futures = deque(self._executor.submit(function, task) for task in tasks)
         try:
-            yield from _drain(pool, function, tasks)
-            pool.shutdown()
+            while futures:
+                yield futures.popleft().result()  # popped: a merged result is not kept
         except BrokenProcessPool:
             raise ChildProcessError(
                 "a worker process died: it was killed or ran out of memory (try fewer workers); "
                 'a script needs its work below if __name__ == "__main__":'
             ) from None
         finally:
-            _stop(pool)
-
-
-def _drain(pool: Executor, function: Callable, tasks: Sequence[Any]) -> Iterator[Any]:
-    futures = deque(pool.submit(function, task) for task in tasks)
-    try:
-        while futures:
-            yield futures.popleft().result()  # popped: a merged result is not kept
-    finally:
-        for future in futures:
-            future.cancel()
+            for future in futures:
+                future.cancel()
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

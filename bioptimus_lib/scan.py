@@ -1,32 +1,42 @@
 """Finding keywords in a large corpus: one pass whatever their number, on any number of processes.
 
-For each keyword the scan keeps the ``contexts`` lines with the smallest hash of (seed, keyword,
-file, offset), a bottom-K sketch. Such sketches merge in any order, so the sample is uniform and the
-same for 0, 1 or 64 workers, on one machine or many. Memory grows with keywords × contexts, not with
-the corpus. What a word is stands in ``words``, how a line is
-matched in ``matching``, the sample in ``sketch``, how the corpus is cut in ``passes``.
+What a word is stands in ``words``, how a block of the corpus is matched in ``matching``, which
+lines are kept in ``sketch``, how the corpus is cut in ``passes``. Memory grows with keywords ×
+contexts, not with the corpus, and the answer is the same for 0, 1 or 64 workers, on one machine or
+many.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from bioptimus_lib.contexts import Contexts, ScanReport
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.excerpts import Cut, cut
 from bioptimus_lib.matching import compiled, normalise
-from bioptimus_lib.passes import BLOCK, Piece, blocks, deal, decode, in_order, pieces, worker_count
+from bioptimus_lib.passes import (
+    BLOCK,
+    Crew,
+    Piece,
+    blocks,
+    can_go_back,
+    deal,
+    decode,
+    pieces,
+    worker_count,
+)  # fmt: skip
 from bioptimus_lib.records import INVALID, corpus_files, documents, structured
-from bioptimus_lib.sketch import LARGEST, Sketches, cut_lines, digest, keep, scatter
+from bioptimus_lib.sketch import Sketch, digest, scatter
 from bioptimus_lib.words import PUNCTUATION, plain_lines, words
 
 __all__ = [
@@ -40,6 +50,9 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PIECE = 16 << 20  # bytes of a plain file that are handed out at a time, at most
 HANDS = 4  # groups of pieces per worker: enough to balance, few enough to merge quickly
 MAX_WORDS = 80  # qik-find's limit for a context
+SHARE = 10_000  # lines that a worker cuts to size at a time
+SAMPLES = ("random", "first")
+OFFSETS = 40  # bits of an offset where rank and offset make one number: a file of a terabyte
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,7 @@ def find_contexts(
     paths: Paths,
     *,
     contexts: int = 20,
+    sample: str = "random",
     workers: int | None = None,
     executor: Executor | None = None,
     seed: int = 0,
@@ -95,7 +109,7 @@ def find_contexts(
     piece_bytes: int | None = None,
     progress: bool = False,
 ) -> Contexts:
-    """A uniform sample of the lines that hold each keyword, as whole words.
+    """Lines that hold each keyword as whole words: a uniform sample of them, or the first.
 
     Keywords and lines are compared as BERT's ``words``: ``Interleukin`` finds ``(interleukin-2)``.
     A keyword of several words, ``IL-2``, is found where these words follow each other. Plain text
@@ -105,6 +119,9 @@ def find_contexts(
         keywords: any number; one that is given twice counts once.
         paths: files and folders of .txt, .gz, .jsonl, .xml.
         contexts: K, how many lines to keep for each keyword.
+        sample: ``random`` draws K of a keyword's lines, each with equal chance. ``first`` takes the
+            first K of the corpus; it looks no more for a keyword that has them, which is faster,
+            and so does not know how many there are.
         workers: processes; 0 works in this one, None chooses. The answer is always the same.
         executor: any ``concurrent.futures.Executor`` to work on instead of our processes.
         seed: of the sample.
@@ -122,18 +139,22 @@ def find_contexts(
     for name, value in (("contexts", contexts), ("max_words", max_words)):
         if value < 1:
             raise ValueError(f"{name} = {value} is impossible: give at least 1")
+    if sample not in SAMPLES:
+        raise ValueError(f"sample {sample!r} is unknown: choose {' or '.join(SAMPLES)}")
     plan = plan_scan(paths, workers=workers, executor=executor, piece_bytes=piece_bytes)
 
     forms = sorted(set(wanted.values()))
     payload = "\n".join(forms).encode()
-    jobs = [_Job(group, payload, contexts, seed, max_words) for group in plan.groups]
-    total = Sketches.empty(len(forms))
-    done = in_order(_scan, jobs, workers=plan.workers, executor=executor)
-    for found in _bar(done, len(jobs), "scan", progress):
-        total.merge(found, contexts)
+    drawn = seed if sample == "random" else None
+    jobs = [_Job(group, payload, contexts, drawn) for group in plan.groups]
+    total = Sketch.empty(len(forms), contexts)
+    with Crew(plan.workers, executor) as crew:
+        for found in _bar(crew.in_order(_scan, jobs), len(jobs), "scan", progress):
+            total.merge(found)
+        total.shrink()
+        samples = _texts(crew, total, plan.files, forms, max_words)
 
     number = {form: n for n, form in enumerate(forms)}
-    samples = [[text for *_, text in sorted(sketch, reverse=True)] for sketch in total.sketches]
     found_lines = {k: list(samples[number[form]]) for k, form in wanted.items()}
     report = ScanReport(
         files=len(plan.files),
@@ -146,8 +167,38 @@ def find_contexts(
         contexts=sum(map(len, found_lines.values())),
     )
     log.info("%s", report)
-    counts = {keyword: total.counts[number[form]] for keyword, form in wanted.items()}
-    return Contexts(found_lines, counts=counts, report=report)
+    counts = {keyword: int(total.counts[number[form]]) for keyword, form in wanted.items()}
+    return Contexts(found_lines, counts=counts if sample == "random" else None, report=report)
+
+
+def _texts(
+    crew: Crew, total: Sketch, files: Sequence[Path], forms: Sequence[str], max_words: int
+) -> list[list[str]]:
+    """The lines of each keyword, in their order, as text of at most ``max_words`` words."""
+    by_place = np.lexsort((total.offset, total.rank))
+    cuts = np.flatnonzero(np.diff(total.rank[by_place])) + 1
+    shares = [
+        share[at : at + SHARE]
+        for share in np.split(by_place, cuts)
+        for at in range(0, len(share), SHARE)
+    ]
+    tasks = []
+    for share in shares:
+        rank = int(total.rank[share[0]])
+        offsets = total.offset[share].tolist()
+        kept = None
+        if not can_go_back(files[rank]):
+            kept = [total.texts[rank, offset] for offset in offsets]
+        wanted = [forms[n] for n in total.keyword[share].tolist()]
+        tasks.append(Cut(str(files[rank]), offsets, kept, wanted, max_words))
+    lines: list[list[str]] = [[] for _ in forms]
+    texts: list[str] = [""] * len(by_place)
+    for share, found in zip(shares, crew.in_order(cut, tasks), strict=True):
+        for entry, text in zip(share.tolist(), found, strict=True):
+            texts[entry] = text
+    for keyword, text in zip(total.keyword.tolist(), texts, strict=True):
+        lines[keyword].append(text)
+    return lines
 
 
 def count_words(
@@ -164,9 +215,10 @@ def count_words(
     """
     plan = plan_scan(paths, workers=workers, executor=executor, piece_bytes=piece_bytes)
     counts: Counter[str] = Counter()
-    done = in_order(_count, plan.groups, workers=plan.workers, executor=executor)
-    for part in _bar(done, len(plan.groups), "count", progress):
-        counts.update(part)
+    with Crew(plan.workers, executor) as crew:
+        done = crew.in_order(_count, plan.groups)
+        for part in _bar(done, len(plan.groups), "count", progress):
+            counts.update(part)
     return counts
 
 
@@ -198,55 +250,36 @@ class _Job(NamedTuple):
     pieces: Sequence[Piece]
     payload: bytes  # the keywords' words, a line each; every worker compiles them once
     contexts: int
-    seed: int
-    max_words: int
+    seed: int | None  # of the sample; None takes the first lines
 
 
-def _scan(job: _Job) -> Sketches:
-    """Scan a group of pieces; the lines kept come back as text, cut to size."""
+def _scan(job: _Job) -> Sketch:
+    """Scan a group of pieces."""
     keywords = compiled(job.payload)
-    known, triggers, symbols = keywords.ascii, keywords.triggers, keywords.symbols
-    in_line = triggers.union(known).intersection
-    factors = [digest(job.seed, form) | 1 for form in keywords.forms]
-    last = [LARGEST] * len(factors)  # the largest hash that may still come in
-    found = Sketches.empty(len(factors))
-    with _no_garbage_collection():
-        for piece in job.pieces:
-            base = digest(job.seed, "file", piece.name)
-            for offset, block in _text(piece, found.tally):
-                for line, plain in zip(block.split(b"\n"), plain_lines(block), strict=True):
-                    if plain.isascii():
-                        hits = in_line(plain.split())
-                        if hits.isdisjoint(triggers) and not (symbols and symbols.search(line)):
-                            numbers = [known[word] for word in hits]
-                        else:
-                            numbers = keywords.exact(line)
-                    else:
-                        numbers = keywords.exact(line)
-                    if numbers:
-                        mixed = scatter(base, offset)
-                        for n in numbers:
-                            found.counts[n] += 1
-                            if (goes := mixed * factors[n] & LARGEST) <= last[n]:
-                                sketch = found.sketches[n]
-                                keep(sketch, (-goes, -piece.rank, -offset, line), job.contexts)
-                                if len(sketch) == job.contexts:
-                                    last[n] = -sketch[0][0]
-                    offset += len(line) + 1
-        cut_lines(found, keywords.forms, job.max_words)
+    found = Sketch.empty(len(keywords.forms), job.contexts)
+    keywords.look_for(found.counts < job.contexts)
+    factors = np.array([digest(job.seed, form) | 1 for form in keywords.forms], dtype=np.uint64)
+    for piece in sorted(job.pieces, key=lambda piece: (piece.rank, piece.start)):
+        base = digest(job.seed, "file", piece.name)
+        for offset, block in _text(piece, found.tally):
+            hits = keywords.find(block)
+            found.counts += np.bincount(hits.keywords, minlength=len(factors))
+            places = hits.starts.take(hits.lines) + offset
+            if job.seed is None:
+                order = (places | (piece.rank << OFFSETS)).astype(np.uint64)
+                keywords.look_for(found.counts < job.contexts)
+            else:
+                order = scatter(base, places) * factors.take(hits.keywords)
+            chosen = np.flatnonzero(order <= found.limit.take(hits.keywords))
+            places = places[chosen]
+            rank = np.full(len(chosen), piece.rank)
+            found.offer(hits.keywords[chosen], order[chosen], rank, places)
+            if not can_go_back(piece.path):
+                for line in np.unique(hits.lines[chosen]).tolist():
+                    begin, end = hits.starts[line : line + 2].tolist()
+                    found.texts[piece.rank, offset + begin] = block[begin : end - 1]
+    found.shrink()
     return found
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """A scan makes very many tuples and no cycles; looking for some takes a quarter of its time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _text(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:

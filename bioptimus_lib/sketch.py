@@ -1,25 +1,27 @@
-"""A uniform sample of the lines that hold each keyword: the K with the smallest hash.
+"""Which lines stand for a keyword: the K that go first, in an order drawn at random.
 
-Such bottom-K sketches merge in any order: the K smallest of two parts are the K smallest of the
-K smallest of each. So the sample does not depend on how the work was divided.
+The order is a hash of (seed, keyword, file, offset), so the K that go first are a uniform sample.
+Such bottom-K sketches merge in any order: the first K of two parts are the first K of the first K
+of each. So the sample does not depend on how the work was divided. With the place in the corpus
+instead of the hash, the same sketch keeps the first K lines that are met.
+
+A sketch knows its lines by file and offset. Their text is read at the end, from plain files, or
+kept in ``texts``, for those in which one cannot go back.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import heappush, heapreplace
 
-from bioptimus_lib.passes import decode
-from bioptimus_lib.words import split, words
+import numpy as np
 
 LARGEST = (1 << 64) - 1
-
-#: A line in a sketch: minus its hash, minus its file's rank, minus its offset, the line. The
-#: smallest tuple, first in the heap, is the line that goes first; rank and offset decide ties.
-Line = tuple[int, int, int, bytes | str]
+WAITING = 1 << 16  # entries that wait before a sketch first throws out what goes last
+_GOLDEN, _MIX1, _MIX2 = map(
+    np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 
 
 def digest(*parts: object) -> int:
@@ -28,98 +30,89 @@ def digest(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def scatter(base: int, offset: int) -> int:
-    """A well mixed 64-bit hash of a line of the file with hash ``base`` (splitmix64).
+def scatter(base: int, offsets: np.ndarray) -> np.ndarray:
+    """Well mixed 64-bit hashes, uint64, of the lines at these offsets of a file with hash ``base``.
 
-    Times an odd random number modulo 2^64 it orders the lines at random, differently for each such
-    number; so a keyword has one, and a hit costs one multiplication. (With ``^`` in its place, the
-    lines whose hash has no near neighbour would be chosen too often by all keywords.)
+    Times an odd random number modulo 2^64 (splitmix64) they order the lines at random, differently
+    for each such number; so a keyword has one, and a hit costs one multiplication. (With ``^`` in
+    its place, lines whose hash has no near neighbour would be chosen too often by all keywords.)
     """
-    z = (base + offset * 0x9E3779B97F4A7C15) & LARGEST
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & LARGEST
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & LARGEST
-    return z ^ (z >> 31)
+    z = offsets.astype(np.uint64) * _GOLDEN + np.uint64(base)
+    z = (z ^ (z >> np.uint64(30))) * _MIX1
+    z = (z ^ (z >> np.uint64(27))) * _MIX2
+    return z ^ (z >> np.uint64(31))
 
 
 @dataclass
-class Sketches:
-    """Sketch and number of lines of each keyword, and what was read."""
+class Sketch:
+    """The lines that go first for each of N keywords.
 
-    sketches: list[list]
-    counts: list[int]
+    Args:
+        size: how many lines each keyword keeps, K.
+        counts: int64 (N,), the lines that hold each keyword.
+        limit: uint64 (N,), what goes later than this need not be offered.
+        keyword, order, rank, offset: the entries: number of the keyword, place in the order of its
+            lines, number of the file in the corpus, first byte of the line.
+        texts: (rank, offset) → line, of files in which one cannot go back.
+        tally: what was read.
+    """
+
+    size: int
+    counts: np.ndarray
+    limit: np.ndarray
+    keyword: np.ndarray
+    order: np.ndarray
+    rank: np.ndarray
+    offset: np.ndarray
+    texts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     tally: Counter[str] = field(default_factory=Counter)
+    _waiting: list[tuple[np.ndarray, ...]] = field(default_factory=list, repr=False)
+    _many: int = 0
 
     @classmethod
-    def empty(cls, keywords: int) -> Sketches:
+    def empty(cls, keywords: int, size: int) -> Sketch:
         """Nothing found yet."""
-        return cls([[] for _ in range(keywords)], [0] * keywords)
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(
+            size, np.zeros(keywords, dtype=np.int64), np.full(keywords, LARGEST, dtype=np.uint64),
+            nothing, nothing.astype(np.uint64), nothing, nothing,
+        )  # fmt: skip
 
-    def merge(self, other: Sketches, contexts: int) -> None:
-        """Take in what another part of the corpus gave; ``other`` is used up."""
+    def offer(
+        self, keyword: np.ndarray, order: np.ndarray, rank: np.ndarray, offset: np.ndarray
+    ) -> None:
+        """Take in entries, some of which may turn out to go too late; see the class."""
+        self._waiting.append((keyword, order, rank, offset))
+        self._many += len(keyword)
+        if self._many > max(WAITING, len(self.keyword)):
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Keep of each keyword the entries that go first, sorted by keyword and order."""
+        columns = zip(
+            (self.keyword, self.order, self.rank, self.offset), *self._waiting, strict=True
+        )
+        keyword, order, rank, offset = (np.concatenate(column) for column in columns)
+        self._waiting, self._many = [], 0
+        by = np.lexsort((order, keyword))
+        if np.any((np.diff(keyword[by]) == 0) & (np.diff(order[by]) == 0)):
+            by = np.lexsort((offset, rank, order, keyword))  # two lines with one hash
+        keyword = keyword[by]
+        first = np.searchsorted(keyword, np.arange(len(self.counts)))
+        place = np.arange(len(keyword)) - first[keyword]
+        kept = place < self.size
+        self.keyword = keyword[kept]
+        by = by[kept]
+        self.order, self.rank, self.offset = order[by], rank[by], offset[by]
+        full = place[kept] == self.size - 1
+        self.limit[self.keyword[full]] = self.order[full]
+        if self.texts:
+            needed = set(zip(self.rank.tolist(), self.offset.tolist(), strict=True))
+            self.texts = {where: self.texts[where] for where in needed & self.texts.keys()}
+
+    def merge(self, other: Sketch) -> None:
+        """Take in what another part of the corpus gave."""
         self.tally.update(other.tally)
-        for n, count in enumerate(other.counts):
-            if count:
-                self.counts[n] += count
-                if not self.sketches[n]:
-                    self.sketches[n] = other.sketches[n]
-                    continue
-                for line in other.sketches[n]:
-                    keep(self.sketches[n], line, contexts)
-
-
-def keep(sketch: list[Line], line: Line, contexts: int) -> None:
-    """Put a line into a sketch of at most ``contexts`` lines, if it belongs there."""
-    if len(sketch) < contexts:
-        heappush(sketch, line)
-    elif line > sketch[0]:
-        heapreplace(sketch, line)
-
-
-def cut_lines(found: Sketches, forms: list[str], limit: int) -> None:
-    """Turn the bytes of lines into text of at most ``limit`` words around the keyword.
-
-    A long line is taken apart once, however many keywords it holds: it may have megabytes.
-    """
-    texts: dict[bytes, str] = {}
-    long: dict[bytes, list[tuple[int, int]]] = {}
-    for n, sketch in enumerate(found.sketches):
-        for i, (order, rank, offset, line) in enumerate(sketch):
-            if (text := texts.get(line)) is None:
-                text = texts[line] = decode(line)[0].strip()
-                if text.count(" ") >= limit or not text.isascii() or "\t" in text or "\r" in text:
-                    if len(split(text)) > limit:
-                        long[line] = []
-            if line in long:
-                long[line].append((n, i))
-            else:
-                sketch[i] = (order, rank, offset, text)
-    for line, users in long.items():
-        parts = split(texts[line])
-        where = _first_places(parts)
-        for n, i in users:
-            begin = min(max(where(forms[n]) - limit // 2, 0), len(parts) - limit)
-            text = " ".join(parts[begin : begin + limit])
-            found.sketches[n][i] = (*found.sketches[n][i][:3], text)
-
-
-def _first_places(parts: list[str]) -> Callable[[str], int]:
-    """A function that tells in which part a keyword first begins."""
-    joined: list[str] = []
-    begins: dict[str, int] = {}
-    for number, part in enumerate(parts):
-        for word in words(part):
-            begins.setdefault(word, number)
-            joined.append(word)
-
-    def where(form: str) -> int:
-        if " " not in form:
-            return begins[form]
-        before = f" {' '.join(joined)} ".partition(f" {form} ")[0].count(" ")
-        seen = 0
-        for number, part in enumerate(parts):
-            seen += len(words(part))
-            if seen > before:
-                return number
-        raise AssertionError(f"{form!r} is not in the line")
-
-    return where
+        self.counts += other.counts
+        self.texts |= other.texts
+        self.offer(other.keyword, other.order, other.rank, other.offset)

@@ -17,6 +17,8 @@ PUNCTUATION = string.punctuation.encode()
 _BLANKS = frozenset(
     {0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 )
+#: What ``str.split`` takes for white space, and BERT for control characters.
+_NO_BLANK = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 _PART = re.compile(rf"[^\t\n\r{''.join(map(chr, sorted(_BLANKS)))}]+")
 #: The blocks that BERT calls Chinese characters (``tokenizers`` leaves 2B820 to 2B91F out).
 _CHINESE = (
@@ -80,7 +82,7 @@ def split(text: str) -> list[str]:
 
     ``str.split`` also cuts at control characters, which BERT takes out: ``a\\x0bb`` is one word.
     """
-    return _PART.findall(text)
+    return _PART.findall(text) if _NO_BLANK.search(text) else text.split()
 
 
 def plain_lines(block: bytes) -> list[bytes]:

@@ -25,6 +25,7 @@ from bioptimus_lib import passes
 from bioptimus_lib.cli import main
 from bioptimus_lib.contexts import Contexts
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.excerpts import Excerpts
 from bioptimus_lib.pocket import write_corpus
 from bioptimus_lib.scan import count_words, find_contexts, plan_scan, read_keywords, words
 from bioptimus_lib.words import split
@@ -90,6 +91,11 @@ CASES = {
     "only line ends": (b"\n\n\n", "aspirin", 0),
     "invalid bytes vanish as BERT has it": (b"asp\xffirin \xe2\x82\n", "aspirin", 1),
     "line separator is no line end": ("aspirin\u2028aspirin\n".encode(), "aspirin", 1),
+    "beginning and length as another keyword": (b"alleviating\nalleviation\n", "alleviation", 1),
+    "longer than eight bytes": (b"electroencephalographic electroencephalographies\n",
+                                "electroencephalographic", 1),
+    "just eight bytes": (b"morphine morphines morphin\n", "morphine", 1),
+    "at the very end": (b"pain zinc", "zinc", 1),
     "form feed is no line end": (b"aspirin \x0c aspirin\n", "aspirin", 1),
 }
 
@@ -98,9 +104,10 @@ CASES = {
 @pytest.mark.parametrize("cut", CUTS)
 def test_named_cases(tmp_path, name, cut):
     raw, keyword, lines = CASES[name]
-    found = scan_bytes(tmp_path, raw, [keyword, "nowhere"], piece_bytes=cut)
-    assert found.counts == {keyword: lines, "nowhere": 0}
-    assert len(found[keyword]) == lines and found["nowhere"] == []
+    others = ["nowhere", "alleviated", "alleviating of"]
+    found = scan_bytes(tmp_path, raw, [keyword, *others], piece_bytes=cut)
+    assert found.counts == {keyword: lines} | dict.fromkeys(others, 0)
+    assert len(found[keyword]) == lines and not any(found[other] for other in others)
     assert found.report.bytes == len(raw)
     assert found.report.lines == raw.count(b"\n") + (not raw.endswith(b"\n"))
 
@@ -171,6 +178,22 @@ def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
 
 def bert_text(text: str) -> str:
     return " ".join(bert_words(text))
+
+
+STEMS = ["", "a", "cardio", "cardiomy", "electroencephal", "neuropsychopharmacolog"]
+ENDS = ["", "s", "ic", "ical", "opathy", "opathic", "ogram", "ograms", "é", "α"]
+similar = st.builds("{}{}".format, st.sampled_from(STEMS), st.sampled_from(ENDS)).filter(bool)
+
+
+@given(
+    lines=st.lists(st.lists(similar, max_size=8).map(" ".join), max_size=8),
+    keywords=st.lists(similar, min_size=1, max_size=40, unique=True),
+)
+@settings(max_examples=100, deadline=None)
+def test_tells_similar_words_apart(tmp_path_factory, lines, keywords):
+    raw = "\n".join(lines).encode()
+    found = scan_bytes(tmp_path_factory.getbasetemp(), raw, keywords)
+    assert {k: sorted(found[k]) for k in keywords} == {k: sorted(naive(k, raw)) for k in keywords}
 
 
 @given(
@@ -263,6 +286,23 @@ def test_fewer_contexts_are_the_first_of_more(corpus, sample):
     assert all(few[k] == sample[k][:2] for k in KEYWORDS)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_first_lines_in_the_order_of_the_corpus(corpus, workers):
+    found = find_contexts(
+        KEYWORDS, corpus, contexts=4, sample="first", workers=workers, piece_bytes=33_333
+    )
+    everything = find_contexts(KEYWORDS, corpus, contexts=10**6, sample="first", workers=0)
+    assert dict(found) == {keyword: lines[:4] for keyword, lines in everything.items()}
+    raw = sorted(corpus.glob("*.txt"))[0].read_bytes()
+    assert everything["patients"][:50] == naive("patients", raw)[:50]
+    assert found.counts == {} and found.missing == ["nowhere"]
+
+
+def test_a_sample_of_another_kind(corpus):
+    with pytest.raises(ValueError, match="choose random or first"):
+        find_contexts(KEYWORDS, corpus, sample="last")
+
+
 def test_the_sample_is_uniform(tmp_path):
     """Each of 50 lines is chosen about equally often over 400 keywords that are in all of them."""
     keywords = [f"k{n}" for n in range(400)]
@@ -286,6 +326,22 @@ def test_long_lines_are_cut_around_the_keyword(tmp_path):
     for keyword, lines in found.items():
         parts = lines[0].split()
         assert len(parts) == 20 and keyword in lines[0] and lines[0] in line
+
+
+@given(
+    parts=st.lists(st.sampled_from(["zinc", "(zinc),", "“zinc”", "α", "of\u00a0it", "a\x0bb", "-"]),
+                   min_size=1, max_size=300),
+    limit=st.integers(1, 30),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_excerpts_hold_the_keyword_and_as_many_words_as_there_are(parts, limit):
+    line = " ".join(parts)
+    if "zinc" not in words(line):
+        return
+    text = Excerpts(line.encode(), limit).around("zinc")
+    assert "zinc" in words(text)
+    assert len(split(text)) == min(limit, len(split(line)))
+    assert f" {' '.join(split(text))} " in f" {' '.join(split(line))} "
 
 
 def test_records_are_scanned_by_sentence(tmp_path):

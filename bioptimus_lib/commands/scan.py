@@ -10,8 +10,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "scan",
         help="find sentences for keywords in a corpus",
-        description="One pass over a corpus that keeps a random sample of the lines of each "
-        "keyword. The sample is the same for any number of workers.",
+        description="One pass over a corpus that keeps some of the lines of each keyword, the same "
+        "ones for any number of workers.",
     )
     parser.add_argument(
         "--corpus", required=True, nargs="+", metavar="PATH", help="files or folders"
@@ -20,6 +20,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--keywords", required=True, metavar="FILE", help="one keyword a line, or joined by **"
     )
     parser.add_argument("--contexts", type=int, default=20, metavar="K", help="lines per keyword")
+    parser.add_argument(
+        "--sample", choices=("random", "first"), default="random",
+        help="lines drawn at random, or the first ones, which is faster",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--out", metavar="FILE", help="F.parquet, or F.json as qik-find writes it")
@@ -49,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         keywords,
         arguments.corpus,
         contexts=arguments.contexts,
+        sample=arguments.sample,
         workers=arguments.workers,
         seed=arguments.seed,
         progress=not arguments.quiet,

@@ -1,0 +1,125 @@
+"""The text of a context: its line, read again, and cut to some words around the keyword."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bioptimus_lib.passes import decode
+from bioptimus_lib.words import BYTES, split, words
+
+WIDTH = 8  # bytes of a word and of what follows it, to begin with
+HUGE = 20_000  # bytes of a line above which it is taken apart once, for all keywords in it
+_RARE_BLANK = re.compile(rb"[\t\r]")
+
+
+class Cut(NamedTuple):
+    """Lines of a file to cut to size; an offset stands once for each keyword that wants its line.
+
+    Args:
+        path: the file.
+        offsets: where the lines begin, ascending.
+        lines: the lines themselves, if one cannot go back in the file.
+        forms: for each the keyword, given by its words.
+        limit: words that a text may have.
+    """
+
+    path: str
+    offsets: Sequence[int]
+    lines: Sequence[bytes] | None
+    forms: Sequence[str]
+    limit: int
+
+
+def cut(task: Cut) -> list[str]:
+    """The texts of a task, one for each offset."""
+    texts: list[str] = []
+    last, excerpts = -1, Excerpts(b"", 1)
+    lines = _read(task.path, task.offsets) if task.lines is None else iter(task.lines)
+    for offset, line, form in zip(task.offsets, lines, task.forms, strict=True):
+        if offset != last:
+            last, excerpts = offset, Excerpts(line, task.limit)
+        texts.append(excerpts.around(form))
+    return texts
+
+
+def _read(path: str, offsets: Sequence[int]) -> Iterator[bytes]:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+        last, line = -1, b""
+        for offset in offsets:
+            if offset != last:
+                end = raw.find(b"\n", offset)
+                last, line = offset, raw[offset : end if end >= 0 else None]
+            yield line
+
+
+class Excerpts:
+    """A line as text of at most ``limit`` words around one keyword or another."""
+
+    def __init__(self, line: bytes, limit: int) -> None:
+        self._line, self._limit = line, limit
+        short = line.count(b" ") < limit and line.isascii() and not _RARE_BLANK.search(line)
+        self._text = decode(line)[0].strip() if short else ""
+        self._small = b"" if short else b" %b " % line.translate(BYTES)
+        self._parts: list[str] = []
+        self._where: Callable[[str], int] | None = None
+
+    def around(self, form: str) -> str:
+        """The text for a keyword, given by its words."""
+        if not self._small:
+            return self._text
+        if self._where is None:
+            if len(self._line) < HUGE and (at := self._small.find(f" {form} ".encode())) >= 0:
+                return self._near(at)
+            self._text = decode(self._line)[0].strip()
+            self._parts = split(self._text)
+            self._where = _first_places(self._parts)
+        if len(self._parts) <= self._limit:
+            return self._text
+        begin = self._begin(self._where(form), len(self._parts))
+        return " ".join(self._parts[begin : begin + self._limit])
+
+    def _near(self, at: int) -> str:
+        """The text around a byte; looks only as far to both sides as it must."""
+        width, end = WIDTH * self._limit, len(self._line)
+        while True:
+            low, high = max(at - width, 0), min(at + width, end)
+            parts = split(decode(self._line[low:high])[0])
+            if low == 0 and high == end and len(parts) <= self._limit:
+                return decode(self._line)[0].strip()
+            # A part that the window has cut is left out.
+            parts = parts[low > 0 : len(parts) - (high < end)]
+            number = len(split(decode(self._line[low:at])[0] + "|")) - 1 - (low > 0)
+            begin = self._begin(number, len(parts))
+            if (low == 0 or begin > 0) and (high == end or begin + self._limit < len(parts)):
+                return " ".join(parts[begin : begin + self._limit])
+            width *= 2
+
+    def _begin(self, number: int, parts: int) -> int:
+        """The first of ``limit`` parts with this one in their middle, as far as there are parts."""
+        return max(min(number - self._limit // 2, parts - self._limit), 0)
+
+
+def _first_places(parts: list[str]) -> Callable[[str], int]:
+    """A function that tells in which part a keyword first begins."""
+    joined: list[str] = []
+    begins: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        for word in words(part):
+            begins.setdefault(word, number)
+            joined.append(word)
+
+    def where(form: str) -> int:
+        if " " not in form:
+            return begins[form]
+        before = f" {' '.join(joined)} ".partition(f" {form} ")[0].count(" ")
+        seen = 0
+        for number, part in enumerate(parts):
+            seen += len(words(part))
+            if seen > before:
+                return number
+        raise AssertionError(f"{form!r} is not in the line")
+
+    return where
