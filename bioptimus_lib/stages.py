@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedTokenizerBase
 
+    from bioptimus_lib.ner import NerSettings
     from bioptimus_lib.pipeline import Run
     from bioptimus_lib.pretrain import Settings
     from bioptimus_lib.profile import Profile
@@ -31,10 +32,10 @@ Row = dict[str, Any]
 MODELS = ("old", "continued", *(phase.version for phase in PHASES))
 HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and scan
 HELD_OUT_BLOCKS = 512
-STRATEGY = "calibrated_spread"
+STRATEGY = "calibrated"
 LOGGED = 40  # points of a phase's loss curve
 PROBE_STEPS = 12  # training steps that measure the speed of a device
-NER_SPEED = 1.25  # of fine-tuning, relative to pre-training, which projects to the vocabulary
+PROBE_SENTENCES = 200  # sentences that measure how fast it tags
 SPARE = 0.93  # share of the minutes that is planned with
 
 
@@ -231,14 +232,8 @@ def budget(run: Run) -> Row:
     if not run.minutes:
         steps = run.profile.phase_steps
         return {"size": f"{steps:,} steps a phase", "measure": "as in the profile", "steps": steps}
-    speed = measured_speed(run)
+    speed, tagging = measured_speed(run), expected_tagging(run)
     used = sum((run.done(stage.name) or {"seconds": 0})["seconds"] for stage in run.stages)
-    words = {name: sum(len(s.tokens) for s in split) for name, split in ner_splits(run).items()}
-    per_word = run.done("vocabulary")["fertility"]["old"] * 1.2  # entities are longer than words
-    # Devel is read after each epoch, test once; a forward pass costs a third of a step.
-    epochs = run.profile.ner_epochs
-    tagged = per_word * (epochs * (words["train"] + words["devel"] / 3) + words["test"] / 3)
-    tagging = len(fine_tunings(run.profile)) * tagged / (NER_SPEED * speed)
     left = 60 * run.minutes * SPARE - used - tagging
     # Four phases, and as many steps for the control with the old vocabulary.
     steps = int(left * speed / (run.profile.batch * run.profile.length) / (2 * len(PHASES)))
@@ -271,6 +266,27 @@ def measured_speed(run: Run) -> float:
             progress=False,
         )
     return result["tokens_per_second"]
+
+
+def expected_tagging(run: Run) -> float:
+    """Seconds that all fine-tunings of the run will take, by what a few sentences take."""
+    from bioptimus_lib.ner import fine_tune
+
+    splits = ner_splits(run)
+    few = [s for s in splits["train"] if any(tag != "O" for tag in s.tags)][:PROBE_SENTENCES]
+    result = fine_tune(
+        run.folder("old"),
+        dict.fromkeys(splits, few),
+        settings=ner_settings(run.profile, epochs=1, seed=run.seed),
+        device=run.device,
+    )
+    seen, speed = result.report["train"], result.report["pieces_per_second"]
+    words = {name: sum(len(s.tokens) for s in split) for name, split in splits.items()}
+    pieces = {name: n * seen["pieces"] / seen["tokens"] for name, n in words.items()}
+    # Devel is read after each epoch, test once.
+    epoch = pieces["train"] / speed["train"] + pieces["devel"] / speed["predict"]
+    one = run.profile.ner_epochs * epoch + pieces["test"] / speed["predict"]
+    return len(fine_tunings(run.profile)) * one
 
 
 def settings_of(run: Run, steps: int, *, seed: int) -> Settings:
@@ -359,15 +375,11 @@ def ner(run: Run) -> Row:
     """Fine-tune and test every model, once per seed."""
     import numpy as np
 
-    from bioptimus_lib.ner import NerSettings, fine_tune
+    from bioptimus_lib.ner import fine_tune
 
     splits = ner_splits(run)
     for number, model in fine_tunings(run.profile):
-        settings = NerSettings(
-            epochs=run.profile.ner_epochs,
-            learning_rate=run.profile.ner_learning_rate,
-            seed=1000 * run.seed + number,
-        )
+        settings = ner_settings(run.profile, seed=1000 * run.seed + number)
         file = run.out / "ner" / f"{model}-seed{settings.seed}.json"
         if not file.exists():
             result = fine_tune(
@@ -385,6 +397,14 @@ def ner(run: Run) -> Row:
         "measure": f"F1 {means['old']:.1f} old, {means[MODELS[-1]]:.1f} {MODELS[-1]}",
         "f1": means,
     }
+
+
+def ner_settings(profile: Profile, *, seed: int, epochs: int | None = None) -> NerSettings:
+    """The profile's settings of fine-tuning."""
+    from bioptimus_lib.ner import NerSettings
+
+    rate = profile.ner_learning_rate
+    return NerSettings(epochs=epochs or profile.ner_epochs, learning_rate=rate, seed=seed)
 
 
 def fine_tunings(profile: Profile) -> list[tuple[int, str]]:
