@@ -147,11 +147,18 @@ def decode(raw: bytes) -> tuple[str, int]:
         return _ESCAPED.subn("\ufffd", raw.decode("utf-8", "surrogateescape"))
 
 
+def usable_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def worker_count(workers: int | None, *, cost: int) -> int:
     """How many processes: as asked; by default one per usable core, none for little work."""
     if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return 0 if cost < SMALL or cores == 1 else cores or 1
+        cores = usable_cores()
+        return 0 if cost < SMALL or cores == 1 else cores
     if workers < 0:
         raise ValueError(f"{workers} workers are impossible: give 0 (this process only) or more")
     return workers

@@ -8,12 +8,13 @@ leaves its own files there, and returns what is worth telling: ``size``, ``measu
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.errors import DataError
@@ -34,8 +35,10 @@ HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and 
 HELD_OUT_BLOCKS = 512
 STRATEGY = "calibrated"
 LOGGED = 40  # points of a phase's loss curve
-PROBE_STEPS = 12  # training steps that measure the speed of a device
+PROBE_STEPS = 30  # training steps that measure the speed of a device
 PROBE_SENTENCES = 200  # sentences that measure how fast it tags
+SIDE_BY_SIDE = 4  # fine-tunings at a time, at most: each holds a model and its optimiser
+WORTH_IT = 1_000_000  # words to read in all fine-tunings from which processes are worth starting
 SPARE = 0.93  # share of the minutes that is planned with
 
 
@@ -270,23 +273,30 @@ def measured_speed(run: Run) -> float:
 
 def expected_tagging(run: Run) -> float:
     """Seconds that all fine-tunings of the run will take, by what a few sentences take."""
+    import torch
+
     from bioptimus_lib.ner import fine_tune
 
-    splits = ner_splits(run)
+    splits, (workers, threads) = ner_splits(run), side_by_side(run)
     few = [s for s in splits["train"] if any(tag != "O" for tag in s.tags)][:PROBE_SENTENCES]
-    result = fine_tune(
-        run.folder("old"),
-        dict.fromkeys(splits, few),
-        settings=ner_settings(run.profile, epochs=1, seed=run.seed),
-        device=run.device,
-    )
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads or usual)
+    try:
+        result = fine_tune(
+            run.folder("old"),
+            dict.fromkeys(splits, few),
+            settings=ner_settings(run.profile, epochs=1, seed=run.seed),
+            device=run.device,
+        )
+    finally:
+        torch.set_num_threads(usual)
     seen, speed = result.report["train"], result.report["pieces_per_second"]
     words = {name: sum(len(s.tokens) for s in split) for name, split in splits.items()}
     pieces = {name: n * seen["pieces"] / seen["tokens"] for name, n in words.items()}
     # Devel is read after each epoch, test once.
     epoch = pieces["train"] / speed["train"] + pieces["devel"] / speed["predict"]
     one = run.profile.ner_epochs * epoch + pieces["test"] / speed["predict"]
-    return len(fine_tunings(run.profile)) * one
+    return one * math.ceil(len(fine_tunings(run.profile)) / max(workers, 1))
 
 
 def settings_of(run: Run, steps: int, *, seed: int) -> Settings:
@@ -372,31 +382,75 @@ def continued(run: Run) -> Row:
 
 
 def ner(run: Run) -> Row:
-    """Fine-tune and test every model, once per seed."""
+    """Fine-tune and test every model, once per seed; on a CPU several at a time."""
     import numpy as np
+    from tqdm.auto import tqdm
 
-    from bioptimus_lib.ner import fine_tune
+    from bioptimus_lib.passes import Crew
 
-    splits = ner_splits(run)
-    for number, model in fine_tunings(run.profile):
-        settings = ner_settings(run.profile, seed=1000 * run.seed + number)
-        file = run.out / "ner" / f"{model}-seed{settings.seed}.json"
-        if not file.exists():
-            result = fine_tune(
-                run.folder(model),
-                splits,
-                settings=settings,
-                device=run.device,
-                progress=run.progress,
-            )
-            with atomic_write(file) as handle:
-                json.dump(result.as_dict(), handle, indent=1)
+    splits, (workers, threads) = ner_splits(run), side_by_side(run)
+    jobs = [
+        Tagging(
+            run.folder(model),
+            splits,
+            ner_settings(run.profile, seed=1000 * run.seed + number),
+            run.device,
+            threads,
+            run.out / "ner" / f"{model}-seed{1000 * run.seed + number}.json",
+        )
+        for number, model in fine_tunings(run.profile)
+    ]
+    jobs = [job for job in jobs if not job.file.exists()]
+    with Crew(workers if jobs else 0) as crew:
+        done = crew.in_order(tag, jobs)
+        for _ in tqdm(done, total=len(jobs), unit="fine-tuning", disable=not run.progress):
+            pass
     means = {model: float(np.mean(values)) for model, values in run.scores().items()}
     return {
         "size": f"{len(fine_tunings(run.profile))} fine-tunings",
         "measure": f"F1 {means['old']:.1f} old, {means[MODELS[-1]]:.1f} {MODELS[-1]}",
         "f1": means,
     }
+
+
+class Tagging(NamedTuple):
+    """One fine-tuning with its test, for ``tag``."""
+
+    model: Path
+    splits: dict[str, list]
+    settings: NerSettings
+    device: str | None
+    threads: int | None
+    file: Path
+
+
+def tag(job: Tagging) -> None:
+    """Fine-tune, test, and write what came out to the job's file."""
+    import torch
+
+    from bioptimus_lib.ner import fine_tune
+
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    result = fine_tune(job.model, job.splits, settings=job.settings, device=job.device)
+    with atomic_write(job.file) as handle:
+        json.dump(result.as_dict(), handle, indent=1)
+
+
+def side_by_side(run: Run) -> tuple[int, int | None]:
+    """(processes, threads of each) for the fine-tunings: small models use a core each best.
+
+    0 processes and None stand for this process as it is: on a GPU, and when there is little to do.
+    """
+    from bioptimus_lib.passes import usable_cores
+
+    words = sum(len(sentence.tokens) for sentence in ner_splits(run)["train"])
+    work = words * run.profile.ner_epochs * len(fine_tunings(run.profile))
+    cores = usable_cores()
+    if run.torch_device != "cpu" or cores == 1 or work < WORTH_IT:
+        return 0, None
+    workers = min(cores, SIDE_BY_SIDE)
+    return workers, cores // workers
 
 
 def ner_settings(profile: Profile, *, seed: int, epochs: int | None = None) -> NerSettings:
