@@ -157,6 +157,36 @@ def test_minutes_become_steps_once(small_profile, tmp_path):
         hasty.stage("budget")
 
 
+def test_side_by_side_gives_what_one_after_the_other_gives(finished, tmp_path, monkeypatch):
+    import torch
+
+    def metrics(workers, threads):
+        monkeypatch.setattr(stages, "side_by_side", lambda run: (workers, threads))
+        out = tmp_path / f"{workers}"
+        shutil.copytree(finished.out, out)
+        shutil.rmtree(out / "ner")
+        (out / "stages" / "ner.json").unlink()
+        run = Run(out, profile=finished.profile, progress=False, device="cpu")
+        run.stage("ner")
+        found = {p.name: json.loads(p.read_text()) for p in (out / "ner").glob("*.json")}
+        return {name: (one["metrics"], one["epoch"]) for name, one in found.items()}
+
+    usual = torch.get_num_threads()
+    try:
+        assert metrics(2, 1) == metrics(0, 1)
+    finally:
+        torch.set_num_threads(usual)
+
+
+def test_how_many_side_by_side(finished, monkeypatch):
+    monkeypatch.setattr("bioptimus_lib.passes.usable_cores", lambda: 9)
+    assert stages.side_by_side(finished) == (0, None), "too little to do"
+    monkeypatch.setattr(stages, "WORTH_IT", 0)
+    assert stages.side_by_side(finished) == (4, 2)
+    monkeypatch.setattr("bioptimus_lib.passes.usable_cores", lambda: 1)
+    assert stages.side_by_side(finished) == (0, None)
+
+
 def test_a_backbone_without_a_head_is_warmed_up(small_profile, tmp_path, monkeypatch):
     from transformers import BertModel
 
