@@ -30,7 +30,8 @@ def pack(
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     parts: list[np.ndarray] = []
     fast = tokenizer.backend_tokenizer
-    fast.no_truncation()
+    fast.no_truncation()  # an earlier call may have left either on
+    fast.no_padding()
     for some in _batches(documents, 512):
         for encoding in fast.encode_batch(some, add_special_tokens=False):
             parts.append(np.array([*encoding.ids, tokenizer.sep_token_id], dtype=kind))

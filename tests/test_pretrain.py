@@ -47,6 +47,13 @@ def test_pack_fills_every_block_and_keeps_the_order(tiny):
     assert len(stream) - blocks.shape[0] * 14 < 14, "less than a block is dropped"
 
 
+def test_what_the_tokenizer_did_before_does_not_matter(tiny):
+    _, tokenizer = tiny
+    expected = pack(TINY_TEXT * 3, tokenizer, length=16)
+    tokenizer(TINY_TEXT, padding=True, truncation=True, max_length=8)
+    assert (pack(TINY_TEXT * 3, tokenizer, length=16) == expected).all()
+
+
 def test_text_shorter_than_a_block_is_refused(tiny):
     with pytest.raises(ValueError, match="fewer than the 62 of one block"):
         pack(["aspirin"], tiny[1], length=64)
