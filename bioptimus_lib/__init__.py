@@ -6,7 +6,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 
 | room | front door | behind it |
 |---|---|---|
-| ground | ``errors`` ``files`` ``profile`` | ``provenance`` |
+| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` |
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | text | ``pubmed`` | ``records`` ``words`` ``passes`` |
 | made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
@@ -18,7 +18,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
-| the pipeline | ``pipeline`` | ``stages`` |
+| the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """

@@ -15,6 +15,7 @@ from typing import Any
 
 from bioptimus_lib import __version__
 from bioptimus_lib.files import data_dir
+from bioptimus_lib.machine import usable_cores
 from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
@@ -78,8 +79,7 @@ def device() -> str:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU, {cores} cores, no GPU"
+    return f"CPU, {usable_cores()} cores, no GPU"
 
 
 def _version(name: str) -> str:
@@ -198,21 +198,23 @@ def ledger_table(experiment: str, *, metric: str = "f1") -> str:
         )
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        names = (row["profile"], row["dataset"], row["model"], row["device"], row["command"])
+        dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
+        names = (dataset, row["model"], row["profile"], row["device"], row["command"])
         groups.setdefault(names, []).append(row)
     lines = []
-    for (chosen, dataset, model, device_name, _), same in groups.items():
+    for (dataset, model, *_), same in groups.items():
         values = [row["metrics"][metric] for row in same]
         lines.append({
-            "profile": chosen,
             "test set": dataset,
             "model": model,
             metric.upper() if len(metric) < 4 else metric: str(stats.summary(values)),
             "seeds": len(values),
-            "device": device_name,
         })
-    commands = dict.fromkeys(names[-1] for names in groups)
-    said = "".join(f"<p class='key'><code>{escape(command)}</code></p>" for command in commands)
+    origins = dict.fromkeys((device_name, command) for *_, device_name, command in groups)
+    said = "".join(
+        f"<p class='key'>{escape(device_name)}: <code>{escape(command)}</code></p>"
+        for device_name, command in origins
+    )
     return pictures.table(lines, numbers=[metric.upper(), metric, "seeds"]) + pictures.panel(said)
 
 

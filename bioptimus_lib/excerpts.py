@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from bioptimus_lib.passes import decode
@@ -21,7 +23,7 @@ class Cut(NamedTuple):
     Args:
         path: the file.
         offsets: where the lines begin, ascending.
-        lines: the lines themselves, if one cannot go back in the file.
+        lines: these lines, each once, if one cannot go back in the file.
         forms: for each the keyword, given by its words.
         limit: words that a text may have.
     """
@@ -36,23 +38,20 @@ class Cut(NamedTuple):
 def cut(task: Cut) -> list[str]:
     """The texts of a task, one for each offset."""
     texts: list[str] = []
-    last, excerpts = -1, Excerpts(b"", 1)
     lines = _read(task.path, task.offsets) if task.lines is None else iter(task.lines)
-    for offset, line, form in zip(task.offsets, lines, task.forms, strict=True):
-        if offset != last:
-            last, excerpts = offset, Excerpts(line, task.limit)
-        texts.append(excerpts.around(form))
+    by_line = groupby(zip(task.offsets, task.forms, strict=True), key=itemgetter(0))
+    for line, (_, wanted) in zip(lines, by_line, strict=True):
+        excerpts = Excerpts(line, task.limit)
+        texts += [excerpts.around(form) for _, form in wanted]
     return texts
 
 
 def _read(path: str, offsets: Sequence[int]) -> Iterator[bytes]:
+    """The lines that begin there, each once."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-        last, line = -1, b""
-        for offset in offsets:
-            if offset != last:
-                end = raw.find(b"\n", offset)
-                last, line = offset, raw[offset : end if end >= 0 else None]
-            yield line
+        for offset, _ in groupby(offsets):
+            end = raw.find(b"\n", offset)
+            yield raw[offset : end if end >= 0 else None]
 
 
 class Excerpts:

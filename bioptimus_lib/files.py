@@ -66,8 +66,9 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
+        allowed = 0o777 & ~_umask()
         for entry in (temporary, *temporary.rglob("*")):  # so does mkdtemp, so does safetensors
-            entry.chmod((0o777 if entry.is_dir() else 0o666) & ~_umask())
+            entry.chmod(allowed if entry.is_dir() else allowed & 0o666)
         temporary.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:

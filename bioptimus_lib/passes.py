@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.machine import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -145,13 +146,6 @@ def decode(raw: bytes) -> tuple[str, int]:
         return raw.decode("utf-8"), 0
     except UnicodeDecodeError:
         return _ESCAPED.subn("\ufffd", raw.decode("utf-8", "surrogateescape"))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def worker_count(workers: int | None, *, cost: int) -> int:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_write
+from bioptimus_lib.fine_tunings import MODELS
 from bioptimus_lib.profile import Profile
-from bioptimus_lib.stages import MODELS, STAGES, Stage
+from bioptimus_lib.stages import STAGES, Stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bioptimus_lib.files import data_dir, sha256_of
+from bioptimus_lib.machine import usable_cores
 
 #: What numbers depend on.
 PACKAGES = ("bioptimus-lib", "numpy", "tokenizers", "torch", "transformers", "seqeval")
@@ -100,8 +101,7 @@ def device_name(device: str | None = None) -> str:
         import torch
 
         return f"cuda: {torch.cuda.get_device_name(device)}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"cpu: {_processor()}, {cores} cores"
+    return f"cpu: {_processor()}, {usable_cores()} cores"
 
 
 @functools.cache

@@ -39,8 +39,9 @@ pre {{ background: var(--soft); padding: 1rem; overflow-x: auto; font-size: .85r
 <h1>BIOptimus run, profile <code>{profile}</code></h1>
 <p>{about}</p>
 <h2>Entity F1 on the test set</h2>
-<p>Strict entity-level F1 in per cent, mean and standard deviation over fine-tuning seeds ({seeds};
-a model with one has no spread to show). A difference smaller than the spread is no difference.</p>
+<p>Strict entity-level F1 in per cent on {dataset} after fine-tuning on {sentences:,} sentences;
+mean and standard deviation over fine-tuning seeds ({seeds}; a model with one has no spread to
+show). A difference smaller than the spread is no difference.</p>
 <div class="wide">{scores}</div>
 {figures}
 <h2>Stages</h2>
@@ -53,12 +54,16 @@ a model with one has no spread to show). A difference smaller than the spread is
 
 def collect(run: Run) -> dict[str, Any]:
     """The report of a finished run: configuration, stages, F1 per model and per seed."""
+    from bioptimus_lib.conll import split_files
+    from bioptimus_lib.fine_tunings import ner_folder, ner_splits
     from bioptimus_lib.ledger import provenance
     from bioptimus_lib.stats import summary
 
     scores = run.scores()
     return {
         "profile": run.profile.name,
+        "dataset": run.ner_source.name if run.ner_source else run.profile.ner,
+        "sentences": len(ner_splits(run)["train"]),
         "config": json.loads((run.out / "config.json").read_text()),
         "stages": [run.done(stage.name) for stage in run.stages],
         "f1": {model: round(summary(values).mean, 2) for model, values in scores.items()},
@@ -67,7 +72,7 @@ def collect(run: Run) -> dict[str, Any]:
             for model, values in scores.items()
         },
         "f1_seeds": {model: [round(v, 2) for v in values] for model, values in scores.items()},
-        "provenance": provenance(),
+        "provenance": provenance(data=split_files(ner_folder(run)).values()),
     }
 
 
@@ -84,21 +89,24 @@ def write(run: Run) -> dict[str, Any]:
 def to_ledger(run: Run, report: dict[str, Any], *, file: str) -> None:
     """Add the F1 of every model and seed to the experiment ``run`` of the ledger."""
     from bioptimus_lib import ledger
-    from bioptimus_lib.stages import MODELS
+    from bioptimus_lib.fine_tunings import MODELS
 
     facts = {
         **report["provenance"],
         "experiment": "run",
         "profile": run.profile.name,
-        "dataset": run.ner_source.name if run.ner_source else run.profile.ner,
+        "dataset": report["dataset"],
         "corpus": run.corpus_source.name if run.corpus_source else run.profile.corpus,
     }
+    if run.profile.ner_sentences:
+        facts["variant"] = f"{run.profile.ner_sentences:,} training sentences"
     rows = []
     steps = run.done("budget")["steps"]
     phases = {version: number for number, version in enumerate(MODELS[2:], start=1)}
-    for path in sorted((run.out / "ner").glob("*-seed*.json")):
-        result = json.loads(path.read_text())
-        model = path.name.partition("-seed")[0]
+    files = (run.out / "ner").glob("*-seed*.json")
+    named = sorted((MODELS.index(path.name.partition("-seed")[0]), path) for path in files)
+    for number, path in named:
+        result, model = json.loads(path.read_text()), MODELS[number]
         trained = {"old": 0, "continued": len(phases)}.get(model, phases.get(model)) * steps
         rows.append(
             {
@@ -152,6 +160,8 @@ def page(run: Run, report: dict[str, Any]) -> str:
     return PAGE.format(
         profile=escape(report["profile"]),
         about=escape(run.profile.about),
+        dataset=escape(report["dataset"]),
+        sentences=report["sentences"],
         seeds=", ".join(f"{model}: {len(runs)}" for model, runs in report["f1_seeds"].items()),
         scores=scores,
         figures="\n".join(_figures(run, report)),

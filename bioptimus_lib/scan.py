@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ import numpy as np
 from bioptimus_lib.contexts import Contexts, ScanReport
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.excerpts import Cut, cut
+from bioptimus_lib.machine import usable_cores
 from bioptimus_lib.matching import compiled, normalise
 from bioptimus_lib.passes import (
     BLOCK,
@@ -90,7 +92,7 @@ def plan_scan(
     files, names = corpus_files(paths)
     total = sum(file.stat().st_size for file in files)
     workers = worker_count(workers, cost=total)
-    hands = HANDS * (max(workers, os.cpu_count() or 1) if executor else workers)
+    hands = HANDS * (max(workers, usable_cores()) if executor else workers)
     size = piece_bytes or max(min(PIECE, total // max(hands, 1)), BLOCK)
     groups = deal(pieces(files, names, size=size), hands)
     return ScanPlan(tuple(files), total, workers, tuple(map(tuple, groups)))
@@ -188,7 +190,7 @@ def _texts(
         offsets = total.offset[share].tolist()
         kept = None
         if not can_go_back(files[rank]):
-            kept = [total.texts[rank, offset] for offset in offsets]
+            kept = [total.texts[rank, offset] for offset, _ in groupby(offsets)]
         wanted = [forms[n] for n in total.keyword[share].tolist()]
         tasks.append(Cut(str(files[rank]), offsets, kept, wanted, max_words))
     lines: list[list[str]] = [[] for _ in forms]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from bioptimus_lib import report, stages
+from bioptimus_lib import fine_tunings, report, stages
 from bioptimus_lib.cli import main
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.pipeline import MODELS, STAGES, Run
@@ -161,7 +161,7 @@ def test_side_by_side_gives_what_one_after_the_other_gives(finished, tmp_path, m
     import torch
 
     def metrics(workers, threads):
-        monkeypatch.setattr(stages, "side_by_side", lambda run: (workers, threads))
+        monkeypatch.setattr(fine_tunings, "side_by_side", lambda run, splits: (workers, threads))
         out = tmp_path / f"{workers}"
         shutil.copytree(finished.out, out)
         shutil.rmtree(out / "ner")
@@ -179,12 +179,13 @@ def test_side_by_side_gives_what_one_after_the_other_gives(finished, tmp_path, m
 
 
 def test_how_many_side_by_side(finished, monkeypatch):
-    monkeypatch.setattr("bioptimus_lib.passes.usable_cores", lambda: 9)
-    assert stages.side_by_side(finished) == (0, None), "too little to do"
-    monkeypatch.setattr(stages, "WORTH_IT", 0)
-    assert stages.side_by_side(finished) == (4, 2)
-    monkeypatch.setattr("bioptimus_lib.passes.usable_cores", lambda: 1)
-    assert stages.side_by_side(finished) == (0, None)
+    splits = fine_tunings.ner_splits(finished)
+    monkeypatch.setattr(fine_tunings, "usable_cores", lambda: 9)
+    assert fine_tunings.side_by_side(finished, splits) == (0, None), "too little to do"
+    monkeypatch.setattr(fine_tunings, "WORTH_IT", 0)
+    assert fine_tunings.side_by_side(finished, splits) == (4, 2)
+    monkeypatch.setattr(fine_tunings, "usable_cores", lambda: 1)
+    assert fine_tunings.side_by_side(finished, splits) == (0, None)
 
 
 def test_a_backbone_without_a_head_is_warmed_up(small_profile, tmp_path, monkeypatch):

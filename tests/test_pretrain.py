@@ -152,53 +152,40 @@ def test_a_killed_run_ends_with_the_same_weights(tiny_folder, blocks, tmp_path):
     assert [row["step"] for row in log] == list(range(5, 61, 5)), "each step is logged once"
 
 
-def test_nan_stops_the_run_and_names_the_step(tiny, blocks, tmp_path):
+def trained(tiny, blocks, out, *, change=None, **settings):
+    """A copy of the model after a few steps; ``change`` does something to it before."""
     model = copy.deepcopy(tiny[0])
-    with torch.no_grad():
-        model.bert.embeddings.LayerNorm.weight[0] = float("nan")
+    if change is not None:
+        with torch.no_grad():
+            change(model)
+    wanted = Settings(batch=4, precision="fp32", **settings)
+    pretrain(
+        model, tiny[1], blocks, masking=Masking(), settings=wanted, out=out, device="cpu",
+        progress=False,
+    )  # fmt: skip
+    return model
+
+
+def poison(model):
+    model.bert.embeddings.LayerNorm.weight[0] = float("nan")
+
+
+def test_nan_stops_the_run_and_names_the_step(tiny, blocks, tmp_path):
     with pytest.raises(FloatingPointError, match="at step 2"):
-        pretrain(
-            model,
-            tiny[1],
-            blocks,
-            masking=Masking(),
-            settings=Settings(steps=10, batch=4, log_steps=2, precision="fp32"),
-            out=tmp_path,
-            device="cpu",
-            progress=False,
-        )
+        trained(tiny, blocks, tmp_path, change=poison, steps=10, log_steps=2)
 
 
 def test_a_model_with_nan_is_never_saved(tiny, blocks, tmp_path):
-    model = copy.deepcopy(tiny[0])
-    with torch.no_grad():
-        model.bert.embeddings.LayerNorm.weight[0] = float("nan")
     with pytest.raises(FloatingPointError, match="at step 3"):
-        pretrain(
-            model,
-            tiny[1],
-            blocks,
-            masking=Masking(),
-            settings=Settings(steps=10, batch=4, log_steps=9, save_steps=3, precision="fp32"),
-            out=tmp_path,
-            device="cpu",
-            progress=False,
-        )
+        trained(tiny, blocks, tmp_path, change=poison, steps=10, log_steps=9, save_steps=3)
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
 def test_embeddings_learn_at_a_rate_of_their_own(tiny, blocks, tmp_path):
     moved = {}
     for rate in (0.0, 0.1, 1.0):
-        model = copy.deepcopy(tiny[0])
-        settings = Settings(
-            steps=3, batch=4, precision="fp32", embedding_rate=rate, schedule="constant"
-        )
-        out = tmp_path / str(rate)
-        pretrain(
-            model, tiny[1], blocks, masking=Masking(), settings=settings, out=out, device="cpu",
-            progress=False,
-        )  # fmt: skip
+        settings = {"steps": 3, "embedding_rate": rate, "schedule": "constant"}
+        model = trained(tiny, blocks, tmp_path / str(rate), **settings)
         after = dict(model.named_parameters())
         change = {n: (p - after[n]).abs().max().item() for n, p in tiny[0].named_parameters()}
         moved[rate] = change.pop("bert.embeddings.word_embeddings.weight")
