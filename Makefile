@@ -37,7 +37,7 @@ book: $(READY) ## execute the chapters and build the book into _build/html
 	@$(BIN)/jupyter-book build -n -W --keep-going .
 
 test: $(READY) ## unit tests, doctests and every notebook cell
-	@$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff on the library, the tests and the notebooks
 	@$(BIN)/ruff check .

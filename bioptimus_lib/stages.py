@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and scan
 HELD_OUT_BLOCKS = 512
-STRATEGY = "calibrated_spread"
 LOGGED = 40  # points of a phase's loss curve
 PROBE_STEPS = 30  # training steps that measure the speed of a device
 SPARE = 0.93  # share of the minutes that is planned with
@@ -162,7 +161,6 @@ def distillation(run: Run) -> Row:
         *run.load("old"),
         run.plan,
         run.contexts,
-        strategy=STRATEGY,
         known=run.profile.calibration_words,
         seed=run.seed,
         progress=run.progress,

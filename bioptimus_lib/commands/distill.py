@@ -21,10 +21,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the new model")
     parser.add_argument(
         "--strategy",
-        default="calibrated",
+        default="calibrated_spread",
         metavar="NAME",
-        help="random, subtoken_mean, contextual, contextual_matched, calibrated (default) or "
-        "calibrated_spread",
+        help="random, subtoken_mean, contextual, contextual_matched, calibrated or "
+        "calibrated_spread (default)",
     )
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0)
