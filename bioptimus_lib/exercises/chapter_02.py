@@ -1,4 +1,4 @@
-"""Exercises of chapter 02: the lines of a byte range, merging two sketches, Amdahl's law."""
+"""Exercises of chapter 02: the lines of a byte range, Amdahl's law, merging two sketches."""
 
 from __future__ import annotations
 
@@ -110,66 +110,7 @@ LINES_OF = Exercise(
     praise="With this rule each line is read by exactly one worker, wherever the cuts fall.",
 )  # fmt: skip
 
-# -- 02-2: merging two sketches -------------------------------------------------------------------
-
-Entries = Sequence[tuple[int, str]]
-
-
-def _sketch_cases() -> list[tuple[Any, ...]]:
-    one = [(3, "z:40"), (11, "a:0"), (25, "k:12"), (60, "b:9")]
-    other = [(5, "f:7"), (8, "c:30"), (9, "y:2"), (70, "a:99")]
-    return [(one, other, 4), (other, one, 4), (one[:2], other[3:], 4), ([], other, 4),
-            (one[:3], other[:3], 3)]  # fmt: skip
-
-
-def merge(one: Entries, other: Entries, k: int) -> list[tuple[int, str]]:
-    """The solution of 02-2: the k smallest of both."""
-    return sorted([*one, *other])[:k]
-
-
-MERGE = Exercise(
-    name="merge",
-    cases=_sketch_cases,
-    solution=merge,
-    mistakes=(
-        Mistake(
-            lambda one, other, k: sorted([*one, *other]),
-            "all entries of both are kept. A sketch has at most k, or it grows with the corpus.",
-        ),
-        Mistake(
-            lambda one, other, k: [*one, *other][:k],
-            "these are the first k of one list after the other, so whoever comes first wins. The "
-            "hash must decide: sort before you cut.",
-        ),
-        Mistake(
-            lambda one, other, k: sorted([*one[: k // 2], *other[: k - k // 2]]),
-            "each side gives half. A part with few lines would then have too large a share; that "
-            "is the mistake of the naive reservoirs. Take the k smallest, wherever they are.",
-        ),
-        Mistake(
-            lambda one, other, k: sorted([*one, *other], reverse=True)[:k],
-            "these are the k largest. What was thrown out before were large hashes, too, so the "
-            "largest that are left are no fair sample. Keep the smallest.",
-        ),
-        Mistake(
-            lambda one, other, k: sorted([*one, *other], key=lambda entry: entry[1])[:k],
-            "sorted by the name of the line. The hash, the first of the two, is the order that is "
-            "drawn at random.",
-        ),
-        Mistake(
-            lambda one, other, k: [line for _, line in merge(one, other, k)],
-            "the right lines, but their hashes are gone, and the next merge needs them.",
-        ),
-        Mistake(
-            lambda one, other, k: sorted(max(pair) for pair in zip(one, other, strict=False))[:k],
-            "entries are compared in pairs. Put both lists into one, and sort that.",
-        ),
-    ),
-    gives="the k entries (hash, line) with the smallest hashes, smallest first",
-    praise="In any order, from any cuts, on any number of machines: the same k lines.",
-)
-
-# -- 02-3: Amdahl's law ---------------------------------------------------------------------------
+# -- 02-2: Amdahl's law ---------------------------------------------------------------------------
 
 
 def _time_cases() -> list[tuple[Any, ...]]:
@@ -177,7 +118,7 @@ def _time_cases() -> list[tuple[Any, ...]]:
 
 
 def speed_up(serial: float, parallel: float, workers: int) -> float:
-    """The solution of 02-3."""
+    """The solution of 02-2."""
     return (serial + parallel) / (serial + parallel / workers)
 
 
@@ -223,4 +164,63 @@ SPEED_UP = Exercise(
     "is what to work on.",
 )
 
-EXERCISES = {"02-1": LINES_OF, "02-2": MERGE, "02-3": SPEED_UP}
+# -- 02-3: merging two sketches -------------------------------------------------------------------
+
+Entries = Sequence[tuple[int, str]]
+
+
+def _sketch_cases() -> list[tuple[Any, ...]]:
+    one = [(3, "z:40"), (11, "a:0"), (25, "k:12"), (60, "b:9")]
+    other = [(5, "f:7"), (8, "c:30"), (9, "y:2"), (70, "a:99")]
+    return [(one, other, 4), (other, one, 4), (one[:2], other[3:], 4), ([], other, 4),
+            (one[:3], other[:3], 3)]  # fmt: skip
+
+
+def merge(one: Entries, other: Entries, k: int) -> list[tuple[int, str]]:
+    """The solution of 02-3: the k smallest of both."""
+    return sorted([*one, *other])[:k]
+
+
+MERGE = Exercise(
+    name="merge",
+    cases=_sketch_cases,
+    solution=merge,
+    mistakes=(
+        Mistake(
+            lambda one, other, k: sorted([*one, *other]),
+            "all entries of both are kept. A sketch has at most k, or it grows with the corpus.",
+        ),
+        Mistake(
+            lambda one, other, k: [*one, *other][:k],
+            "these are the first k of one list after the other, so whoever comes first wins. The "
+            "hash must decide: sort before you cut.",
+        ),
+        Mistake(
+            lambda one, other, k: sorted([*one[: k // 2], *other[: k - k // 2]]),
+            "each side gives half. A part with few lines would then have too large a share; that "
+            "is the mistake of the naive reservoirs. Take the k smallest, wherever they are.",
+        ),
+        Mistake(
+            lambda one, other, k: sorted([*one, *other], reverse=True)[:k],
+            "these are the k largest. What was thrown out before were large hashes, too, so the "
+            "largest that are left are no fair sample. Keep the smallest.",
+        ),
+        Mistake(
+            lambda one, other, k: sorted([*one, *other], key=lambda entry: entry[1])[:k],
+            "sorted by the name of the line. The hash, the first of the two, is the order that is "
+            "drawn at random.",
+        ),
+        Mistake(
+            lambda one, other, k: [line for _, line in merge(one, other, k)],
+            "the right lines, but their hashes are gone, and the next merge needs them.",
+        ),
+        Mistake(
+            lambda one, other, k: sorted(max(pair) for pair in zip(one, other, strict=False))[:k],
+            "entries are compared in pairs. Put both lists into one, and sort that.",
+        ),
+    ),
+    gives="the k entries (hash, line) with the smallest hashes, smallest first",
+    praise="In any order, from any cuts, on any number of machines: the same k lines.",
+)
+
+EXERCISES = {"02-1": LINES_OF, "02-2": SPEED_UP, "02-3": MERGE}
