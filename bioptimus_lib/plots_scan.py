@@ -56,8 +56,9 @@ def growth_curves(
         end = min(end, start * top / bottom)
         axes.plot([start, end], [bottom * 0.5, bottom * 0.5 * end / start], color=SOFT, lw=1.0,
                   linestyle=(0, (3, 3)), zorder=1)
-        axes.annotate("in proportion", (end, bottom * 0.5 * end / start), ha="right", va="top",
-                      xytext=(-8, -2), textcoords="offset points", fontsize=9.5, color=SOFT)
+        middle = (end / start) ** 0.5
+        axes.annotate("in proportion", (start * middle, bottom * 0.5 * middle), ha="left", va="top",
+                      xytext=(5, -3), textcoords="offset points", fontsize=9.5, color=SOFT)
         axes.grid(axis="x")
         axes.set_title(title, pad=12)
         figure.legend(loc="outside lower center", ncols=2, handlelength=3.4)

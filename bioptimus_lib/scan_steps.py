@@ -63,28 +63,28 @@ def set_per_line(keywords: Sequence[str]) -> Find:
 
 
 def table_of_bytes(keywords: Sequence[str]) -> Find:
-    """The same on bytes: one table for the whole block makes letters small and cuts words."""
+    """The same on bytes: one table makes letters small and cuts words."""
     wanted = {keyword.encode() for keyword in keywords}
 
     def find(block: bytes) -> Counter[str]:
         counts: Counter[bytes] = Counter()
         for line in _plain(block):
             counts.update(wanted.intersection(line.split(b" ")))
-        return Counter({word.decode(): number for word, number in counts.items()})
+        return Counter({word.decode(): n for word, n in counts.items()})
 
     return find
 
 
 def one_expression(keywords: Sequence[str]) -> Find:
     """All keywords as the alternatives of one compiled regular expression."""
-    alternatives = b"|".join(re.escape(keyword.encode()) for keyword in keywords)
-    matches = re.compile(rb"(?<![^ ])(?:%b)(?![^ ])" % alternatives).findall
+    any_of = b"|".join(re.escape(keyword.encode()) for keyword in keywords)
+    matches = re.compile(rb"(?<![^ ])(?:%b)(?![^ ])" % any_of).findall
 
     def find(block: bytes) -> Counter[str]:
         counts: Counter[bytes] = Counter()
         for line in _plain(block):
             counts.update(set(matches(line)))
-        return Counter({word.decode(): number for word, number in counts.items()})
+        return Counter({word.decode(): n for word, n in counts.items()})
 
     return find
 
@@ -208,7 +208,7 @@ class Stopwatch(Executor):
 
 
 def serial_and_parallel(
-    scan: Callable[[Executor], object], *, repeats: int = 3
+    scan: Callable[[Executor], object], *, repeats: int = 5
 ) -> tuple[float, float]:
     """Seconds of what only one process can do in a scan, and of what can be shared out."""
     found = []
@@ -229,7 +229,7 @@ def speed_up(serial: float, parallel: float, workers: float) -> float:
 
 
 def with_processes(
-    scan: Callable[[Executor], object], workers: int, *, repeats: int = 3
+    scan: Callable[[Executor], object], workers: int, *, repeats: int = 5
 ) -> float:
     """Seconds of a scan on processes that are up; a first scan, which starts them, is not timed."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

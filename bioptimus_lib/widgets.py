@@ -118,11 +118,16 @@ def contexts_browser(contexts: Contexts, *, most: int = 5) -> Any:
 
     Returns:
         The widget; the last expression of a cell shows it.
+
+    Raises:
+        ValueError: there is no keyword to choose.
     """
     import ipywidgets
     from IPython.display import HTML, display
 
-    largest = max(map(len, contexts.values()), default=1) or 1
+    if not contexts:
+        raise ValueError("no keywords to browse: scan for at least one")
+    largest = max(map(len, contexts.values())) or 1
     controls = {
         "keyword": ipywidgets.Dropdown(options=list(contexts), description="keyword"),
         "most": ipywidgets.IntSlider(
