@@ -182,7 +182,7 @@ def inclusion_rates(
             top = max(*values, k / total)
             place.set_ylim(-0.08 * top, 1.15 * top)
             place.set_title(name, pad=4)
-            place.yaxis.set_major_formatter("{x:.0%}")
+            place.yaxis.set_major_formatter(lambda rate, _: f"{100 * rate:.3g}%")
             place.yaxis.set_major_locator(_few())
         axes.flat[-1].set_xlim(0, total)
         axes.flat[-1].set_xlabel("line of the corpus; a shade per worker; dashed: fair")

@@ -122,10 +122,10 @@ class Step:
 
 STEPS: tuple[Step, ...] = (
     Step("loop in a loop", double_loop, "words × keywords"),
-    Step("one expression", one_expression, "words × keywords, a small share of it"),
+    Step("one expression", one_expression, "words × keywords"),
     Step("set per line", set_per_line, "words"),
     Step("table of bytes", table_of_bytes, "words"),
-    Step("array scan", array_scan, "bytes, some ten passes"),
+    Step("array scan", array_scan, "bytes"),
 )
 
 # -- measuring -----------------------------------------------------------------------------------
