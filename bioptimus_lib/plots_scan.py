@@ -55,10 +55,7 @@ def growth_curves(
         start, end = min(sizes), max(sizes)
         end = min(end, start * top / bottom)
         axes.plot([start, end], [bottom * 0.5, bottom * 0.5 * end / start], color=SOFT, lw=1.0,
-                  linestyle=(0, (3, 3)), zorder=1)
-        middle = (end / start) ** 0.5
-        axes.annotate("in proportion", (start * middle, bottom * 0.5 * middle), ha="left", va="top",
-                      xytext=(5, -3), textcoords="offset points", fontsize=9.5, color=SOFT)
+                  linestyle=(0, (3, 3)), zorder=1, label="in proportion")
         axes.grid(axis="x")
         axes.set_title(title, pad=12)
         figure.legend(loc="outside lower center", ncols=2, handlelength=3.4)
