@@ -19,7 +19,9 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
+| lessons | ``scan_steps`` | ``samplers`` ``qik`` |
 | the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
+| of chapters | ``plots_scan`` ``ratios`` | |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` |
 """
 

@@ -19,7 +19,10 @@ from bioptimus_lib.machine import usable_cores
 from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
-LEAVES = ("plots", "pictures", "widgets", "checks", "chapter", "ledger", "report", "cli")
+LEAVES = (
+    "plots", "plots_scan", "pictures", "widgets", "checks", "chapter", "ledger", "ratios", "report",
+    "scan_steps", "samplers", "qik", "cli",
+)  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
 #: How long a chapter takes, by profile; the header of each chapter says it more exactly.
@@ -33,7 +36,7 @@ MINUTES: dict[str, str] = {
 
 
 #: What a reader can run to fill an experiment of the ledger.
-COMMANDS = {"run": "bioptimus run --profile laptop"}
+COMMANDS = {"run": "bioptimus run --profile laptop", "bench-scan": "bioptimus bench scan"}
 
 
 # -- set-up --------------------------------------------------------------------------------------

@@ -6,14 +6,18 @@ The book shows a static twin of each. Only what ipywidgets 7.7 and 8 share is us
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.masking import UNITS, Masking
-from bioptimus_lib.pictures import masked_text, masks
+from bioptimus_lib.pictures import contexts_list, masked_text, masks, panel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from bioptimus_lib.contexts import Contexts
 
 FREE = "own choice"
 
@@ -103,3 +107,51 @@ def masks_of_phases(
             for phase in PHASES
         }
     )
+
+
+def contexts_browser(contexts: Contexts, *, most: int = 5) -> Any:
+    """Choose a keyword and see its sentences, up to as many as the slider says.
+
+    Args:
+        contexts: what a scan gave.
+        most: sentences shown to begin with.
+
+    Returns:
+        The widget; the last expression of a cell shows it.
+
+    Raises:
+        ValueError: there is no keyword to choose.
+    """
+    import ipywidgets
+    from IPython.display import HTML, display
+
+    if not contexts:
+        raise ValueError("no keywords to browse: scan for at least one")
+    largest = max(map(len, contexts.values())) or 1
+    controls = {
+        "keyword": ipywidgets.Dropdown(options=list(contexts), description="keyword"),
+        "most": ipywidgets.IntSlider(
+            value=min(most, largest), min=1, max=largest, description="sentences",
+            continuous_update=False,
+        ),
+    }
+
+    def draw(keyword: str, most: int) -> None:
+        display(HTML(browser_picture(contexts, keyword, most=most)))
+
+    output = ipywidgets.interactive_output(draw, controls)
+    return ipywidgets.VBox([*controls.values(), output])
+
+
+def browser_picture(contexts: Contexts, keyword: str, *, most: int = 5) -> str:
+    """What the browser shows for one keyword, as HTML: how many of its lines, and these."""
+    shown = len(contexts[keyword][:most])
+    held = contexts.counts.get(keyword)
+    of = "" if held is None else f", of {held:,} lines that hold it"
+    head = panel(f"<h4>{escape(keyword)} <small>{shown:,} shown{of}</small></h4>")
+    return head + contexts_list(keyword, contexts[keyword], most=most)
+
+
+def browser_twin(contexts: Contexts, keywords: Iterable[str], *, most: int = 2) -> str:
+    """The static twin of the browser: some keywords one below the other, as HTML."""
+    return "".join(browser_picture(contexts, keyword, most=most) for keyword in keywords)

@@ -154,7 +154,7 @@ def execute(notebook: dict, folder: Path) -> dict:
     import nbformat
     from nbclient import NotebookClient
 
-    node = nbformat.from_dict(copy.deepcopy(notebook))
+    node = nbformat.reads(json.dumps(notebook), as_version=4)  # joins the lines of a cell
     NotebookClient(node, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
     return json.loads(nbformat.writes(node))
 
