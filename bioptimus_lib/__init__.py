@@ -10,7 +10,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
 | text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
-| made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
+| made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
