@@ -21,7 +21,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
 """
 
 __version__ = "0.1.0"
