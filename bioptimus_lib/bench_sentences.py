@@ -1,4 +1,4 @@
-"""``bioptimus bench sentences``: which splitter gets which traps of scientific text right, how fast.
+"""``bioptimus bench sentences``: splitters on traps of scientific text, and their speed.
 
 The traps are ours, in ``data/sentence_traps.tsv``: sentences with a ``|`` at each true cut. Those
 marked ``tuned`` were looked at when our own abbreviations were chosen, the others were not, so they
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from bioptimus_lib.bench import ratio, take_turns
 from bioptimus_lib.cleaning import clean
