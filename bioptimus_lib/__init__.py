@@ -8,8 +8,9 @@ the modules behind it follow; a room imports from rooms above it, never from one
 |---|---|---|
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` |
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
-| text | ``pubmed`` | ``records`` ``words`` ``passes`` |
-| made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
+| characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
+| text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
+| made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
@@ -22,7 +23,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | lessons | ``scan_steps`` | ``samplers`` ``qik`` |
 | the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
 | of chapters | ``plots_scan`` ``ratios`` | |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
 """
 
 __version__ = "0.1.0"
