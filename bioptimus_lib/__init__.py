@@ -9,6 +9,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` |
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | text | ``pubmed`` | ``records`` ``words`` ``passes`` |
+| word statistics | ``wordstats`` | |
 | made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
@@ -19,7 +20,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
-| the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
+| figures | ``plots`` ``pictures`` | ``plots_corpus`` |
+| the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` |
 """
 

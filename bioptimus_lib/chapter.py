@@ -19,7 +19,9 @@ from bioptimus_lib.machine import usable_cores
 from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
-LEAVES = ("plots", "pictures", "widgets", "checks", "chapter", "ledger", "report", "cli")
+LEAVES = (
+    "plots", "plots_corpus", "pictures", "widgets", "checks", "chapter", "ledger", "report", "cli",
+)  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
 #: How long a chapter takes, by profile; the header of each chapter says it more exactly.
