@@ -8,7 +8,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 |---|---|---|
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` |
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
-| text | ``pubmed`` | ``records`` ``words`` ``passes`` |
+| text | ``pubmed`` | ``records`` ``words`` ``passes`` ``memory`` |
 | word statistics | ``wordstats`` | |
 | made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |

@@ -102,7 +102,7 @@ def lengths(panels: Mapping[str, Sequence[int]]) -> Figure:
             place.axvline(middle, color=RED, lw=1.6, linestyle="--")
             place.text(0.98, 0.95, f"median {middle:g}", transform=place.transAxes, ha="right",
                        va="top", color="#a83c00", weight="bold")
-            place.set(xlabel=name)
+            place.set(xlabel=name, ylim=(0, 1.16 * place.get_ylim()[1]))
         axes[0, 0].set(ylabel="per cent")
     return figure
 

@@ -144,18 +144,20 @@ class Background(NamedTuple):
 def general_words() -> Background:
     """The frequent words of general English that ship with the course (counts, no text).
 
-    A word that is not on the list occurs there less often than the last of it, and is counted as
-    half as often: too high for most, so no word looks more biomedical than it is by more than that.
+    A word that is not on the list counts as often as the mean of those that are not on it.
     """
     path = data_dir() / GENERAL
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     try:
-        (_, total), *listed = rows
+        (_, total), (_, different), *listed = rows
         counts = {word: int(count) for word, count in listed}
-        return Background(counts, int(total), min(counts.values()) / 2)
+        rest = int(different) - len(counts)
+        unseen = (int(total) - sum(counts.values())) / rest if rest else 0.0
+        return Background(counts, int(total), unseen)
     except ValueError:
-        raise DataError("expected lines of word, tab, count, the total first", path=path) from None
+        says = "expected lines of word, tab, count, the totals of all and different words first"
+        raise DataError(says, path=path) from None
 
 
 class Typical(NamedTuple):

@@ -123,11 +123,11 @@ def _shuffled(folder: Path, seed: int) -> list[str]:
 
 
 def _save(found: Any, path: Path, most: int, name: str) -> None:
-    """The frequent words as lines of word, tab, count, below the total."""
+    """The frequent words as lines of word, tab, count, below the totals."""
     from bioptimus_lib.files import atomic_write
 
     with atomic_write(path) as file:
         file.write(f"# The {most:,} most frequent words of {name}: counts, made by\n")
         file.write(f"# bioptimus words {name} --save-counts {path.name} --most {most}\n")
-        file.write(f"all\t{found.total}\n")
+        file.write(f"all\t{found.total}\ndifferent\t{len(found.counts)}\n")
         file.writelines(f"{word}\t{count}\n" for word, count in found.counts.most_common(most))

@@ -100,7 +100,7 @@ CLEAN = Exercise(
 
 def _list_cases() -> list[tuple[Any, ...]]:
     return [
-        (["Gout is rare.", "Asthma is rare.", "asthma  is\nrare.", "Gout is  rare.", "Gout is rare."],),
+        (["Gout is rare.", "Asthma.", " asthma.\n", "Gout is  rare.", "Gout is rare."],),
         (["IN VITRO", "in vitro", "invitro", "In  vitro "],),
         (["Maß und Ziel", "MASS UND ZIEL", "mass"],),
     ]
