@@ -8,8 +8,9 @@ the modules behind it follow; a room imports from rooms above it, never from one
 |---|---|---|
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` |
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
-| text | ``pubmed`` | ``records`` ``words`` ``passes`` ``memory`` |
-| word statistics | ``wordstats`` | |
+| characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
+| text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
+| word statistics | ``wordstats`` | ``memory`` |
 | made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |

@@ -1,52 +1,50 @@
 """The corpus stage: documents to clean, deduplicated text, one sentence a line, in shards.
 
 Between the rooms a corpus is a folder of UTF-8 files ``corpus-000.txt``, ``corpus-001.txt``, … with
-one sentence a line and a blank line after each document. Every worker turns whole files into
-text on disk and tells only hashes and sizes, so memory does not grow with the text, and which
-documents stay is decided in one place, in the order of the files, whatever the number of workers.
+one sentence a line and a blank line after each document. Workers turn whole files into parts on
+disk (``parts``), and which documents stay is decided in one place, in the order of the files
+(``selection``), so the result is the same for any number of workers, and for a run that was killed
+and started again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import re
 import time
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any
 
+import numpy as np
+
+from bioptimus_lib.cleaning import clean
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_dir
-from bioptimus_lib.passes import in_order, worker_count
+from bioptimus_lib.parts import (
+    DROPPED,
+    Task,
+    facts_of,
+    fingerprint,
+    new_folder,
+    read_rows,
+    tidy,
+    work_folder,
+    write_part,
+)
+from bioptimus_lib.passes import Crew, worker_count
 from bioptimus_lib.records import INVALID, Document, corpus_files, documents, readable_files
+from bioptimus_lib.selection import MEGABYTE, choose
+from bioptimus_lib.splitting import sentences
 
 __all__ = [
-    "CorpusReport", "Document", "clean", "documents", "readable_files", "sentences", "write_shards",
+    "DROPPED", "CorpusReport", "Document", "clean", "documents", "readable_files", "sentences",
+    "write_shards",
 ]  # fmt: skip
 log = logging.getLogger(__name__)
 
-MEGABYTE = 1_000_000
 REPORT = "corpus.json"
-SHORTEST = 40  # characters of a document's text; below are headings, captions and list numbers
-DROPPED = ("no text", "too short", "duplicate", "over the limit")
-#: Abbreviations that sentencex takes for ends of sentences.
-ABBREVIATIONS = (" approx.", " resp.", " sp.", " spp.", " subsp.", " ssp.", " nov.")
-#: Soft hyphen, zero-width characters and byte-order mark: invisible, and they split words.
-_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff]")
-
-
-class Kept(NamedTuple):
-    """A document that a worker has written: hash of its text, bytes and sentences."""
-
-    digest: bytes
-    size: int
-    sentences: int
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,13 @@ class CorpusReport:
     Args:
         files: files read.
         documents_in, documents_out: before and after dropping.
-        dropped: documents for each reason of ``DROPPED``.
+        dropped: documents for each reason of ``DROPPED``; each counts once, for the first.
         sentences, bytes: of the output.
         invalid_bytes: bytes of the input that are not UTF-8.
         shards: names of the files written.
         seconds: time taken.
+        left_out: broken files, ``name: why``; nothing of them is in any other count.
+        resumed: files of which an earlier run had finished the part.
     """
 
     files: int
@@ -72,49 +72,26 @@ class CorpusReport:
     invalid_bytes: int
     shards: tuple[str, ...]
     seconds: float
+    left_out: tuple[str, ...] = ()
+    resumed: int = 0
 
     def __str__(self) -> str:
-        dropped = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
-        return (
-            f"{self.files:,} files, {self.documents_in:,} documents in, "
-            f"{self.documents_out:,} out ({dropped or 'none dropped'}), "
-            f"{self.sentences:,} sentences, {self.bytes / MEGABYTE:.1f} MB "
-            f"in {len(self.shards)} shards, {self.invalid_bytes:,} invalid bytes, "
-            f"{self.seconds:.1f} s"
-        )
+        def line(name: str, count: int) -> str:
+            share = f"{count / max(self.documents_in, 1):8.1%}"
+            return f"{name:<20}{count:>14,}{share}"
 
-
-def sentences(text: str) -> list[str]:
-    """Cut text into sentences with `sentencex`; a line end always ends one.
-
-    >>> sentences("Cells of E. coli grew (P = .03). They made IL-2. Candida spp. did not.")
-    ['Cells of E. coli grew (P = .03).', 'They made IL-2.', 'Candida spp. did not.']
-    """
-    from sentencex import segment
-
-    found: list[str] = []
-    for line in text.split("\n"):
-        joins = False
-        for part in segment("en", line):
-            if not (part := part.strip()):
-                continue
-            if joins:
-                found[-1] += " " + part
-            else:
-                found.append(part)
-            joins = part.endswith(ABBREVIATIONS)
-    return found
-
-
-def clean(text: str) -> str:
-    """Composed characters (NFC), no invisible ones, single blanks; line ends stay.
-
-    >>> clean("auto\\u00adimmune  e\\u0301toile ")
-    'autoimmune étoile'
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-    return "\n".join(" ".join(line.split()) for line in text.split("\n")).strip()
+        size, shards = self.bytes / MEGABYTE, len(self.shards)
+        return "\n".join([
+            line("documents read", self.documents_in),
+            *(line(f"- {why}", count) for why, count in self.dropped.items()),
+            line("documents written", self.documents_out),
+            f"{'sentences':<20}{self.sentences:>14,}",
+            f"{'size':<20}{size:>11,.1f} MB in {shards:,} shard{'s' * (shards != 1)}",
+            f"{'files':<20}{self.files:>14,} in {self.seconds:,.1f} s"
+            + (f", {self.resumed:,} of them done before" if self.resumed else ""),
+            *([f"{'invalid bytes':<20}{self.invalid_bytes:>14,}"] if self.invalid_bytes else []),
+            *(f"left out: {why}" for why in self.left_out),
+        ])  # fmt: skip
 
 
 def write_shards(
@@ -125,13 +102,21 @@ def write_shards(
     shard_megabytes: float = 8,
     workers: int | None = None,
     dedupe: bool = True,
+    any_language: bool = False,
+    keep_going: bool = False,
     seed: int = 0,
     progress: bool = False,
 ) -> CorpusReport:
     """Write a corpus as shards; the folder ``out`` appears complete or not at all.
 
+    A run that was killed goes on where it was, file by file, when it is called again with the same
+    input, ``out`` and ``any_language``; see ``parts``. Until the end that needs as much space again
+    as the output.
+
     Args:
-        paths: files and folders, see ``records.documents``.
+        paths: files and folders, see ``records.documents``. Of records with the same PMID the last
+            one counts, in the order of the paths, then of the names; so PubMed's update files have
+            to follow its baseline, as their names do.
         out: folder of the shards; an old one is replaced. ``corpus.json`` in it is the report.
         megabytes: at most so many (10^6 bytes) of output. The documents are then a random sample
             of all, drawn with ``seed``, in the order of the files.
@@ -139,146 +124,139 @@ def write_shards(
         workers: processes; 0 works in this one, None chooses. The output is always the same.
         dedupe: drop a document whose title and text equal an earlier one's, but for case and
             white space.
-        progress: show a progress bar over the files.
+        any_language: keep articles in other languages; records without a language always stay.
+        keep_going: leave broken or unreadable files out, with a warning, instead of raising. All
+            of such a file is left out, also what comes before the place where it is broken, and
+            the records of other files that it would have replaced or deleted stay.
+        progress: show a progress bar over the bytes of the files.
 
     Raises:
-        ValueError: a size that is not positive, or input below ``out``.
+        ValueError: a size that is not positive, input below ``out`` or ``out`` below an input.
         FileExistsError: ``out`` holds something other than a corpus.
+        BlockingIOError: another process writes the same ``out``.
         FileNotFoundError, DataError: missing or broken input, or nothing left to write.
     """
     for name, value in (("megabytes", megabytes), ("shard_megabytes", shard_megabytes)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} = {value} is impossible: give more than 0")
     began = time.perf_counter()
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     files, names = corpus_files(paths)
-    _check_goal(Path(out), files)
-    cost = sum(file.stat().st_size for file in files)
-    workers = worker_count(workers, cost=cost)
+    out = Path(os.path.abspath(out))
+    _check_goal(out, files, paths)
+    workers = worker_count(workers, cost=sum(file.stat().st_size for file in files))
 
-    with atomic_dir(out) as folder:
-        parts = [folder / f".part-{number}" for number in range(len(files))]
-        tally: Counter[str] = Counter()
-        written: list[list[Kept]] = []
-        done = in_order(_write_part, list(zip(files, parts, strict=True)), workers=workers)
-        for kept, counts in _bar(done, len(files), progress):
-            written.append(kept)
-            tally += counts
-        stays = _choose(written, limit=megabytes, dedupe=dedupe, seed=seed, tally=tally)
-        if not any(map(any, stays)):
-            raise DataError(
-                "the corpus is empty: "
-                + (", ".join(f"{tally[r]} {r}" for r in DROPPED if tally[r]) or "no documents"),
-                path=files[0] if len(files) == 1 else Path(os.path.commonpath(files)),
-            )
-        shards = _join(parts, written, stays, folder, size=int(shard_megabytes * MEGABYTE))
-        out_rows = [
-            row
-            for rows, marks in zip(written, stays, strict=True)
-            for row, stay in zip(rows, marks, strict=True)
-            if stay
-        ]
-        report = CorpusReport(
-            files=len(files),
-            documents_in=tally["documents"],
-            documents_out=len(out_rows),
-            dropped={reason: tally[reason] for reason in DROPPED if tally[reason]},
-            sentences=sum(row.sentences for row in out_rows),
-            bytes=sum(row.size for row in out_rows),
-            invalid_bytes=tally[INVALID],
-            shards=tuple(shards),
-            seconds=round(time.perf_counter() - began, 3),
-        )
-        # Without the time: the same corpus gives the same bytes in every file of the folder.
-        facts = {key: value for key, value in asdict(report).items() if key != "seconds"}
-        facts |= {"inputs": names, "megabytes": megabytes, "dedupe": dedupe, "seed": seed}
-        (folder / REPORT).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    log.info("%s", report)
+    with work_folder(out) as work:
+        parts = [work / fingerprint(file, any_language=any_language) for file in files]
+        tidy(work, parts)
+        found = [facts_of(part) for part in parts]
+        resumed = sum(facts is not None for facts in found)
+        todo = [n for n, facts in enumerate(found) if facts is None]
+        tasks = [Task(files[n], parts[n], any_language, keep_going) for n in todo]
+        with Crew(min(workers, len(tasks))) as crew, _bar(files, todo, progress) as bar:
+            for n, facts in zip(todo, crew.in_order(write_part, tasks), strict=True):
+                found[n] = facts
+                bar.update(files[n].stat().st_size)
+        left_out = [f"{names[n]}{facts['why']}" for n, facts in enumerate(found) if "why" in facts]
+        for why in left_out:
+            log.warning("left out: %s", why)
+        good = [n for n, facts in enumerate(found) if "why" not in facts]
+        parts, found = [parts[n] for n in good], [found[n] for n in good]
+        facts, sizes, stays = _decide(parts, found, dedupe=dedupe, limit=megabytes, seed=seed)
+        if facts["documents_out"]:
+            with new_folder(work, out) as folder:
+                counts = [facts["documents"] for facts in found]
+                facts["shards"] = _copy(parts, counts, sizes, stays, folder,
+                                        size=int(shard_megabytes * MEGABYTE))  # fmt: skip
+                # Without the time: the same corpus gives the same bytes in each file of the folder.
+                asked = {"left_out": left_out, "inputs": names, "megabytes": megabytes,
+                         "dedupe": dedupe, "any_language": any_language, "seed": seed}  # fmt: skip
+                text = json.dumps(facts | asked, indent=1) + "\n"
+                (folder / REPORT).write_text(text, encoding="utf-8")
+    if not facts["documents_out"]:
+        why = ", ".join(f"{n} {why}" for why, n in facts["dropped"].items()) or "no documents"
+        why += f"; {len(left_out)} files left out" * bool(left_out)
+        place = files[0] if len(files) == 1 else Path(os.path.commonpath(files))
+        raise DataError(f"the corpus is empty: {why}", path=place)
+    facts |= {"shards": tuple(facts["shards"]), "left_out": tuple(left_out)}
+    report = CorpusReport(**facts, resumed=resumed, seconds=round(time.perf_counter() - began, 3))
+    log.info("corpus written to %s: %s", out, facts)
     return report
 
 
-def _check_goal(out: Path, files: list[Path]) -> None:
-    """Replace only what is a corpus of ours, and never the input."""
+def _check_goal(out: Path, files: list[Path], paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Replace only what is a corpus of ours, and never the input; write nothing into the input."""
+    true = out.resolve()
     for file in files:
-        if file.resolve().is_relative_to(out.resolve()):
+        if file.resolve().is_relative_to(true):
             raise ValueError(f"the output {out} would replace the input {file}: choose another")
+    for path in map(Path, paths):
+        if path.is_dir() and true.is_relative_to(path.resolve()):
+            raise ValueError(
+                f"the output {out} lies in the input {path}, and would be read as input the next "
+                "time: choose another"
+            )
     if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is no corpus folder: choose another, or empty it")
 
 
-def _bar(results: Iterator, total: int, progress: bool) -> Iterator:
+def _bar(files: Sequence[Path], todo: Sequence[int], progress: bool) -> Any:
     from tqdm.auto import tqdm
 
-    return iter(tqdm(results, total=total, unit="file", desc="corpus", disable=not progress))
+    size = [file.stat().st_size for file in files]
+    done = sum(size) - sum(size[n] for n in todo)
+    return tqdm(total=sum(size), initial=done, unit="B", unit_scale=True, desc="corpus",
+                disable=not progress)  # fmt: skip
 
 
-def _write_part(task: tuple[Path, Path]) -> tuple[list[Kept], Counter[str]]:
-    """Write all sentences of one input file; tell what was written and what was left out."""
-    source, goal = task
-    tally: Counter[str] = Counter()
-    kept: list[Kept] = []
-    with open(goal, "wb") as file:
-        for document in documents(source, tally=tally):
-            tally["documents"] += 1
-            text, title = clean(document.text), clean(document.title)
-            if len(text) < SHORTEST:
-                tally["too short" if text else "no text"] += 1
-                continue
-            lines = ([title] if title else []) + sentences(text)
-            raw = ("\n".join(lines) + "\n\n").encode()
-            same = " ".join(f"{title} {text}".casefold().split())
-            digest = hashlib.blake2b(same.encode(), digest_size=16).digest()
-            kept.append(Kept(digest, file.write(raw), len(lines)))
-    return kept, tally
-
-
-def _choose(
-    written: list[list[Kept]], *, limit: float | None, dedupe: bool, seed: int, tally: Counter[str]
-) -> list[list[bool]]:
-    """Which documents stay: the first of equals, and of these a random sample up to the limit."""
-    seen: set[bytes] = set()
-    stays = []
-    for rows in written:
-        marks = []
-        for row in rows:
-            marks.append(not (dedupe and row.digest in seen))
-            seen.add(row.digest)
-        stays.append(marks)
-        tally["duplicate"] += marks.count(False)
-    if limit is None:
-        return stays
-    salt = seed.to_bytes(16, "little", signed=True)
-    order = sorted(
-        (hashlib.blake2b(row.digest, digest_size=8, salt=salt).digest(), f, d)
-        for f, rows in enumerate(written)
-        for d, row in enumerate(rows)
-        if stays[f][d]
-    )
-    room, full = int(limit * MEGABYTE), False
-    for _, f, d in order:
-        room -= written[f][d].size
-        full = full or room < 0
-        if full:
-            stays[f][d] = False
-            tally["over the limit"] += 1
-    return stays
-
-
-def _join(
+def _decide(
     parts: list[Path],
-    written: list[list[Kept]],
-    stays: list[list[bool]],
+    found: list[dict[str, Any]],
+    *,
+    dedupe: bool,
+    limit: float | None,
+    seed: int,
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """The report but for the shards; sizes of all documents, and which of them stay."""
+    counts = [facts["documents"] for facts in found]
+    ends = np.cumsum(counts, dtype=np.int64).tolist()
+    deleted = [(pmid, end) for facts, end in zip(found, ends, strict=True)
+               for pmid in facts["deleted"]]  # fmt: skip
+    rows = read_rows(parts, counts)
+    reason = choose(rows, deleted, dedupe=dedupe, limit=limit, seed=seed)
+    stays = reason == 0
+    number = np.bincount(reason, minlength=1 + len(DROPPED)).tolist()
+    report = {
+        "files": len(parts),
+        "documents_in": len(rows),
+        "documents_out": number[0],
+        "dropped": {why: n for why, n in zip(DROPPED, number[1:], strict=True) if n},
+        "sentences": int(rows["sentences"][stays].sum(dtype=np.int64)),
+        "bytes": int(rows["size"][stays].sum(dtype=np.int64)),
+        "invalid_bytes": sum(facts[INVALID] for facts in found),
+    }
+    return report, rows["size"].copy(), stays
+
+
+def _copy(
+    parts: list[Path],
+    counts: list[int],
+    sizes: np.ndarray,
+    stays: np.ndarray,
     folder: Path,
     *,
     size: int,
 ) -> list[str]:
-    """Copy what stays into shards, and remove the parts."""
+    """Copy the documents that stay into shards of about ``size`` bytes."""
     names: list[str] = []
     shard: IO[bytes] | None = None
+    first = 0
     try:
-        for part, rows, marks in zip(parts, written, stays, strict=True):
-            with open(part, "rb") as file:
-                for row, stay in zip(rows, marks, strict=True):
-                    raw = file.read(row.size)
+        for part, count in zip(parts, counts, strict=True):
+            here = slice(first, first := first + count)
+            with open(part.with_suffix(".txt"), "rb") as file:
+                for length, stay in zip(sizes[here].tolist(), stays[here].tolist(), strict=True):
+                    raw = file.read(length)
                     if not stay:
                         continue
                     if shard is None:
@@ -288,7 +266,6 @@ def _join(
                     if shard.tell() >= size:
                         shard.close()
                         shard = None
-            part.unlink()
     finally:
         if shard is not None:
             shard.close()

@@ -9,13 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.passes import decode, open_bytes
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element
 
 #: Endings of readable files. A ``.gz`` that is neither JSON lines nor XML is gzipped plain text.
 ENDINGS = (".txt", ".txt.gz", ".gz", ".jsonl", ".jsonl.gz", ".xml", ".xml.gz")
@@ -36,16 +33,27 @@ class Document:
         title: may be empty.
         text: lines; PubMed gives a line for each section of the abstract.
         labels: for each line of ``text`` its section's label (``METHODS``) or ""; may be empty.
+        year: of publication, None if it is not known.
+        mesh: MeSH descriptors.
+        language: of the article, a code such as ``eng``; "" if it is not known. The abstract that
+            PubMed has of a French article is nearly always in English.
+        retracted: the article has been taken back.
     """
 
     id: str
     title: str
     text: str
     labels: tuple[str, ...] = ()
+    year: int | None = None
+    mesh: tuple[str, ...] = ()
+    language: str = ""
+    retracted: bool = False
 
 
 def readable_files(path: str | os.PathLike[str]) -> list[Path]:
     """The readable files in a folder and those below, sorted; a file is a list of itself.
+
+    Hidden files and folders are passed over, and what lies beside a corpus (``ABOUT``).
 
     Raises:
         FileNotFoundError: no such file or folder.
@@ -56,7 +64,10 @@ def readable_files(path: str | os.PathLike[str]) -> list[Path]:
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.name.endswith(ENDINGS) and not file.name.startswith(ABOUT) and file.is_file()
+            if file.name.endswith(ENDINGS)
+            and not file.name.startswith(ABOUT)
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            and file.is_file()
         )
     elif path.exists():
         found = [path] if path.name.endswith(ENDINGS) else []
@@ -97,16 +108,22 @@ def structured(path: str | os.PathLike[str]) -> bool:
 
 
 def documents(
-    path: str | os.PathLike[str], *, tally: Counter[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    tally: Counter[str] | None = None,
+    deleted: list[str] | None = None,
 ) -> Iterator[Document]:
     """The documents of a file, or of all readable files of a folder, in order.
 
     Plain text gives one for each run of lines between blank lines, joined by blanks; lines that
     are only a label (``ABSTRACT.METHODS:``) are left out, a ``TITLE:`` line becomes the title of
-    the paragraph after it. JSON lines hold objects with ``text`` and perhaps ``id`` and ``title``.
+    the paragraph after it. JSON lines hold objects with ``text`` and perhaps ``id`` and the other
+    fields of ``Document``. PubMed XML: see ``pubmed_xml``.
 
     Args:
         tally: ``tally["invalid bytes"]`` grows by the bytes that are not UTF-8; each is replaced.
+            XML that is not in its encoding is broken.
+        deleted: grows by the PMIDs that a PubMed file tells to delete, when the file ends.
 
     Raises:
         FileNotFoundError, DataError: as ``readable_files``; and DataError with file and line for
@@ -118,7 +135,9 @@ def documents(
         if name.endswith(".jsonl"):
             yield from _json_lines(file, tally)
         elif name.endswith(".xml"):
-            yield from _pubmed_xml(file)
+            from bioptimus_lib.pubmed_xml import articles
+
+            yield from articles(file, deleted=deleted)
         else:
             yield from _paragraphs(file, tally)
 
@@ -159,11 +178,38 @@ def _json_lines(file: Path, tally: Counter[str]) -> Iterator[Document]:
             raise DataError(f"not JSON: {error}", path=file, line=number) from None
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise DataError('expected an object with a string "text"', path=file, line=number)
-        title = record.get("title") or ""
-        if not isinstance(title, str):
-            raise DataError('"title" is not a string', path=file, line=number)
-        name = str(record.get("id", f"{file.name}:{number}"))
-        yield Document(name, _whole(title), _whole(record["text"]))
+        for name, fits, kind in FIELDS:
+            if record.get(name) is not None and not fits(record[name]):
+                raise DataError(f'"{name}" is not {kind}', path=file, line=number)
+        yield Document(
+            str(record.get("id", f"{file.name}:{number}")),
+            _whole(record.get("title") or ""),
+            _whole(record["text"]),
+            tuple(map(_whole, record.get("labels") or ())),
+            year=record.get("year"),
+            mesh=tuple(map(_whole, record.get("mesh") or ())),
+            language=_whole(record.get("language") or ""),
+            retracted=bool(record.get("retracted")),
+        )
+
+
+def _string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_string, value))
+
+
+#: Optional fields of a JSON line: name, what fits, and what it is called.
+FIELDS = (
+    ("title", _string, "a string"),
+    ("labels", _strings, "a list of strings"),
+    ("year", lambda value: type(value) is int, "a whole number"),
+    ("mesh", _strings, "a list of strings"),
+    ("language", _string, "a string"),
+    ("retracted", lambda value: isinstance(value, bool), "true or false"),
+)
 
 
 def _whole(text: str) -> str:
@@ -171,68 +217,3 @@ def _whole(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _pubmed_xml(file: Path) -> Iterator[Document]:
-    """Records of the NLM's PubMed XML, streamed: what has been read is freed.
-
-    Entities are never resolved and nothing is loaded; libxml2's own limits on depth and size stay
-    on. A document that declares entities is refused.
-    """
-    from lxml import etree
-
-    found = False
-    with open_bytes(file) as stream:
-        events = etree.iterparse(
-            stream,
-            events=("start", "end"),
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
-        )
-        try:
-            for event, element in events:
-                if event == "start":
-                    if element.getparent() is None:
-                        _refuse_entities(element, file)
-                        found = element.tag == "PubmedArticleSet"
-                elif element.tag == "PubmedArticle":
-                    found = True
-                    yield _article(element, file)
-                    element.clear()
-                    while (before := element.getprevious()) is not None:
-                        element.getparent().remove(before)
-        except etree.XMLSyntaxError as error:
-            raise DataError(f"broken XML: {error.msg}", path=file, line=error.lineno) from None
-    if not found:
-        raise DataError("not PubMed XML: it holds no PubmedArticle", path=file)
-
-
-def _refuse_entities(root: _Element, file: Path) -> None:
-    declared = root.getroottree().docinfo.internalDTD
-    for entity in declared.iterentities() if declared is not None else ():
-        raise DataError(
-            f"the XML declares the entity {entity.name!r}; such files are refused", path=file
-        )
-
-
-def _article(element: _Element, file: Path) -> Document:
-    citation = element.find("MedlineCitation")
-    if citation is None or not (pmid := (citation.findtext("PMID") or "").strip()):
-        raise DataError("a PubmedArticle without a PMID", path=file, line=element.sourceline)
-    lines, labels = [], []
-    for section in citation.iterfind("Article/Abstract/AbstractText"):
-        if text := _text(section):
-            lines.append(text)
-            labels.append(section.get("Label", ""))
-    return Document(
-        pmid, _text(citation.find("Article/ArticleTitle")), "\n".join(lines), tuple(labels)
-    )
-
-
-def _text(element: _Element | None) -> str:
-    """All text below an element, without inline tags such as ``<i>`` and ``<sup>``."""
-    return "" if element is None else " ".join("".join(element.itertext()).split())

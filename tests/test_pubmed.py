@@ -271,7 +271,7 @@ def test_shards(corpus, tmp_path):
     assert blocks[-1].splitlines()[0] == "A title" and blocks[-1].splitlines()[-1] == "And so on."
     assert report.files == 3 and report.documents_in == 200 + 1 + 150 + 2
     # Upper case is no difference: the 50 of b.jsonl that are in a.txt are duplicates.
-    assert report.dropped == {"no text": 1, "too short": 1, "duplicate": 50}
+    assert report.dropped == {"no abstract": 1, "too short": 1, "duplicate": 50}
     assert report.documents_in == report.documents_out + sum(report.dropped.values())
     assert report.bytes == len(text.encode())
     assert report.sentences == sum(len(block.split("\n")) for block in blocks) == 905
@@ -328,19 +328,22 @@ def test_duplicates_may_stay(corpus, tmp_path):
 def test_nothing_to_write(tmp_path):
     (tmp_path / "a.txt").write_text("short\n\n\n")
     with pytest.raises(DataError, match="corpus is empty: 1 too short"):
-        write_shards(tmp_path, tmp_path / "out")
+        write_shards(tmp_path / "a.txt", tmp_path / "out")
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(DataError, match="corpus is empty: no documents"):
-        write_shards(tmp_path, tmp_path / "out")
+        write_shards(tmp_path / "a.txt", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_broken_file_leaves_nothing_behind(corpus, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_file_ends_the_run_and_what_is_done_stays(corpus, tmp_path, workers):
     (corpus / "d.jsonl").write_text("{")
-    for workers in (0, 1):
-        with pytest.raises(DataError, match=r"d\.jsonl:1"):
-            write_shards(corpus, tmp_path / "out", workers=workers)
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    with pytest.raises(DataError, match=r"d\.jsonl:1"):
+        write_shards(corpus, tmp_path / "out", workers=workers)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.work", "in"]
+    (corpus / "d.jsonl").unlink()
+    assert write_shards(corpus, tmp_path / "out", workers=workers).resumed == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 def test_only_a_corpus_is_replaced(corpus, tmp_path):
@@ -367,7 +370,9 @@ def test_impossible_numbers(corpus, tmp_path, option):
 
 def test_command(corpus, tmp_path, capsys):
     assert main(["corpus", str(corpus), "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    assert "301 out" in capsys.readouterr().out and (tmp_path / "out/corpus-000.txt").is_file()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["documents", "written", "301", "85.3%"] in lines
+    assert ["-", "duplicate", "50", "14.2%"] in lines and (tmp_path / "out/corpus-000.txt").is_file()
     assert main(["corpus", str(tmp_path / "none"), "--out", str(tmp_path / "x"), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "none" in error

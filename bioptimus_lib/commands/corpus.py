@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -11,7 +12,9 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "corpus",
         help="turn text or PubMed XML into shards of clean, deduplicated sentences",
         description="Read .txt, .jsonl and PubMed .xml, gzipped or not, and write one sentence a "
-        "line, a blank line after each document.",
+        "line, a blank line after each document. Of records with the same PMID the last one "
+        "counts: name PubMed's baseline before its update files. A run that was stopped goes on "
+        "when the same command is given again.",
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the shards")
@@ -19,14 +22,25 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--megabytes", type=float, metavar="N", help="a random sample of at most N MB of output"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sample (0)")
     parser.add_argument("--keep-duplicates", action="store_true", help="drop no equal documents")
+    parser.add_argument(
+        "--any-language", action="store_true", help="keep articles that are not in English"
+    )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="leave files that are broken or cannot be read out, each as a whole, with a warning",
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
+    from dataclasses import asdict
+
     from bioptimus_lib.pubmed import write_shards
 
     report = write_shards(
@@ -35,8 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         megabytes=arguments.megabytes,
         workers=arguments.workers,
         dedupe=not arguments.keep_duplicates,
+        any_language=arguments.any_language,
+        keep_going=arguments.keep_going,
         seed=arguments.seed,
         progress=not arguments.quiet,
     )
-    print(report)
+    print(json.dumps(asdict(report), indent=1) if arguments.json else report)
     return 0
