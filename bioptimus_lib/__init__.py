@@ -11,7 +11,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
 | text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
 | word statistics | ``wordstats`` | ``memory`` |
-| made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
+| made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
