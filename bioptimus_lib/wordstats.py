@@ -208,7 +208,10 @@ def typical(
 
 
 def shares_by_year(
-    dated: Iterable[tuple[int, str]], chosen: Iterable[str], *, bin_years: int = 1
+    dated: Iterable[tuple[int, str]],
+    chosen: Iterable[str] | Mapping[str, Iterable[str]],
+    *,
+    bin_years: int = 1,
 ) -> dict[int, dict[str, int]]:
     """In how many texts of each year each word occurs; ``""`` counts the texts.
 
@@ -216,6 +219,7 @@ def shares_by_year(
 
     Args:
         dated: (year, text).
+        chosen: words; or a name for each group of words, any of which counts.
         bin_years: years that are put together, under the first of them.
 
     >>> shares_by_year([(1981, "HIV was found."), (1984, "No virus.")], ["hiv"], bin_years=5)
@@ -223,13 +227,14 @@ def shares_by_year(
     """
     if bin_years < 1:
         raise ValueError(f"bins of {bin_years} years are impossible: give at least 1")
-    chosen = list(dict.fromkeys(chosen))
+    named = chosen if isinstance(chosen, Mapping) else {word: [word] for word in chosen}
+    groups = {name: frozenset(group) for name, group in named.items()}
     found: dict[int, Counter[str]] = {}
     for year, text in dated:
-        row = found.setdefault(year - year % bin_years, Counter(dict.fromkeys(["", *chosen], 0)))
+        row = found.setdefault(year - year % bin_years, Counter(dict.fromkeys(["", *groups], 0)))
         there = set(lettered(text))
         row[""] += 1
-        row.update(word for word in chosen if word in there)
+        row.update(name for name, group in groups.items() if not group.isdisjoint(there))
     return {year: dict(found[year]) for year in sorted(found)}
 
 

@@ -133,6 +133,10 @@ def test_shares_by_year_count_texts_not_occurrences():
         1999: {"": 2, "gene": 1, "drug": 1}, 2003: {"": 1, "gene": 1, "drug": 1}
     }  # fmt: skip
     assert wordstats.shares_by_year(dated, [], bin_years=5) == {1995: {"": 2}, 2000: {"": 1}}
+    groups = {"either": ["gene", "drug"], "none": []}
+    assert wordstats.shares_by_year(dated, groups, bin_years=9) == {
+        1998: {"": 3, "either": 3, "none": 0}
+    }  # fmt: skip
     with pytest.raises(ValueError, match="0 years"):
         wordstats.shares_by_year(dated, [], bin_years=0)
 
