@@ -23,7 +23,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | figures | ``plots`` ``pictures`` | ``plots_corpus`` |
 | the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
 """
 
 __version__ = "0.1.0"

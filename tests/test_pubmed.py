@@ -205,8 +205,8 @@ WHOLE = [
     "Deaths (i.e. All causes) fell.", "Results (Figs. 2 and 3) agree.", "They grew E. coli here.",
     "Pain fell faster (P = .03).", "It was 40% vs. Placebo in both.", "A dose of 5.3 mg or .75 mg.",
     "T cells were grown with IL-2.", "Smith et al. (2010) found none.", "Dr. Jones read all scans.",
-    "Mice got approx. 5 mL of saline.", "Candida spp. Were found.", "The U.S. Food Agency agreed.",
-    "Bacillus sp. Strain 12 grew.", "Salmonella enterica subsp. enterica.", "Does zinc help?",
+    "Mice got approx. 5 mL of saline.", "Candida spp. were found.", "The U.S. Food Agency agreed.",
+    "Bacillus sp. strain 12 grew.", "Salmonella enterica subsp. enterica.", "Does zinc help?",
     "Deaths fell by half [12].", "All had hepatitis B.", "We measured TNF-α.", "It stayed at 4 °C.",
     "The ratio was 1.2 (95% CI, 1.1-1.4; P<.001).", "Mice got 5 mg/kg i.v. Twice daily.",
 ]  # fmt: skip
@@ -372,7 +372,8 @@ def test_command(corpus, tmp_path, capsys):
     assert main(["corpus", str(corpus), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["documents", "written", "301", "85.3%"] in lines
-    assert ["-", "duplicate", "50", "14.2%"] in lines and (tmp_path / "out/corpus-000.txt").is_file()
+    assert ["-", "duplicate", "50", "14.2%"] in lines
+    assert (tmp_path / "out/corpus-000.txt").is_file()
     assert main(["corpus", str(tmp_path / "none"), "--out", str(tmp_path / "x"), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "none" in error
