@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +35,12 @@ MINUTES: dict[str, str] = {
 
 
 #: What a reader can run to fill an experiment of the ledger.
-COMMANDS = {"run": "bioptimus run --profile laptop"}
+COMMANDS = {
+    "run": "bioptimus run --profile laptop",
+    "words": "bioptimus words biomed general --years --ledger corpora",
+    "sentences": "bioptimus bench sentences --ledger splitters",
+    "corpus": "bioptimus bench corpus --ledger laptop",
+}
 
 
 # -- set-up --------------------------------------------------------------------------------------
@@ -193,11 +198,7 @@ def ledger_table(experiment: str, *, metric: str = "f1") -> str:
     except FileNotFoundError:
         rows = []
     if not rows:
-        command = escape(COMMANDS.get(experiment, "bioptimus --help"))
-        return pictures.panel(
-            f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "
-            f"To make some: <code>{command}</code></p>"
-        )
+        return _no_rows(experiment)
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
@@ -213,11 +214,57 @@ def ledger_table(experiment: str, *, metric: str = "f1") -> str:
             "seeds": len(values),
         })
     origins = dict.fromkeys((device_name, command) for *_, device_name, command in groups)
-    said = "".join(
+    return pictures.table(lines, numbers=[metric.upper(), metric, "seeds"]) + _origins(origins)
+
+
+def rows_table(
+    experiment: str, columns: Mapping[str, Callable[[dict[str, Any]], object]] | None = None
+) -> str:
+    """The rows of an experiment as an HTML table, a line each, with device and command below.
+
+    Without rows it says so, and how to make some.
+
+    Args:
+        columns: heading → what to take of a row; by default its names and all its metrics. All
+            columns but the first are set to the right.
+    """
+    from bioptimus_lib import ledger, pictures
+
+    try:
+        rows = ledger.read(experiment)
+    except FileNotFoundError:
+        rows = []
+    if not rows:
+        return _no_rows(experiment)
+    if columns is None:
+        lines = [
+            {"what": ", ".join(filter(None, (row["model"], row["dataset"], row.get("variant"))))}
+            | {name.replace("_", " "): f"{value:,.4g}" for name, value in row["metrics"].items()}
+            for row in rows
+        ]
+    else:
+        lines = [{name: take(row) for name, take in columns.items()} for row in rows]
+    origins = dict.fromkeys((row["device"], row["command"]) for row in rows)
+    return pictures.table(lines, numbers=list(lines[0])[1:]) + _origins(origins)
+
+
+def _no_rows(experiment: str) -> str:
+    from bioptimus_lib import pictures
+
+    command = escape(COMMANDS.get(experiment, "bioptimus --help"))
+    return pictures.panel(
+        f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "
+        f"To make some: <code>{command}</code></p>"
+    )
+
+
+def _origins(origins: Iterable[tuple[str, str]]) -> str:
+    from bioptimus_lib import pictures
+
+    return pictures.panel("".join(
         f"<p class='key'>{escape(device_name)}: <code>{escape(command)}</code></p>"
         for device_name, command in origins
-    )
-    return pictures.table(lines, numbers=[metric.upper(), metric, "seeds"]) + pictures.panel(said)
+    ))
 
 
 # -- the quiz ------------------------------------------------------------------------------------

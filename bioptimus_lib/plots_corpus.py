@@ -135,7 +135,7 @@ def words_by_year(
         raise ValueError(f"{unknown[0]!r} was not counted")
     x = np.array(sorted(kept)) + (bin_years - 1) / 2
     texts = np.array([kept[year][""] for year in sorted(kept)])
-    columns = min(3, len(chosen))
+    columns = 3 if len(chosen) % 3 == 0 else min(2, len(chosen))
     lines = -(-len(chosen) // columns)
     with style():
         figure, axes = new_figure(
@@ -296,19 +296,19 @@ def before_after(rows: Iterable[Mapping[str, object]]) -> str:
             line = visible(str(row[name]))
             if cut is not None:
                 line += f'<div class="line" style="margin-top:.25rem">{_line(cut)}</div>'
-            parts.append(f"<tr><td>{name}</td><td>{line}</td></tr>")
-    return panel(f'<table class="cuts">{"".join(parts)}</table>')
+            parts.append(f'<tr><td style="width:4em">{name}</td><td>{line}</td></tr>')
+    return panel(f"<table>{''.join(parts)}</table>")
 
 
 def _line(pieces: Sequence[str]) -> str:
-    """The pieces of a text: those of a word joined."""
+    """The pieces of a text: those of a word joined, without the colour of whole words."""
     together: list[list[str]] = []
     for piece in pieces:
         if piece.startswith("##") and together:
             together[-1].append(piece)
         else:
             together.append([piece])
-    return "".join(map(chips, together))
+    return "".join(map(chips, together)).replace(' class="p whole"', ' class="p"')
 
 
 def steps(rows: Iterable[tuple[str, str, str]]) -> str:

@@ -218,6 +218,21 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
     assert "holds no rows" in chapter.ledger_table("run", metric="accuracy")
 
 
+def test_rows_table_shows_rows_and_where_they_come_from(tmp_path, monkeypatch):
+    from bioptimus_lib import ledger
+
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+    assert "bioptimus bench sentences" in chapter.rows_table("sentences")
+    row = {"dataset": "traps", "profile": "any", "command": "bioptimus bench", "device": "cpu",
+           "versions": {}, "data": {}, "commit": None, "seed": None}  # fmt: skip
+    rows = [{**row, "model": name, "metrics": {"right_ones": n}} for n, name in enumerate("<b")]
+    ledger.append("sentences", rows)
+    html = chapter.rows_table("sentences")
+    assert "&lt;, traps" in html and "right ones" in html and html.count("bioptimus bench") == 1
+    html = chapter.rows_table("sentences", {"who": lambda r: r["model"], "n": lambda r: 7})
+    assert "<td>b</td><td class=n>7</td>" in html and "traps" not in html
+
+
 # -- quiz ----------------------------------------------------------------------------------------
 
 QUESTION = {
