@@ -40,14 +40,16 @@ def sentences(text: str) -> list[str]:
             if not (bare := part.strip()):
                 blank = True
                 continue
-            if pieces and not _goes_on(last, bare[0]):
+            if not pieces:
+                pieces = [bare]
+            elif _goes_on(last, bare[0]):
+                pieces += " " if blank or part[0].isspace() else "", bare
+            else:
                 found.append("".join(pieces))
                 pieces = [bare]
-            else:
-                pieces += " " if blank or part[0].isspace() else "", bare
             blank, last = part[-1].isspace(), bare
         if pieces:
-            found.append("".join(pieces).strip())
+            found.append("".join(pieces))
     return found
 
 
