@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from bioptimus_lib.cleaning import REPLACEMENTS
 from bioptimus_lib.pictures import chips, panel
 from bioptimus_lib.plots import (
     BLUE,
@@ -262,15 +263,18 @@ NAMES = {0x00AD: "SHY", 0x200B: "ZWSP", 0x200C: "ZWNJ", 0x200D: "ZWJ", 0x2060: "
 
 
 def visible(text: str) -> str:
-    """A text as HTML, with a chip in the place of each character that one does not see.
+    """A text as HTML: a chip for each character that one does not see, a mark for a lookalike.
 
-    >>> visible("a\\u00adb") == 'a<span class="p">SHY</span>b'
-    True
+    >>> print(visible("a\\u00adb\\ufb01"))
+    a<span class="p">SHY</span>b<mark>\ufb01</mark>
     """
-    return "".join(
-        f'<span class="p">{name}</span>' if (name := _unseen(character)) else escape(character)
-        for character in text
-    )
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if name := _unseen(character):
+        return f'<span class="p">{name}</span>'
+    return f"<mark>{character}</mark>" if character in REPLACEMENTS else escape(character)
 
 
 def _unseen(character: str) -> str | None:
