@@ -169,7 +169,8 @@ def write_shards(
                 facts["shards"] = _copy(parts, counts, sizes, stays, folder,
                                         size=int(shard_megabytes * MEGABYTE))  # fmt: skip
                 # Without the time: the same corpus gives the same bytes in each file of the folder.
-                asked = {"left_out": left_out, "inputs": names, "megabytes": megabytes,
+                limit = None if megabytes is None else float(megabytes)
+                asked = {"left_out": left_out, "inputs": names, "megabytes": limit,
                          "dedupe": dedupe, "any_language": any_language, "seed": seed}  # fmt: skip
                 text = json.dumps(facts | asked, indent=1) + "\n"
                 (folder / REPORT).write_text(text, encoding="utf-8")

@@ -105,6 +105,10 @@ def _root(file: Path) -> str:
     except expat.ExpatError as error:
         why = expat.ErrorString(error.code)
         raise DataError(f"broken XML: {why}", path=file, line=error.lineno) from None
+    except (LookupError, ValueError) as error:  # an encoding that it does not know
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"broken XML: {error}", path=file, line=1) from None
     raise DataError(f"no XML element begins in the first {PROLOG >> 20} MB", path=file)
 
 
