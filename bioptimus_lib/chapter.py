@@ -39,7 +39,7 @@ COMMANDS = {
     "run": "bioptimus run --profile laptop",
     "words": "bioptimus words biomed general --years --ledger corpora",
     "sentences": "bioptimus bench sentences --ledger splitters",
-    "corpus": "bioptimus bench corpus --ledger laptop",
+    "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
 }
 
 

@@ -216,3 +216,18 @@ def test_ledger_rows_hold_no_text():
         words += [w for year in row.get("years", {}).values() for w in year if w]
         assert all(word.isalnum() for word in words)
         assert len(json.dumps(row)) < 20_000
+
+
+def test_corpus_command_puts_what_it_dropped_into_the_ledger(corpora, tmp_path, monkeypatch):
+    from bioptimus_lib import ledger
+
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain" / "d.txt").write_text("A sentence that is long enough to be kept here.\n")
+    command = ["corpus", "plain", "--out", "out", "--ledger", "x", "--quiet", "--workers", "0"]
+    assert main(command) == 0
+    (row,) = ledger.read("corpus")
+    found = row["metrics"]
+    assert found["documents_in"] == 71 and found["documents_out"] == 1
+    assert found["dropped: too short"] == 70 and found["megabytes_per_second"] > 0
+    assert row["dataset"] == "plain" and row["seed"] is None and len(row["data"]) == 2
