@@ -231,7 +231,7 @@ def cut_words(words: Mapping[str, Sequence[str]], *, columns: int = 2) -> Figure
         figure, axes = new_figure(height=0.45 + 0.3 * lines, columns=columns, squeeze=False)
         widest = max(sum(len(piece) + 1 for piece in pieces) for pieces in words.values())
         letter = 2.9 / (widest + 3)  # inches that a letter may take in half of the width
-        size = min(9.5, letter * 72 / 0.602)  # a monospaced letter is 0.602 of its size wide
+        size = min(11.0, letter * 72 / 0.602)  # a monospaced letter is 0.602 of its size wide
         for place, part in zip(axes.flat, _dealt(list(words.items()), lines), strict=False):
             for row, (_, pieces) in enumerate(part):
                 fill, edge, ink = CUTS[min(len(pieces), len(CUTS)) - 1]
