@@ -1,4 +1,4 @@
-"""What every chapter does in the same way: set-up, a folder to work in, the ledger, the quiz."""
+"""What every chapter does in the same way: set-up, a folder to work in, the quiz."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
 LEAVES = (
-    "plots", "plots_scan", "pictures", "widgets", "checks", "chapter", "ledger", "ratios", "report",
-    "scan_steps", "samplers", "qik", "cli",
+    "plots", "plots_corpus", "plots_scan", "pictures", "widgets", "checks", "chapter", "ledger",
+    "evidence", "report", "scan_steps", "samplers", "qik", "cli",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -33,10 +33,6 @@ MINUTES: dict[str, str] = {
     "base": "about an hour on a T4; days without a GPU",
     "paper": "days on several GPUs",
 }
-
-
-#: What a reader can run to fill an experiment of the ledger.
-COMMANDS = {"run": "bioptimus run --profile laptop", "bench-scan": "bioptimus bench scan"}
 
 
 # -- set-up --------------------------------------------------------------------------------------
@@ -177,48 +173,6 @@ def fingerprint() -> str:
     for path in sorted(files):
         whole.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
-
-
-# -- the ledger ----------------------------------------------------------------------------------
-
-
-def ledger_table(experiment: str, *, metric: str = "f1") -> str:
-    """The rows of an experiment as an HTML table, one line per model, spread over seeds.
-
-    Without rows it says so, and how to make some.
-    """
-    from bioptimus_lib import ledger, pictures, stats
-
-    try:
-        rows = [row for row in ledger.read(experiment) if metric in row["metrics"]]
-    except FileNotFoundError:
-        rows = []
-    if not rows:
-        command = escape(COMMANDS.get(experiment, "bioptimus --help"))
-        return pictures.panel(
-            f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "
-            f"To make some: <code>{command}</code></p>"
-        )
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
-        names = (dataset, row["model"], row["profile"], row["device"], row["command"])
-        groups.setdefault(names, []).append(row)
-    lines = []
-    for (dataset, model, *_), same in groups.items():
-        values = [row["metrics"][metric] for row in same]
-        lines.append({
-            "test set": dataset,
-            "model": model,
-            metric.upper() if len(metric) < 4 else metric: str(stats.summary(values)),
-            "seeds": len(values),
-        })
-    origins = dict.fromkeys((device_name, command) for *_, device_name, command in groups)
-    said = "".join(
-        f"<p class='key'>{escape(device_name)}: <code>{escape(command)}</code></p>"
-        for device_name, command in origins
-    )
-    return pictures.table(lines, numbers=[metric.upper(), metric, "seeds"]) + pictures.panel(said)
 
 
 # -- the quiz ------------------------------------------------------------------------------------

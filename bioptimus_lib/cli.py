@@ -19,11 +19,22 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bioptimus_lib import __version__
-from bioptimus_lib.commands import bench, corpus, distill, fetch, ner, pocket_bert, run, scan, vocab
+from bioptimus_lib.commands import (
+    bench,
+    corpus,
+    distill,
+    fetch,
+    ner,
+    pocket_bert,
+    run,
+    scan,
+    vocab,
+    words,
+)
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
-COMMANDS = (fetch, corpus, scan, vocab, distill, ner, run, pocket_bert, bench)
+COMMANDS = (fetch, corpus, words, scan, vocab, distill, ner, run, pocket_bert, bench)
 
 
 class Parser(argparse.ArgumentParser):

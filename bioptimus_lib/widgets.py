@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.masking import UNITS, Masking
 from bioptimus_lib.pictures import contexts_list, masked_text, masks, panel
+from bioptimus_lib.plots_corpus import steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -155,3 +156,36 @@ def browser_picture(contexts: Contexts, keyword: str, *, most: int = 5) -> str:
 def browser_twin(contexts: Contexts, keywords: Iterable[str], *, most: int = 2) -> str:
     """The static twin of the browser: some keywords one below the other, as HTML."""
     return "".join(browser_picture(contexts, keyword, most=most) for keyword in keywords)
+
+
+def cleaning_lab(text: str) -> Any:
+    """Type a text and see what each step of the cleaning makes of it.
+
+    Returns:
+        The widget; the last expression of a cell shows it.
+    """
+    import ipywidgets
+    from IPython.display import HTML, display
+
+    box = ipywidgets.Textarea(
+        value=text, description="text", layout=ipywidgets.Layout(width="95%", height="5em")
+    )
+
+    def draw(text: str) -> None:
+        display(HTML(cleaning_steps(text)))
+
+    return ipywidgets.VBox([box, ipywidgets.interactive_output(draw, {"text": box})])
+
+
+def cleaning_steps(text: str) -> str:
+    """The static twin of the lab: a text after each step of ``cleaning.STEPS``, as HTML."""
+    from bioptimus_lib.cleaning import STEPS, clean
+
+    rows, whole = [("as it is", "", text)], text
+    for step in STEPS:
+        after = step.function(text)
+        rows.append((step.name, text, after))
+        text = after
+    if clean(whole) != text:  # what one step lays bare, an earlier one takes away
+        rows.append(("once more", text, clean(whole)))
+    return steps(rows)

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bioptimus_lib import chapter, ledger, plots, plots_scan, widgets
+from bioptimus_lib import chapter, evidence, ledger, plots, plots_scan, widgets
 from bioptimus_lib.contexts import Contexts
-from bioptimus_lib.ratios import ratio_table
+from bioptimus_lib.evidence import ratio_table
 
 FIGURES = {
     "growth": lambda: plots_scan.growth_curves(
@@ -89,7 +89,7 @@ def test_what_cannot_be_drawn_is_refused(call, message):
 def test_ratios_of_the_ledger_name_both_sides_and_the_spread(tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
     assert "holds no rows" in ratio_table("bench-scan")
-    assert chapter.COMMANDS["bench-scan"] in ratio_table("bench-scan")
+    assert evidence.COMMANDS["bench-scan"] in ratio_table("bench-scan")
     row = {"dataset": "biomed", "profile": "laptop", "seed": None, "device": "CPU <2 cores>",
            "command": "bioptimus bench scan", "versions": {}, "data": {}, "commit": None}
     rows = [
@@ -140,6 +140,6 @@ def test_browser_follows_its_controls(monkeypatch):
 
 
 def test_new_modules_are_leaves():
-    for name in ("plots_scan", "scan_steps", "samplers", "qik", "ratios"):
+    for name in ("plots_scan", "scan_steps", "samplers", "qik", "evidence"):
         assert name in chapter.LEAVES
-    json.dumps(chapter.COMMANDS)
+    json.dumps(evidence.COMMANDS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bioptimus_lib import chapter, pictures, widgets
+from bioptimus_lib import chapter, evidence, pictures, widgets
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer
@@ -210,12 +210,27 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
            "command": "bioptimus run --profile laptop", "versions": {}, "data": {}, "commit": None}
     rows = [{**row, "seed": seed, "metrics": {"f1": f1}} for seed, f1 in enumerate((70.0, 72.0))]
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
-    assert "holds no rows" in chapter.ledger_table("run")
-    assert "bioptimus run --profile laptop" in chapter.ledger_table("run")
+    assert "holds no rows" in evidence.score_table("run")
+    assert "bioptimus run --profile laptop" in evidence.score_table("run")
     ledger.append("run", rows, folder=tmp_path)
-    html = chapter.ledger_table("run")
+    html = evidence.score_table("run")
     assert "71.00 ± 1.41" in html and "NCBI-disease" in html and ">2<" in html
-    assert "holds no rows" in chapter.ledger_table("run", metric="accuracy")
+    assert "holds no rows" in evidence.score_table("run", metric="accuracy")
+
+
+def test_rows_table_shows_rows_and_where_they_come_from(tmp_path, monkeypatch):
+    from bioptimus_lib import ledger
+
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+    assert "bioptimus bench sentences" in evidence.rows_table("sentences")
+    row = {"dataset": "traps", "profile": "any", "command": "bioptimus bench", "device": "cpu",
+           "versions": {}, "data": {}, "commit": None, "seed": None}  # fmt: skip
+    rows = [{**row, "model": name, "metrics": {"right_ones": n}} for n, name in enumerate("<b")]
+    ledger.append("sentences", rows)
+    html = evidence.rows_table("sentences")
+    assert "&lt;, traps" in html and "right ones" in html and html.count("bioptimus bench") == 1
+    html = evidence.rows_table("sentences", {"who": lambda r: r["model"], "n": lambda r: 7})
+    assert "<td>b</td><td class=n>7</td>" in html and "traps" not in html
 
 
 # -- quiz ----------------------------------------------------------------------------------------

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bioptimus_lib.pubmed import CorpusReport
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -33,6 +38,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         help="leave files that are broken or cannot be read out, each as a whole, with a warning",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--ledger", metavar="FILE", help="put a row into the ledger, in this file")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
@@ -55,4 +61,30 @@ def run(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     print(json.dumps(asdict(report), indent=1) if arguments.json else report)
+    if arguments.ledger:
+        _record(arguments, report)
     return 0
+
+
+def _record(arguments: argparse.Namespace, report: CorpusReport) -> None:
+    from bioptimus_lib import ledger
+    from bioptimus_lib.records import corpus_files
+
+    megabytes = report.bytes / 1e6
+    metrics = {
+        "documents_in": report.documents_in,
+        "documents_out": report.documents_out,
+        **{f"dropped: {why}": count for why, count in report.dropped.items()},
+        "sentences": report.sentences,
+        "megabytes": round(megabytes, 3),
+    }
+    if not report.resumed:  # else the seconds are those of a part of the work
+        metrics["megabytes_per_second"] = round(megabytes / report.seconds, 3)
+    ledger.append("corpus", {
+        "model": "corpus stage",
+        "dataset": ", ".join(Path(path).name for path in arguments.inputs),
+        "profile": "any",
+        "seed": arguments.seed if arguments.megabytes else None,
+        "metrics": metrics,
+        **ledger.provenance(data=corpus_files(arguments.inputs)[0], device="cpu"),
+    }, file=arguments.ledger, replace=True)  # fmt: skip

@@ -1,0 +1,114 @@
+"""The ledger as tables for a page: each with the device and the command that made it.
+
+An experiment without rows gives a panel that says so, and how to make some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from typing import Any
+
+from bioptimus_lib import ledger, stats
+from bioptimus_lib.pictures import panel, table
+
+Row = dict[str, Any]
+
+#: What a reader can run to fill an experiment.
+COMMANDS = {
+    "run": "bioptimus run --profile laptop",
+    "words": "bioptimus words biomed general --years --ledger corpora",
+    "sentences": "bioptimus bench sentences --ledger splitters",
+    "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
+    "bench-scan": "bioptimus bench scan",
+}
+
+
+def score_table(experiment: str, *, metric: str = "f1") -> str:
+    """A line per model: mean and spread of a metric over seeds."""
+    rows = _rows(experiment, metric)
+    if not rows:
+        return _nothing(experiment)
+    head = metric.upper() if len(metric) < 4 else metric
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
+        names = (dataset, row["model"], row["profile"], row["device"], row["command"])
+        groups.setdefault(names, []).append(row["metrics"][metric])
+    lines = [
+        {"test set": dataset, "model": model, head: str(stats.summary(values)),
+         "seeds": len(values)}
+        for (dataset, model, *_), values in groups.items()
+    ]  # fmt: skip
+    return table(lines, numbers=[head, "seeds"]) + _origins(rows)
+
+
+def rows_table(
+    experiment: str, columns: Mapping[str, Callable[[Row], object]] | None = None
+) -> str:
+    """A line per row.
+
+    Args:
+        experiment: name in the ledger.
+        columns: heading → what to take of a row; by default its names and all its metrics. All
+            columns but the first are set to the right.
+    """
+    rows = _rows(experiment)
+    if not rows:
+        return _nothing(experiment)
+    if columns is None:
+        lines = [
+            {"what": ", ".join(filter(None, (row["model"], row["dataset"], row.get("variant"))))}
+            | {name.replace("_", " "): f"{value:,.4g}" for name, value in row["metrics"].items()}
+            for row in rows
+        ]
+    else:
+        lines = [{name: take(row) for name, take in columns.items()} for row in rows]
+    return table(lines, numbers=list(lines[0])[1:]) + _origins(rows)
+
+
+def ratio_table(experiment: str) -> str:
+    """A line per comparison of two sides, fastest pair last.
+
+    A row's ``model`` names its sides, "SLOWER / FASTER"; its metrics are ``ratio`` (the median over
+    rounds in which the sides took turns), ``least`` and ``most``.
+    """
+    rows = sorted(_rows(experiment, "ratio"), key=lambda row: row["metrics"]["ratio"])
+    if not rows:
+        return _nothing(experiment)
+    lines = []
+    for row in rows:
+        slower, _, faster = row["model"].partition(" / ")
+        found = row["metrics"]
+        lines.append({
+            "compared": f"{faster} against {slower}",
+            "text": row["dataset"],
+            "setting": row.get("variant") or "",
+            "times as fast": f"{found['ratio']:.3g}",
+            "least to most": f"{found['least']:.3g} to {found['most']:.3g}",
+        })
+    return table(lines, numbers=("times as fast", "least to most")) + _origins(rows)
+
+
+def _rows(experiment: str, metric: str | None = None) -> list[Row]:
+    try:
+        rows = ledger.read(experiment)
+    except FileNotFoundError:
+        return []
+    return [row for row in rows if metric is None or metric in row["metrics"]]
+
+
+def _nothing(experiment: str) -> str:
+    command = escape(COMMANDS.get(experiment, "bioptimus --help"))
+    return panel(
+        f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "
+        f"To make some: <code>{command}</code></p>"
+    )
+
+
+def _origins(rows: Iterable[Row]) -> str:
+    made = dict.fromkeys((row["device"], row["command"]) for row in rows)
+    return panel("".join(
+        f"<p class='key'>{escape(device)}: <code>{escape(command)}</code></p>"
+        for device, command in made
+    ))
