@@ -29,7 +29,7 @@ def take_turns(
     from tqdm.auto import tqdm
 
     if rounds < 1 or warm < 0:
-        raise ValueError(f"{rounds} rounds after {warm} to warm up are impossible: 1 and 0 at least")
+        raise ValueError(f"{rounds} rounds after {warm} to warm up are impossible: at least 1, 0")
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in tqdm(range(-warm, rounds), unit="round", desc="bench", disable=not progress):
         names = list(sides) if number % 2 else list(sides)[::-1]

@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +40,7 @@ from bioptimus_lib.passes import (
     worker_count,
 )  # fmt: skip
 from bioptimus_lib.records import INVALID, corpus_files, documents, structured
-from bioptimus_lib.sketch import Sketch, digest, scatter
+from bioptimus_lib.sketch import LARGEST, Sketch, digest, scatter
 from bioptimus_lib.words import PUNCTUATION, plain_lines, words
 
 __all__ = [
@@ -148,7 +150,8 @@ def find_contexts(
     forms = sorted(set(wanted.values()))
     payload = "\n".join(forms).encode()
     drawn = seed if sample == "random" else None
-    jobs = [_Job(group, payload, contexts, drawn) for group in plan.groups]
+    scan = uuid.uuid4().hex
+    jobs = [_Job(group, payload, contexts, drawn, scan) for group in plan.groups]
     total = Sketch.empty(len(forms), contexts)
     with Crew(plan.workers, executor) as crew:
         for found in _bar(crew.in_order(_scan, jobs), len(jobs), "scan", progress):
@@ -253,31 +256,55 @@ class _Job(NamedTuple):
     payload: bytes  # the keywords' words, a line each; every worker compiles them once
     contexts: int
     seed: int | None  # of the sample; None takes the first lines
+    scan: str  # which scan this is; groups of one scan tell each other what goes too late
+
+
+@lru_cache(maxsize=2)
+def _limits(scan: str, keywords: int) -> np.ndarray:
+    """What goes too late in a scan, as far as this process knows: K lines go before it.
+
+    Every group may use what an earlier one has met, since those lines are in the corpus whoever
+    tells of them.
+    """
+    return np.full(keywords, LARGEST, dtype=np.uint64)
+
+
+@lru_cache(maxsize=2)
+def _factors(payload: bytes, seed: int) -> np.ndarray:
+    """What makes the order of the lines another one for each keyword, see ``scatter``."""
+    forms = payload.decode().split("\n")
+    return np.array([digest(seed, form) | 1 for form in forms], dtype=np.uint64)
 
 
 def _scan(job: _Job) -> Sketch:
     """Scan a group of pieces."""
     keywords = compiled(job.payload)
     found = Sketch.empty(len(keywords.forms), job.contexts)
-    keywords.look_for(found.counts < job.contexts)
-    factors = np.array([digest(job.seed, form) | 1 for form in keywords.forms], dtype=np.uint64)
+    found.limit = _limits(job.scan, len(keywords.forms))
     for piece in sorted(job.pieces, key=lambda piece: (piece.rank, piece.start)):
         base = digest(job.seed, "file", piece.name)
+        first = np.uint64(piece.rank << OFFSETS)
         for offset, block in _text(piece, found.tally):
+            if job.seed is None:  # no more for a keyword that has its first lines
+                begins = first + np.uint64(offset)
+                keywords.look_for((found.counts < job.contexts) & (found.limit >= begins))
             hits = keywords.find(block)
-            found.counts += np.bincount(hits.keywords, minlength=len(factors))
-            places = hits.starts.take(hits.lines) + offset
+            found.tally["bytes"] += len(block)
+            found.tally["lines"] += len(hits.starts) - 1 - block.endswith(b"\n")
+            found.tally[INVALID] += hits.invalid
+            found.counts += np.bincount(hits.keywords, minlength=len(found.counts))
+            places = hits.starts + offset
             if job.seed is None:
-                order = (places | (piece.rank << OFFSETS)).astype(np.uint64)
-                keywords.look_for(found.counts < job.contexts)
+                order = (places.view(np.uint64) + first).take(hits.lines)
             else:
-                order = scatter(base, places) * factors.take(hits.keywords)
+                order = scatter(base, places).take(hits.lines)
+                order *= _factors(job.payload, job.seed).take(hits.keywords)
             chosen = np.flatnonzero(order <= found.limit.take(hits.keywords))
-            places = places[chosen]
+            lines = hits.lines[chosen]
             rank = np.full(len(chosen), piece.rank)
-            found.offer(hits.keywords[chosen], order[chosen], rank, places)
+            found.offer(hits.keywords[chosen], order[chosen], rank, places[lines])
             if not can_go_back(piece.path):
-                for line in np.unique(hits.lines[chosen]).tolist():
+                for line in np.unique(lines).tolist():
                     begin, end = hits.starts[line : line + 2].tolist()
                     found.texts[piece.rank, offset + begin] = block[begin : end - 1]
     found.shrink()
@@ -286,12 +313,7 @@ def _scan(job: _Job) -> Sketch:
 
 def _text(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of blocks of lines; records are read as the shard that they would make."""
-    for offset, block in _records(piece, tally) if structured(piece.path) else blocks(piece):
-        tally["bytes"] += len(block)
-        tally["lines"] += block.count(b"\n") + (not block.endswith(b"\n"))
-        if not block.isascii():
-            tally[INVALID] += decode(block)[1]
-        yield offset, block
+    yield from _records(piece, tally) if structured(piece.path) else blocks(piece)
 
 
 def _records(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
