@@ -10,7 +10,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | text | ``pubmed`` | ``records`` ``words`` ``passes`` |
 | made-up text | ``pocket`` ``pocket_ner`` | ``pocket_grammar`` |
-| scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
+| matching | ``contexts`` | ``matching`` ``sketch`` ``excerpts`` |
+| scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
 | distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
@@ -20,7 +21,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | the course | ``chapter`` ``plots`` ``widgets`` ``checks`` | ``pictures`` ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_scan`` |
 """
 
 __version__ = "0.1.0"

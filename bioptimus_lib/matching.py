@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -158,7 +159,7 @@ class Keywords:
         wanted[plain] = self._live[self._single[plain]]
         for t in np.flatnonzero(self._with_phrases):
             wanted[t] |= any(self._live[n] for _, n in self._phrases[t])
-        self._flags[:] = False
+        self._flags = np.zeros_like(self._flags)  # a copy of ours may still use the old ones
         self._flags[self._place[wanted]] = True
 
     def find(self, block: bytes) -> Hits:
@@ -377,5 +378,12 @@ def _joined(block: bytes, begin: int, end: int, overlap: int) -> Iterator[str]:
         before, begin = there[-overlap:] if overlap else [], stop
 
 
-#: Keywords travel to a worker with every task and are compiled there once.
-compiled = lru_cache(maxsize=1)(Keywords)
+@lru_cache(maxsize=1)
+def _compiled(payload: bytes) -> Keywords:
+    return Keywords(payload)
+
+
+def compiled(payload: bytes) -> Keywords:
+    """Keywords, which travel to a worker with every task and are compiled there once. Each caller
+    gets a copy that can ``look_for`` what it wants."""
+    return copy(_compiled(payload))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class Sketch:
             lines, number of the file in the corpus, first byte of the line.
         texts: (rank, offset) → line, of files in which one cannot go back.
         tally: what was read.
+        problems: with files that were left out.
     """
 
     size: int
@@ -66,6 +67,7 @@ class Sketch:
     offset: np.ndarray
     texts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     tally: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
     _waiting: list[tuple[np.ndarray, ...]] = field(default_factory=list, repr=False)
     _many: int = 0
 
@@ -111,11 +113,19 @@ class Sketch:
             needed = set(zip(self.rank.tolist(), self.offset.tolist(), strict=True))
             self.texts = {where: self.texts[where] for where in needed & self.texts.keys()}
 
+    def copy(self) -> Sketch:
+        """The sketch as it is now, to return to; entries are shared, for they never change."""
+        return replace(
+            self, counts=self.counts.copy(), limit=self.limit.copy(), texts=dict(self.texts),
+            tally=self.tally.copy(), problems=list(self.problems), _waiting=list(self._waiting),
+        )  # fmt: skip
+
     def merge(self, other: Sketch) -> None:
         """Take in what another part of the corpus gave."""
         self.tally.update(other.tally)
         self.counts += other.counts
         self.texts |= other.texts
+        self.problems += other.problems
         self.offer(other.keyword, other.order, other.rank, other.offset)
 
 
