@@ -37,12 +37,19 @@ PRINTS = ((), ("-N", "-I", "--no-heading"))  # ways in which ripgrep can print
 SMALL = 22_000_000  # bytes at which starting processes weighs about as much as scanning
 GROWTH = (1_000, 10_000, 100_000)  # keywords
 #: Run in a process of its own: what it prints is its peak memory and the greatest of its workers.
+#: Linux tells the peak of this program alone; what ``getrusage`` tells began with who started it.
 MEMORY = """
-import json, resource, sys
+import json, re, resource, sys
+from pathlib import Path
 from bioptimus_lib.scan import find_contexts
 words, files, contexts, workers = json.load(sys.stdin)
 find_contexts(words, files, contexts=contexts, workers=workers)
-print(*(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+mine, workers = (resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF,
+                                                           resource.RUSAGE_CHILDREN))
+status = Path("/proc/self/status")
+if status.exists():
+    mine = int(re.search(r"VmHWM:\\s*(\\d+)", status.read_text())[1])
+print(mine, workers)
 """
 
 
@@ -59,7 +66,7 @@ def add(rooms: argparse._SubParsersAction) -> None:
     parser.add_argument("--contexts", type=int, default=20, metavar="K", help="lines per keyword")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="that are timed")
-    parser.add_argument("--ripgrep", metavar="FILE", help="rg of version 14 or newer, if not PATH's")
+    parser.add_argument("--ripgrep", metavar="FILE", help="rg, if not that of PATH")
     parser.add_argument(
         "--full", action="store_true",
         help="also: growth with keywords and workers, a small corpus, memory, start-up",
@@ -312,9 +319,8 @@ def text(result: dict[str, Any]) -> str:
     for name, seconds in result.get("growth", {}).items():
         lines.append(f"{name:<34} {statistics.median(seconds):8.2f} s")
     for name, row in result.get("memory", {}).items():
-        lines.append(
-            f"{'memory at ' + name:<34} parent {row['parent']:.0f} MB, worker {row['worker']:.0f} MB"
-        )
+        sizes = f"parent {row['parent']:.0f} MB, worker {row['worker']:.0f} MB"
+        lines.append(f"{'memory at ' + name:<34} {sizes}")
     lines.append("")
     for name, row in result["ratios"].items():
         lines.append(f"{name:<44} {row['ratio']:6.2f}  ({row['least']:.2f} to {row['most']:.2f})")

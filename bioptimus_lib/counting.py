@@ -55,8 +55,6 @@ def count_words(
 
 def _count(group: Sequence[Piece]) -> Counter[str]:
     """Count the words of a group of pieces."""
-    import pyarrow
-
     found: Counter[bytes] = Counter()
     marks: Counter[str] = Counter()
     arrays: list[pyarrow.Array] = []

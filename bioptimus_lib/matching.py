@@ -34,7 +34,9 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it moves every bit
 SPARSE = 32  # places in the table for each word: a word that is wanted by nobody rarely meets one
 REMEMBERED = 200_000  # odd words, per worker
 LONG = 1 << 20  # bytes that are looked at together, at most
-BLANKS = re.compile(rb"[ \n]")
+NEAR = LONG >> 4  # bytes before their end in which we look for a place to cut
+CUTS = [bytes([b]) for b in b" \n\t\r" + PUNCTUATION]
+CUT = re.compile(b"|".join(map(re.escape, CUTS)))
 NOBODY = -1
 
 
@@ -359,11 +361,11 @@ def _parts(block: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _blank(block: bytes, begin: int, end: int) -> int:
-    """The last blank or line end in the next ``LONG`` bytes, or the first one behind them."""
+    """The last place in the next ``LONG`` bytes where words are cut, or the first one behind."""
     stop = begin + LONG
-    at = max(block.rfind(b" ", begin + 1, stop), block.rfind(b"\n", begin + 1, stop))
+    at = max(block.rfind(cut, max(begin + 1, stop - NEAR), stop) for cut in CUTS)
     if at < 0:
-        found = BLANKS.search(block, stop)
+        found = CUT.search(block, stop)
         at = found.start() if found else end
     return min(at, end)
 
