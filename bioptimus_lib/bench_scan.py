@@ -189,7 +189,7 @@ class _Bench:
             f"{number} keywords": self.scan(words, files, workers=self.workers)
             for number, words in lists.items()
         }
-        words = lists[10_000]
+        words = lists[GROWTH[1]]
         by_workers = {
             f"{number} workers": self.scan(words, files, workers=number)
             for number in sorted({0, 1, 2, self.workers})
