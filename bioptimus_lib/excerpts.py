@@ -89,25 +89,28 @@ class Excerpts:
         width, end, half = WIDTH * self._limit, len(self._line), self._limit // 2
         low, high = max(at - width, 0), min(at + width, end)
         window = self._small[low:high]
-        if CONTROL not in window and NEXT_LINE not in window:
-            # Most often there is enough on both sides: no more is taken apart than is needed.
+        clean = CONTROL not in window and NEXT_LINE not in window
+        if clean:  # most often there is enough on both sides: take no more apart than is needed
             left = (decode(self._line[low:at])[0] + "|").rsplit(None, half + 1)
             right = decode(self._line[at:high])[0].split(None, self._limit - half)
             if len(left) == half + 2 and len(right) == self._limit - half + 1:
                 left[-1] = left[-1][:-1] + right[0]
                 return " ".join(left[1:] + right[1:-1])
         while True:
-            parts = split(decode(self._line[low:high])[0])
+            apart = str.split if clean else split
+            left = apart(decode(self._line[low:at])[0] + "|")
+            right = apart("|" + decode(self._line[at:high])[0])
+            number = len(left) - 1 - (low > 0)
+            parts = [*left[:-1], left[-1][:-1] + right[0][1:], *right[1:]]
             if low == 0 and high == end and len(parts) <= self._limit:
                 return decode(self._line)[0].strip()
             # A part that the window has cut is left out.
             parts = parts[low > 0 : len(parts) - (high < end)]
-            number = len(split(decode(self._line[low:at])[0] + "|")) - 1 - (low > 0)
             begin = self._begin(number, len(parts))
             if (low == 0 or begin > 0) and (high == end or begin + self._limit < len(parts)):
                 return " ".join(parts[begin : begin + self._limit])
             width *= 2
-            low, high = max(at - width, 0), min(at + width, end)
+            low, high, clean = max(at - width, 0), min(at + width, end), False
 
     def _slice(self, form: str) -> str:
         """The text from the first slice of a huge line that holds the keyword, with its margins."""
