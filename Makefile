@@ -3,6 +3,7 @@
 #   PYTHON=python3.12   the Python that .venv is made from (3.11 or newer)
 #   PIP_ARGS=...        more arguments for pip, for example where your torch build comes from
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
+#   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
 PYTHON ?= python3
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,8 +44,8 @@ test: $(READY) ## unit tests, doctests and every notebook cell
 lint: $(READY) ## ruff on the library, the tests and the notebooks
 	@$(BIN)/ruff check .
 
-bench: $(READY) ## the speed comparisons, in tests/benchmarks
-	@$(BIN)/python -m pytest tests/benchmarks -q -s --override-ini=norecursedirs=.venv $(PYTEST_ARGS)
+bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" for more
+	@$(BIN)/bioptimus bench scan --megabytes 50 --rounds 3 --quiet $(BENCH_ARGS)
 
 notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps checked outputs
 	@$(BIN)/python book/_tools/tidy.py $(if $(EXECUTE),--execute) notebooks/*.ipynb

@@ -10,9 +10,10 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
 | text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
+| matching | ``contexts`` | ``matching`` ``sketch`` ``excerpts`` |
+| scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` |
 | word statistics | ``wordstats`` | ``memory`` |
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
-| scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
 | distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
@@ -24,7 +25,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | lessons | ``scan_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``evidence`` |
 | the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
+| comparisons | ``bench`` | ``bench_scan`` ``bench_sentences`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 
 __version__ = "0.1.0"

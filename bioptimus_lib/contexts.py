@@ -30,6 +30,7 @@ class ScanReport:
         keywords: how many were looked for.
         missing: keywords that occur nowhere.
         contexts: sentences kept.
+        skipped: what was wrong with files that were left out.
     """
 
     files: int
@@ -40,6 +41,7 @@ class ScanReport:
     keywords: int
     missing: tuple[str, ...]
     contexts: int
+    skipped: tuple[str, ...] = ()
 
     @property
     def megabytes_per_second(self) -> float:
@@ -47,11 +49,12 @@ class ScanReport:
         return self.bytes / 1e6 / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
+        skipped = f"; {len(self.skipped):,} left out" if self.skipped else ""
         return (
             f"{self.files:,} files, {self.lines:,} lines, {self.bytes / 1e6:.1f} MB "
             f"in {self.seconds:.1f} s ({self.megabytes_per_second:.0f} MB/s), "
             f"{self.invalid_bytes:,} invalid bytes; {self.contexts:,} contexts of "
-            f"{self.keywords:,} keywords, {len(self.missing):,} of them without a hit"
+            f"{self.keywords:,} keywords, {len(self.missing):,} of them without a hit{skipped}"
         )
 
 
@@ -183,4 +186,5 @@ def _read_json(path: Path) -> Any:
 
 
 def _report(facts: dict[str, Any] | None) -> ScanReport | None:
-    return ScanReport(**{**facts, "missing": tuple(facts["missing"])}) if facts else None
+    lists = {name: tuple(value) for name, value in (facts or {}).items() if isinstance(value, list)}
+    return ScanReport(**{**facts, **lists}) if facts else None

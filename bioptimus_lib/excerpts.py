@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import mmap
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
 from bioptimus_lib.passes import decode
-from bioptimus_lib.words import BYTES, split, words
+from bioptimus_lib.words import BYTES, CONTROLS, split, words
 
 WIDTH = 8  # bytes of a word and of what follows it, to begin with
-HUGE = 20_000  # bytes of a line above which it is taken apart once, for all keywords in it
-_RARE_BLANK = re.compile(rb"[\t\r]")
+HUGE = 200_000  # bytes of a line above which it is never taken apart as a whole
+CONTROL, NEXT_LINE = b"\x7f", "\x85".encode()  # what ``str.split`` may take for a blank, not BERT
+#: As ``words.BYTES`` has them, so that keywords can be found; one byte for all control characters.
+PLAIN = bytes(CONTROL[0] if b in CONTROLS else byte for b, byte in enumerate(BYTES))
 
 
 class Cut(NamedTuple):
@@ -59,9 +60,10 @@ class Excerpts:
 
     def __init__(self, line: bytes, limit: int) -> None:
         self._line, self._limit = line, limit
-        short = line.count(b" ") < limit and line.isascii() and not _RARE_BLANK.search(line)
+        # Between parts there is a blank at least: with so few of them there is nothing to cut.
+        short = line.isascii() and sum(map(line.count, (b" ", b"\t", b"\r"))) < limit
         self._text = decode(line)[0].strip() if short else ""
-        self._small = b"" if short else b" %b " % line.translate(BYTES)
+        self._small = b"" if short else b" %b " % line.translate(PLAIN)
         self._parts: list[str] = []
         self._where: Callable[[str], int] | None = None
 
@@ -70,8 +72,10 @@ class Excerpts:
         if not self._small:
             return self._text
         if self._where is None:
-            if len(self._line) < HUGE and (at := self._small.find(f" {form} ".encode())) >= 0:
+            if (at := self._small.find(f" {form} ".encode())) >= 0:
                 return self._near(at)
+            if len(self._line) > HUGE:
+                return self._slice(form)
             self._text = decode(self._line)[0].strip()
             self._parts = split(self._text)
             self._where = _first_places(self._parts)
@@ -82,19 +86,43 @@ class Excerpts:
 
     def _near(self, at: int) -> str:
         """The text around a byte; looks only as far to both sides as it must."""
-        width, end = WIDTH * self._limit, len(self._line)
+        width, end, half = WIDTH * self._limit, len(self._line), self._limit // 2
+        low, high = max(at - width, 0), min(at + width, end)
+        window = self._small[low:high]
+        clean = CONTROL not in window and NEXT_LINE not in window
+        if clean:  # most often there is enough on both sides: take no more apart than is needed
+            left = (decode(self._line[low:at])[0] + "|").rsplit(None, half + 1)
+            right = decode(self._line[at:high])[0].split(None, self._limit - half)
+            if len(left) == half + 2 and len(right) == self._limit - half + 1:
+                left[-1] = left[-1][:-1] + right[0]
+                return " ".join(left[1:] + right[1:-1])
         while True:
-            low, high = max(at - width, 0), min(at + width, end)
-            parts = split(decode(self._line[low:high])[0])
+            apart = str.split if clean else split
+            left = apart(decode(self._line[low:at])[0] + "|")
+            right = apart("|" + decode(self._line[at:high])[0])
+            number = len(left) - 1 - (low > 0)
+            parts = [*left[:-1], left[-1][:-1] + right[0][1:], *right[1:]]
             if low == 0 and high == end and len(parts) <= self._limit:
                 return decode(self._line)[0].strip()
             # A part that the window has cut is left out.
             parts = parts[low > 0 : len(parts) - (high < end)]
-            number = len(split(decode(self._line[low:at])[0] + "|")) - 1 - (low > 0)
             begin = self._begin(number, len(parts))
             if (low == 0 or begin > 0) and (high == end or begin + self._limit < len(parts)):
                 return " ".join(parts[begin : begin + self._limit])
             width *= 2
+            low, high, clean = max(at - width, 0), min(at + width, end), False
+
+    def _slice(self, form: str) -> str:
+        """The text from the first slice of a huge line that holds the keyword, with its margins."""
+        margin = 4 * WIDTH * self._limit
+        for begin in range(0, len(self._line), HUGE):
+            low, high = max(begin - margin, 0), begin + HUGE + margin
+            parts = split(decode(self._line[low:high])[0])
+            parts = parts[low > 0 : len(parts) - (high < len(self._line))]
+            if f" {form} " in f" {' '.join(words(' '.join(parts)))} ":
+                begin = self._begin(_first_places(parts)(form), len(parts))
+                return " ".join(parts[begin : begin + self._limit])
+        raise AssertionError(f"{form!r} is not in the line")
 
     def _begin(self, number: int, parts: int) -> int:
         """The first of ``limit`` parts with this one in their middle, as far as there are parts."""

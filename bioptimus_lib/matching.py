@@ -10,14 +10,16 @@ Words with other characters than ASCII go one by one through ``words`` and are r
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from bioptimus_lib.passes import decode
-from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, words
+from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, TABLE, words
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,25 @@ FIRST = np.array([(1 << (8 * min(n, EIGHT))) - 1 for n in range(4 * EIGHT)], dty
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it moves every bit upwards (Fibonacci)
 SPARSE = 32  # places in the table for each word: a word that is wanted by nobody rarely meets one
 REMEMBERED = 200_000  # odd words, per worker
+LONG = 1 << 20  # bytes that are looked at together, at most
+NEAR = LONG >> 4  # bytes before their end in which we look for a place to cut
+CUTS = [bytes([b]) for b in b" \n\t\r" + PUNCTUATION]
+CUT = re.compile(b"|".join(map(re.escape, CUTS)))
 NOBODY = -1
+
+
+def _marks(lead: bytes) -> tuple[bytes, int, np.ndarray]:
+    """Beginning of UTF-8 characters, their bytes, and for each last byte whether it cuts words."""
+    cuts = np.zeros(256, dtype=bool)
+    for last in range(0x80, 0xC0):
+        character = (lead + bytes([last])).decode()
+        cuts[last] = TABLE[ord(character)] in (" ", f" {character} ")
+    return lead, len(lead) + 1, cuts
+
+
+#: Blanks and punctuation outside ASCII that biomedical text is full of: « » · and those from U+2000
+#: on. They are blanked out, so that the words beside them are plain ones.
+MARKS = (_marks(b"\xc2"), _marks(b"\xe2\x80"))
 
 
 def normalise(keywords: Iterable[str]) -> dict[str, str]:
@@ -58,12 +78,15 @@ class Hits(NamedTuple):
     Args:
         keywords: int64 (M,), numbers of keywords.
         lines: int64 (M,), for each the number of its line, ascending.
-        starts: int64, where lines begin: line i is ``block[starts[i] : starts[i + 1] - 1]``.
+        starts: int64, where lines begin: line i is ``block[starts[i] : starts[i + 1] - 1]``. Behind
+            a last line end begins one more line, an empty one.
+        invalid: bytes of the block that are not UTF-8.
     """
 
     keywords: np.ndarray
     lines: np.ndarray
     starts: np.ndarray
+    invalid: int
 
 
 class Keywords:
@@ -90,8 +113,14 @@ class Keywords:
         self._symbols = [
             (ord(word), t) for word, t in self._target.items() if word.encode() in PUNCTUATION
         ]
+        self._marks: dict[bytes, list[tuple[int, int]]] = {}
+        for word, t in self._target.items():
+            raw = word.encode()
+            if any(raw[:-1] == lead and cuts[raw[-1]] for lead, _, cuts in MARKS):
+                self._marks.setdefault(raw[:-1], []).append((t, raw[-1]))
+        self._overlap = max(form.count(" ") for form in self.forms)
         self._odd: dict[bytes, tuple[int, ...]] = {}
-        self._live = np.ones(len(self.forms), dtype=bool)
+        self._live, self._all_live = np.ones(len(self.forms), dtype=bool), True
         self._build([word.encode() for word in targets])
 
     def _build(self, targets: Sequence[bytes]) -> None:
@@ -103,10 +132,11 @@ class Keywords:
         self._part = np.concatenate([[0], np.cumsum(parts)[:-1]])
         padded = b"".join(w.ljust(EIGHT * n, b"\0") for w, n in zip(targets, parts, strict=True))
         self._parts = np.frombuffer(padded, dtype="<u8")
+        self._first = self._parts.take(self._part)
         self._margin = b"\n" + b" " * (EIGHT * (max(parts) + 1))
         bits = min(max(12, (SPARSE * len(targets)).bit_length()), 24)
         self._shift = np.uint64(64 - bits)
-        self._place = self._places(self._parts[self._part], self._length)
+        self._place = self._places(self._first, self._length)
         self._flags = np.zeros(1 << bits, dtype=bool)
         self._flags[self._place] = True
         self._chain = np.full(1 << bits, NOBODY, dtype=np.int64)
@@ -125,69 +155,109 @@ class Keywords:
         """Look only for the keywords for which ``live``, bool (keywords,), is true."""
         if np.array_equal(live, self._live):
             return
-        self._live = live
+        self._live, self._all_live = live, bool(live.all())
         wanted = np.zeros(len(self._single), dtype=bool)
         plain = self._single != NOBODY
         wanted[plain] = self._live[self._single[plain]]
         for t in np.flatnonzero(self._with_phrases):
             wanted[t] |= any(self._live[n] for _, n in self._phrases[t])
-        self._flags[:] = False
+        self._flags = np.zeros_like(self._flags)  # a copy of ours may still use the old ones
         self._flags[self._place[wanted]] = True
 
     def find(self, block: bytes) -> Hits:
         """The keywords in each line of a block of lines."""
-        # A line end before the first byte, and room behind the last to read eight at a time.
-        small = b"".join((b"\n", block, self._margin)).translate(CLASSES)
-        codes = np.frombuffer(small, dtype=np.uint8)
-        in_word = codes > BLANK
-        edges = np.flatnonzero(in_word[1:] != in_word[:-1])
-        edges += 1
-        begins, lengths = edges[0::2], edges[1::2] - edges[0::2]
-        eights = np.ndarray(len(small) - EIGHT + 1, dtype="<u8", buffer=small, strides=(1,))
-        targets, places = self._plain(eights, begins, lengths)
-        if not small.isascii():
-            odd, where = self._odd_ones(block, codes, begins, lengths)
-            targets, places = np.concatenate([targets, odd]), np.concatenate([places, where])
-        for byte, target in self._symbols:
-            where = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == byte) + 1
-            targets = np.concatenate([targets, np.full(len(where), target)])
-            places = np.concatenate([places, where])
+        seen = invalid = 0
+        pairs, starts, more = [], [], []
+        for at, text in _parts(block):
+            part = self._look(text, whole=not at)
+            lines = _which(part.ends, part.begins) + (seen - 1)
+            numbers = self._single.take(part.targets)
+            pairs.append(((lines << 32) | numbers)[numbers != NOBODY])
+            if (some := self._with_phrases.take(part.targets)).any():
+                more += list(zip(lines[some].tolist(), part.targets[some].tolist(), strict=True))
+            starts.append(part.ends + at)
+            seen, invalid = seen + len(part.ends), invalid + part.invalid
+        ends = np.concatenate([*starts, [len(block) + 1]])
+        if more:
+            pairs.append(self._in_phrases(block, ends, more))
+        found = np.concatenate(pairs)
+        if not self._all_live:
+            found = found[self._live.take(found & 0xFFFFFFFF)]
+        found.sort()
+        if len(found):
+            found = found[np.concatenate([[True], found[1:] != found[:-1]])]
+        return Hits(found & 0xFFFFFFFF, found >> 32, ends, invalid)
 
-        ends = np.flatnonzero(codes == LINE_END)  # the one before the first line is among them
-        lines = ends.searchsorted(places) - 1
-        numbers = self._single.take(targets)
-        pairs = (lines << 32) | numbers
-        pairs = pairs[numbers != NOBODY]
-        if (more := self._with_phrases.take(targets)).any():
-            found = self._in_phrases(block, ends, lines[more], targets[more])
-            pairs = np.concatenate([pairs, found])
-        pairs = pairs[self._live.take(pairs & 0xFFFFFFFF)]
-        pairs.sort()
-        if len(pairs):
-            pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
-        return Hits(pairs & 0xFFFFFFFF, pairs >> 32, ends)
+    def _look(self, text: bytes, *, whole: bool) -> _Part:
+        """The targets in some text, which begins a line if ``whole``."""
+        # A separator before the first byte, and room behind the last to read eight at a time.
+        room = -(len(text) + 1 + len(self._margin)) % EIGHT + EIGHT
+        small = bytearray().join((b"\n" if whole else b" ", text, self._margin, b" " * room))
+        small = small.translate(CLASSES)
+        codes = np.frombuffer(small, dtype=np.uint8)
+        plain = small.isascii()
+        marks = [] if plain else self._blank_marks(codes)
+        codes = codes[: len(text) + 2]
+        gaps = np.flatnonzero(codes <= BLANK)
+        lengths = gaps[1:] - gaps[:-1]
+        lengths -= 1
+        targets, begins = self._plain(small, gaps, lengths)
+        invalid = 0
+        if not plain:
+            odd, where, invalid = self._odd_ones(text, codes, gaps, lengths)
+            marks.append((odd, where))
+        for byte, target in self._symbols:
+            where = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == byte) + 1
+            marks.append((np.full(len(where), target), where))
+        if marks:
+            targets = np.concatenate([targets, *(some for some, _ in marks)])
+            begins = np.concatenate([begins, *(where for _, where in marks)])
+            by = begins.argsort(kind="stable")
+            targets, begins = targets[by], begins[by]
+        return _Part(targets, begins, np.flatnonzero(codes[:-1] == LINE_END), invalid)
+
+    def _blank_marks(self, codes: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Blank out the commonest characters that cut, dashes and quotes; those that are targets
+        are told: (targets, where they begin)."""
+        told = []
+        for lead, size, cuts in MARKS:
+            at = np.flatnonzero(codes == lead[0])
+            for n, byte in enumerate(lead[1:], 1):
+                at = at[codes.take(at + n) == byte]
+            last = codes.take(at + size - 1)
+            inside = cuts.take(last)
+            at, last = at[inside], last[inside]
+            for target, byte in self._marks.get(lead, ()):
+                where = at[last == byte]
+                told.append((np.full(len(where), target), where))
+            for n in range(size):
+                codes[at + n] = BLANK
+        return told
 
     def _plain(
-        self, eights: np.ndarray, begins: np.ndarray, lengths: np.ndarray
+        self, small: bytearray, gaps: np.ndarray, lengths: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(targets, where they begin) among words that begin there and are so long."""
-        first = eights[begins]
+        """(targets, where they begin) among words that follow these gaps and are so long."""
+        eights = np.frombuffer(small, dtype="<u8")
+        begins = gaps[:-1] + 1
+        first = _eight(eights, begins)
         first &= FIRST.take(lengths, mode="clip")
         place = self._places(first, lengths)
         some = np.flatnonzero(self._flags.take(place))
-        first, lengths, begins = first[some], lengths[some], begins[some]
-        target = self._chain.take(place[some])
+        target = self._chain.take(place.take(some))
+        first, lengths, begins = first.take(some), lengths.take(some), begins.take(some)
         found, where = [], []
         while len(target):
-            same = (self._length.take(target) == lengths) & (
-                self._parts.take(self._part.take(target)) == first
-            )
+            same = self._length.take(target) == lengths
+            same &= self._first.take(target) == first
             for n in range(EIGHT, self._longest, EIGHT):
                 long = np.flatnonzero(same & (lengths > n))
                 if not len(long):
                     break
-                rest = eights[begins[long] + n] & FIRST.take(lengths[long] - n, mode="clip")
-                same[long] = rest == self._parts[self._part[target[long]] + n // EIGHT]
+                rest = _eight(eights, begins.take(long) + n)
+                rest &= FIRST.take(lengths.take(long) - n, mode="clip")
+                part = self._part.take(target.take(long)) + n // EIGHT
+                same[long] = rest == self._parts.take(part)
             found.append(target[same])
             where.append(begins[same])
             target = np.where(same, NOBODY, self._next.take(target))
@@ -195,54 +265,127 @@ class Keywords:
             first, lengths, begins, target = first[on], lengths[on], begins[on], target[on]
         if not found:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        return np.concatenate(found), np.concatenate(where)
+        if len(found) == 1:
+            return found[0], where[0]
+        target, begins = np.concatenate(found), np.concatenate(where)
+        by = begins.argsort(kind="stable")
+        return target[by], begins[by]
 
     def _odd_ones(
-        self, block: bytes, codes: np.ndarray, begins: np.ndarray, lengths: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(targets, where they begin) among words with other characters than ASCII."""
-        runs = begins.searchsorted(np.flatnonzero(codes >= ODD), side="right") - 1
-        runs = runs[np.concatenate([[True], runs[1:] != runs[:-1]])]
-        begins = begins[runs]
-        ends = (begins + lengths[runs] - 1).tolist()
+        self, text: bytes, codes: np.ndarray, gaps: np.ndarray, lengths: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """(targets, where they begin) among words with other characters than ASCII, and the number
+        of bytes in them that are not UTF-8."""
+        runs = gaps.searchsorted(np.flatnonzero(codes >= ODD)) - 1
+        runs = runs[np.concatenate([[True], runs[1:] != runs[:-1]])] if len(runs) else runs
+        begins = gaps[runs]
+        ends = (begins + lengths[runs]).tolist()
         known, remember = self._odd.get, self._remember
-        targets, where = [], []
-        for number, (begin, end) in enumerate(zip((begins - 1).tolist(), ends, strict=True)):
-            run = block[begin:end]
+        targets, where, invalid = [], [], 0
+        for number, (begin, end) in enumerate(zip(begins.tolist(), ends, strict=True)):
+            run = text[begin:end]
             held = known(run)
             if held is None:
-                held = remember(run)
+                held, broken = remember(run)
+                invalid += broken
             if held:
                 targets += held
                 where += [number] * len(held)
-        return np.array(targets, dtype=np.int64), begins[np.array(where, dtype=np.int64)]
+        places = begins[np.array(where, dtype=np.int64)] + 1
+        return np.array(targets, dtype=np.int64), places, invalid
 
-    def _remember(self, run: bytes) -> tuple[int, ...]:
-        there = dict.fromkeys(words(decode(run)[0]))
+    def _remember(self, run: bytes) -> tuple[tuple[int, ...], int]:
+        text, broken = decode(run)
+        there = dict.fromkeys(words(text))
         held = tuple(self._target[word] for word in there if word in self._target)
-        if len(self._odd) < REMEMBERED and len(run) < 100:
+        if not broken and len(self._odd) < REMEMBERED and len(run) < 100:
             self._odd[run] = held
-        return held
+        return held, broken
 
     def _in_phrases(
-        self, block: bytes, ends: np.ndarray, lines: np.ndarray, targets: np.ndarray
+        self, block: bytes, ends: np.ndarray, places: list[tuple[int, int]]
     ) -> np.ndarray:
         """Pairs (line << 32 | keyword) of the phrases in lines that hold their longest word."""
         found = []
         of_line: dict[int, set[int]] = {}
-        for line, target in zip(lines.tolist(), targets.tolist(), strict=True):
+        for line, target in places:
             of_line.setdefault(line, set()).add(target)
         for line, some in of_line.items():
-            text = block[ends[line] : ends[line + 1] - 1]
-            joined = f" {' '.join(words(decode(text)[0]))} "
-            found += [
-                (line << 32) | n
-                for target in some
-                for phrase, n in self._phrases[target]
-                if phrase in joined
-            ]
+            wanted = {n: phrase for target in some for phrase, n in self._phrases[target]}
+            for joined in _joined(block, int(ends[line]), int(ends[line + 1]) - 1, self._overlap):
+                there = [n for n, phrase in wanted.items() if phrase in joined]
+                found += [(line << 32) | n for n in there]
         return np.array(found, dtype=np.int64)
 
 
-#: Keywords travel to a worker with every task and are compiled there once.
-compiled = lru_cache(maxsize=1)(Keywords)
+class _Part(NamedTuple):
+    """What a part of a block holds: targets, where they begin, ascending, and the line ends, all
+    counted from one before its first byte."""
+
+    targets: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+    invalid: int
+
+
+def _which(ends: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """For each of ascending places how many ends lie before it."""
+    cuts = places.searchsorted(ends)
+    return np.repeat(np.arange(len(ends) + 1), np.diff(cuts, prepend=0, append=len(places)))
+
+
+def _eight(eights: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The eight bytes that begin at each place, uint64, from two aligned reads: an array that is
+    read at odd addresses takes NumPy twice the time."""
+    places = places.view(np.uint64)
+    number = (places >> np.uint64(3)).view(np.int64)
+    shift = (places & np.uint64(7)) << np.uint64(3)
+    low = eights.take(number)
+    low >>= shift
+    number += 1
+    high = eights.take(number)
+    high <<= np.uint64(64) - shift  # NumPy makes 0 of a shift by 64
+    low |= high
+    return low
+
+
+def _parts(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where parts of a block begin, and the parts: a line of many megabytes is cut between words,
+    so that memory stays small."""
+    at = 0
+    while len(block) - at > LONG:
+        end = _blank(block, at, len(block))
+        yield at, block[at:end]
+        at = end
+    yield at, block[at:] if at else block
+
+
+def _blank(block: bytes, begin: int, end: int) -> int:
+    """The last place in the next ``LONG`` bytes where words are cut, or the first one behind."""
+    stop = begin + LONG
+    at = max(block.rfind(cut, max(begin + 1, stop - NEAR), stop) for cut in CUTS)
+    if at < 0:
+        found = CUT.search(block, stop)
+        at = found.start() if found else end
+    return min(at, end)
+
+
+def _joined(block: bytes, begin: int, end: int, overlap: int) -> Iterator[str]:
+    """The words of a line, joined by blanks; of a long one in parts that overlap by some words."""
+    before: list[str] = []
+    while begin < end:
+        stop = end if end - begin <= LONG else min(_blank(block, begin, end), end)
+        there = before + words(decode(block[begin:stop])[0])
+        yield f" {' '.join(there)} "
+        before, begin = there[-overlap:] if overlap else [], stop
+
+
+@lru_cache(maxsize=1)
+def _compiled(payload: bytes) -> Keywords:
+    return Keywords(payload)
+
+
+def compiled(payload: bytes) -> Keywords:
+    """Keywords, which travel to a worker with every task and are compiled there once. Each caller
+    gets a copy that can ``look_for`` what it wants."""
+    return copy(_compiled(payload))

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-BLOCK = 1 << 18  # bytes held at a time; a longer line makes a longer block
+BLOCK = 1 << 19  # bytes held at a time; a longer line makes a longer block
 UNPACKS = 4  # text is about four times as large as its gzip, to balance the load of workers
 SMALL = 4 << 20  # bytes below which starting processes takes longer than doing the work
 _ESCAPED = re.compile("[\udc80-\udcff]")

@@ -1,7 +1,8 @@
 """Finding keywords in a large corpus: one pass whatever their number, on any number of processes.
 
 What a word is stands in ``words``, how a block of the corpus is matched in ``matching``, which
-lines are kept in ``sketch``, how the corpus is cut in ``passes``. Memory grows with keywords ×
+lines are kept in ``sketch``, what a worker does in ``search``, how the corpus is cut in ``passes``,
+how words are counted in ``counting``. Memory grows with keywords ×
 contexts, not with the corpus, and the answer is the same for 0, 1 or 64 workers, on one machine or
 many.
 """
@@ -11,35 +12,25 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from bioptimus_lib.contexts import Contexts, ScanReport
+from bioptimus_lib.counting import count_words
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.excerpts import Cut, cut
-from bioptimus_lib.machine import usable_cores
-from bioptimus_lib.matching import compiled, normalise
-from bioptimus_lib.passes import (
-    BLOCK,
-    Crew,
-    Piece,
-    blocks,
-    can_go_back,
-    deal,
-    decode,
-    pieces,
-    worker_count,
-)  # fmt: skip
-from bioptimus_lib.records import INVALID, corpus_files, documents, structured
-from bioptimus_lib.sketch import Sketch, digest, scatter
-from bioptimus_lib.words import PUNCTUATION, plain_lines, words
+from bioptimus_lib.matching import normalise
+from bioptimus_lib.passes import Crew, can_go_back, decode
+from bioptimus_lib.records import INVALID
+from bioptimus_lib.scan_plan import Paths, ScanPlan, bar, plan_scan
+from bioptimus_lib.search import Job, search
+from bioptimus_lib.sketch import Sketch
+from bioptimus_lib.words import words
 
 __all__ = [
     "Contexts", "ScanPlan", "ScanReport", "count_words", "find_contexts", "plan_scan",
@@ -47,55 +38,9 @@ __all__ = [
 ]  # fmt: skip
 log = logging.getLogger(__name__)
 
-Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-
-PIECE = 16 << 20  # bytes of a plain file that are handed out at a time, at most
-HANDS = 4  # groups of pieces per worker: enough to balance, few enough to merge quickly
 MAX_WORDS = 80  # qik-find's limit for a context
 SHARE = 10_000  # lines that a worker cuts to size at a time
 SAMPLES = ("random", "first")
-OFFSETS = 40  # bits of an offset where rank and offset make one number: a file of a terabyte
-
-
-@dataclass(frozen=True)
-class ScanPlan:
-    """How a corpus will be read: files, their size on disk, processes, groups of pieces."""
-
-    files: tuple[Path, ...]
-    bytes: int
-    workers: int
-    groups: tuple[tuple[Piece, ...], ...]
-
-    def __str__(self) -> str:
-        cut = sum(map(len, self.groups))
-        return (
-            f"{len(self.files):,} files, {self.bytes / 1e6:.1f} MB on disk, {cut:,} pieces "
-            f"in {len(self.groups)} groups, {self.workers} worker processes"
-        )
-
-
-def plan_scan(
-    paths: Paths,
-    *,
-    workers: int | None = None,
-    executor: Executor | None = None,
-    piece_bytes: int | None = None,
-) -> ScanPlan:
-    """Decide how to read a corpus; reads nothing but the sizes of its files.
-
-    Args:
-        paths: a file, a folder, or several.
-        workers: processes; 0 works in this one, None takes one per core if the work is worth it.
-        executor: for whose processes the plan is, if not for ours.
-        piece_bytes: size of a piece of a plain file; None chooses.
-    """
-    files, names = corpus_files(paths)
-    total = sum(file.stat().st_size for file in files)
-    workers = worker_count(workers, cost=total)
-    hands = HANDS * (max(workers, usable_cores()) if executor else workers)
-    size = piece_bytes or max(min(PIECE, total // max(hands, 1)), BLOCK)
-    groups = deal(pieces(files, names, size=size), hands)
-    return ScanPlan(tuple(files), total, workers, tuple(map(tuple, groups)))
 
 
 def find_contexts(
@@ -109,6 +54,7 @@ def find_contexts(
     seed: int = 0,
     max_words: int = MAX_WORDS,
     piece_bytes: int | None = None,
+    keep_going: bool = False,
     progress: bool = False,
 ) -> Contexts:
     """Lines that hold each keyword as whole words: a uniform sample of them, or the first.
@@ -129,6 +75,8 @@ def find_contexts(
         seed: of the sample.
         max_words: a longer line is cut to as many words around the keyword.
         piece_bytes: see ``plan_scan``.
+        keep_going: leave out files that are missing, unreadable or broken, with a warning, and name
+            them in the report. A file that breaks off in its middle counts for nothing.
         progress: show a progress bar.
 
     Raises:
@@ -143,23 +91,32 @@ def find_contexts(
             raise ValueError(f"{name} = {value} is impossible: give at least 1")
     if sample not in SAMPLES:
         raise ValueError(f"sample {sample!r} is unknown: choose {' or '.join(SAMPLES)}")
-    plan = plan_scan(paths, workers=workers, executor=executor, piece_bytes=piece_bytes)
+    plan = plan_scan(
+        paths, workers=workers, executor=executor, piece_bytes=piece_bytes, keep_going=keep_going
+    )
 
     forms = sorted(set(wanted.values()))
     payload = "\n".join(forms).encode()
     drawn = seed if sample == "random" else None
-    jobs = [_Job(group, payload, contexts, drawn) for group in plan.groups]
+    scan = uuid.uuid4().hex
+    jobs = [
+        Job(group, payload, contexts, drawn, f"{scan}-{n}" if keep_going else scan, keep_going)
+        for n, group in enumerate(plan.groups)
+    ]
     total = Sketch.empty(len(forms), contexts)
     with Crew(plan.workers, executor) as crew:
-        for found in _bar(crew.in_order(_scan, jobs), len(jobs), "scan", progress):
+        for found in bar(crew.in_order(search, jobs), len(jobs), "scan", progress):
             total.merge(found)
         total.shrink()
+        skipped = tuple(dict.fromkeys([*plan.skipped, *total.problems]))
+        for problem in skipped:
+            log.warning("left out: %s", problem)
         samples = _texts(crew, total, plan.files, forms, max_words)
 
     number = {form: n for n, form in enumerate(forms)}
     found_lines = {k: list(samples[number[form]]) for k, form in wanted.items()}
     report = ScanReport(
-        files=len(plan.files),
+        files=len(plan.files) - len(set(total.problems)),
         bytes=total.tally["bytes"],
         lines=total.tally["lines"],
         invalid_bytes=total.tally[INVALID],
@@ -167,6 +124,7 @@ def find_contexts(
         keywords=len(wanted),
         missing=tuple(keyword for keyword, lines in found_lines.items() if not lines),
         contexts=sum(map(len, found_lines.values())),
+        skipped=skipped,
     )
     log.info("%s", report)
     counts = {keyword: int(total.counts[number[form]]) for keyword, form in wanted.items()}
@@ -203,27 +161,6 @@ def _texts(
     return lines
 
 
-def count_words(
-    paths: Paths,
-    *,
-    workers: int | None = None,
-    executor: Executor | None = None,
-    piece_bytes: int | None = None,
-    progress: bool = False,
-) -> Counter[str]:
-    """How often each of BERT's ``words`` occurs in a corpus, punctuation marks included.
-
-    Arguments and errors are those of ``find_contexts``.
-    """
-    plan = plan_scan(paths, workers=workers, executor=executor, piece_bytes=piece_bytes)
-    counts: Counter[str] = Counter()
-    with Crew(plan.workers, executor) as crew:
-        done = crew.in_order(_count, plan.groups)
-        for part in _bar(done, len(plan.groups), "count", progress):
-            counts.update(part)
-    return counts
-
-
 def read_keywords(path: str | os.PathLike[str]) -> list[str]:
     """Keywords of a file: one per line, or joined by ``**`` as qik-find takes them.
 
@@ -235,98 +172,3 @@ def read_keywords(path: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise DataError("the file holds no keyword", path=path)
     return list(dict.fromkeys(found))
-
-
-def _bar(results: Iterator, total: int, what: str, progress: bool) -> Iterator:
-    if not progress:
-        return results
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(results, total=total, unit="part", desc=what))
-
-
-# -- what a worker does ---------------------------------------------------------------------------
-
-
-class _Job(NamedTuple):
-    pieces: Sequence[Piece]
-    payload: bytes  # the keywords' words, a line each; every worker compiles them once
-    contexts: int
-    seed: int | None  # of the sample; None takes the first lines
-
-
-def _scan(job: _Job) -> Sketch:
-    """Scan a group of pieces."""
-    keywords = compiled(job.payload)
-    found = Sketch.empty(len(keywords.forms), job.contexts)
-    keywords.look_for(found.counts < job.contexts)
-    factors = np.array([digest(job.seed, form) | 1 for form in keywords.forms], dtype=np.uint64)
-    for piece in sorted(job.pieces, key=lambda piece: (piece.rank, piece.start)):
-        base = digest(job.seed, "file", piece.name)
-        for offset, block in _text(piece, found.tally):
-            hits = keywords.find(block)
-            found.counts += np.bincount(hits.keywords, minlength=len(factors))
-            places = hits.starts.take(hits.lines) + offset
-            if job.seed is None:
-                order = (places | (piece.rank << OFFSETS)).astype(np.uint64)
-                keywords.look_for(found.counts < job.contexts)
-            else:
-                order = scatter(base, places) * factors.take(hits.keywords)
-            chosen = np.flatnonzero(order <= found.limit.take(hits.keywords))
-            places = places[chosen]
-            rank = np.full(len(chosen), piece.rank)
-            found.offer(hits.keywords[chosen], order[chosen], rank, places)
-            if not can_go_back(piece.path):
-                for line in np.unique(hits.lines[chosen]).tolist():
-                    begin, end = hits.starts[line : line + 2].tolist()
-                    found.texts[piece.rank, offset + begin] = block[begin : end - 1]
-    found.shrink()
-    return found
-
-
-def _text(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of blocks of lines; records are read as the shard that they would make."""
-    for offset, block in _records(piece, tally) if structured(piece.path) else blocks(piece):
-        tally["bytes"] += len(block)
-        tally["lines"] += block.count(b"\n") + (not block.endswith(b"\n"))
-        if not block.isascii():
-            tally[INVALID] += decode(block)[1]
-        yield offset, block
-
-
-def _records(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
-    from bioptimus_lib.pubmed import sentences
-
-    offset, size, lines = 0, 0, []
-    for document in documents(piece.path, tally=tally):
-        title = " ".join(document.title.split())
-        found = "\n".join(([title] if title else []) + sentences(document.text) + [""]).encode()
-        lines.append(found)
-        size += len(found)
-        if size > BLOCK:
-            yield offset, b"".join(lines)
-            offset, size, lines = offset + size, 0, []
-    if size:
-        yield offset, b"".join(lines)
-
-
-def _count(group: Sequence[Piece]) -> Counter[str]:
-    """Count the words of a group of pieces."""
-    plain: Counter[bytes] = Counter()
-    counts: Counter[str] = Counter()
-    for piece in group:
-        for _, block in _text(piece, Counter()):
-            if not block.isascii():
-                lines = block.split(b"\n")
-                for line in lines:
-                    if not line.isascii():
-                        counts.update(words(decode(line)[0]))
-                block = b"\n".join(line for line in lines if line.isascii())
-            for line in plain_lines(block):
-                plain.update(line.split())
-            for symbol in PUNCTUATION:
-                if number := block.count(symbol):
-                    counts[chr(symbol)] += number
-    for word, number in plain.items():
-        counts[word.decode()] += number
-    return counts

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class Sketch:
             lines, number of the file in the corpus, first byte of the line.
         texts: (rank, offset) → line, of files in which one cannot go back.
         tally: what was read.
+        problems: with files that were left out.
     """
 
     size: int
@@ -66,6 +67,7 @@ class Sketch:
     offset: np.ndarray
     texts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     tally: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
     _waiting: list[tuple[np.ndarray, ...]] = field(default_factory=list, repr=False)
     _many: int = 0
 
@@ -94,9 +96,9 @@ class Sketch:
         )
         keyword, order, rank, offset = (np.concatenate(column) for column in columns)
         self._waiting, self._many = [], 0
-        by = np.lexsort((order, keyword))
-        if np.any((np.diff(keyword[by]) == 0) & (np.diff(order[by]) == 0)):
-            by = np.lexsort((offset, rank, order, keyword))  # two lines with one hash
+        by = _sorted(keyword, order)
+        if by is None:
+            by = np.lexsort((offset, rank, order, keyword))
         keyword = keyword[by]
         first = np.searchsorted(keyword, np.arange(len(self.counts)))
         place = np.arange(len(keyword)) - first[keyword]
@@ -105,14 +107,37 @@ class Sketch:
         by = by[kept]
         self.order, self.rank, self.offset = order[by], rank[by], offset[by]
         full = place[kept] == self.size - 1
-        self.limit[self.keyword[full]] = self.order[full]
+        which = self.keyword[full]
+        self.limit[which] = np.minimum(self.limit[which], self.order[full])
         if self.texts:
             needed = set(zip(self.rank.tolist(), self.offset.tolist(), strict=True))
             self.texts = {where: self.texts[where] for where in needed & self.texts.keys()}
+
+    def copy(self) -> Sketch:
+        """The sketch as it is now, to return to; entries are shared, for they never change."""
+        return replace(
+            self, counts=self.counts.copy(), limit=self.limit.copy(), texts=dict(self.texts),
+            tally=self.tally.copy(), problems=list(self.problems), _waiting=list(self._waiting),
+        )  # fmt: skip
 
     def merge(self, other: Sketch) -> None:
         """Take in what another part of the corpus gave."""
         self.tally.update(other.tally)
         self.counts += other.counts
         self.texts |= other.texts
+        self.problems += other.problems
         self.offer(other.keyword, other.order, other.rank, other.offset)
+
+
+def _sorted(keyword: np.ndarray, order: np.ndarray) -> np.ndarray | None:
+    """The places of entries by keyword and order, from both in one number, which sorts in a quarter
+    of the time; None if the last bits, for which there is no room, may matter."""
+    if not len(keyword):
+        return np.empty(0, dtype=np.int64)
+    wide, many = int(order.max()).bit_length(), int(keyword.max()).bit_length()
+    lost = max(wide + many - 64, 0)
+    both = keyword.astype(np.uint64) << np.uint64(wide - lost)
+    both |= order >> np.uint64(lost)
+    by = both.argsort()
+    both = both[by]
+    return None if (both[1:] == both[:-1]).any() else by

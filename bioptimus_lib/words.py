@@ -83,11 +83,3 @@ def split(text: str) -> list[str]:
     ``str.split`` also cuts at control characters, which BERT takes out: ``a\\x0bb`` is one word.
     """
     return _PART.findall(text) if _NO_BLANK.search(text) else text.split()
-
-
-def plain_lines(block: bytes) -> list[bytes]:
-    """The lines of a block with small letters and blanks for punctuation, for ``bytes.split``.
-
-    Right for lines that ``isascii``, except that punctuation marks are missing.
-    """
-    return block.translate(BYTES, CONTROLS).split(b"\n")

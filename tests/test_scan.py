@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bioptimus_lib import passes
+from bioptimus_lib import excerpts, matching, passes
 from bioptimus_lib.cli import main
 from bioptimus_lib.contexts import Contexts
 from bioptimus_lib.errors import DataError
@@ -97,6 +97,16 @@ CASES = {
     "just eight bytes": (b"morphine morphines morphin\n", "morphine", 1),
     "at the very end": (b"pain zinc", "zinc", 1),
     "form feed is no line end": (b"aspirin \x0c aspirin\n", "aspirin", 1),
+    "dash between words": ("zinc–aspirin—zinc\naspirin…\n".encode(), "aspirin", 2),
+    "dash in a phrase": ("zinc–aspirin\nzinc-aspirin\nzinc aspirin\n".encode(), "zinc–aspirin", 1),
+    "middle dot": ("10·aspirin·zinc\n".encode(), "aspirin", 1),
+    "middle dot as a keyword": ("1·2\n1.2\n".encode(), "·", 1),
+    "no-break space before a line end": ("aspirin\u00a0\n\u2009zinc\n".encode(), "aspirin", 1),
+    "zero-width space vanishes": ("asp\u200birin\n".encode(), "aspirin", 1),
+    "first half of a dash": (b"aspirin\xe2\x80 zinc\n\x93aspirin\n", "aspirin", 2),
+    "half a letter before a dash": (b"aspirin\xf0\xe2\x80\x93\n", "aspirin", 1),
+    "half a letter before a control character": (b"aspirin\xc3\x01\n", "aspirin", 1),
+    "last byte of a dash in another letter": ("aspirin\u3013\n".encode(), "aspirin", 0),
 }
 
 
@@ -124,6 +134,41 @@ def test_invalid_bytes_are_counted_and_shown(tmp_path):
     found = scan_bytes(tmp_path, b"zinc \xff\n caf\xe9 zinc\n\xce\xb1 zinc", ["zinc"])
     assert found.report.invalid_bytes == 2
     assert sorted(found["zinc"]) == ["caf\ufffd zinc", "zinc \ufffd", "α zinc"]
+
+
+def test_excerpts_of_huge_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(excerpts, "HUGE", 1_000)
+    line = "α " * 3_000 + "Ménière (zinc) " + "β " * 3_000 + "aspirin"
+    keywords = ["zinc", "meniere", "meniere (zinc", "aspirin", "β"]
+    found = scan_bytes(tmp_path, line.encode(), keywords, max_words=8)
+    for keyword, lines in found.items():
+        assert f" {' '.join(bert_words(keyword))} " in f" {bert_text(lines[0])} "
+        assert len(lines[0].split()) == 8 and lines[0] in line
+
+
+PEAK = """
+import json, sys, time
+from bioptimus_lib.scan import find_contexts
+found = find_contexts(["zinc", "aspirin", "α", "zinc aspirin"], sys.argv[1], workers=0)
+status = open("/proc/self/status").read()
+print(json.dumps([found.counts, int(status.split("VmHWM:")[1].split()[0]) // 1024]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("blank", [b" ", b"\t"])
+def test_a_line_of_fifty_megabytes(tmp_path, blank):
+    """It is found, in less than half a minute and a few times its size of memory."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(
+        blank.join([b"word"] * 10_000_000) + " α zinc\u00a0aspirin\naspirin\n".encode()
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, check=True, timeout=60
+    )
+    counts, megabytes = json.loads(done.stdout)
+    assert counts == {"zinc": 1, "aspirin": 2, "α": 1, "zinc aspirin": 1}
+    assert megabytes < 600
 
 
 def test_long_line_of_many_blocks(tmp_path):
@@ -176,6 +221,22 @@ def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
         assert Counter(map(bert_text, found[keyword])) == Counter(map(bert_text, expected))
 
 
+@given(
+    raw=st.lists(texts, min_size=1, max_size=8).map(lambda some: "".join(some).encode()),
+    keywords=st.lists(texts.filter(bert_words), min_size=1, max_size=6, unique=True),
+    long=st.integers(1, 40),
+)
+@settings(max_examples=150, deadline=None)
+def test_lines_that_are_looked_at_in_parts(tmp_path_factory, raw, keywords, long):
+    folder = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "LONG", long)
+        matching._compiled.cache_clear()
+        found = scan_bytes(folder, raw, keywords)
+    assert found.counts == {k: len(naive(k, raw)) for k in keywords}
+    assert found.report.lines == raw.count(b"\n") + (bool(raw) and not raw.endswith(b"\n"))
+
+
 def bert_text(text: str) -> str:
     return " ".join(bert_words(text))
 
@@ -207,6 +268,14 @@ def test_counts_what_bert_counts(tmp_path_factory, raw, cut):
     lines = [line.decode("utf-8", "replace") for line in raw.split(b"\n")]
     expected = Counter(word for line in lines for word in bert_words(line))
     assert count_words(path, workers=0, piece_bytes=cut) == expected
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_counts_of_the_named_cases(tmp_path, name):
+    path = tmp_path / "count.txt"
+    path.write_bytes(CASES[name][0])
+    lines = CASES[name][0].decode("utf-8", "replace").split("\n")
+    assert count_words(path, workers=0) == Counter(w for line in lines for w in bert_words(line))
 
 
 @given(raw=st.binary(max_size=200), cut=st.integers(1, 50), block=st.integers(1, 50))
@@ -245,7 +314,7 @@ def sample(corpus):
     return find_contexts(KEYWORDS, corpus, contexts=5, workers=0)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_same_sample_with_processes(corpus, sample, workers):
     found = find_contexts(KEYWORDS, corpus, contexts=5, workers=workers, piece_bytes=50_000)
     assert dict(found) == dict(sample) and found.counts == sample.counts
@@ -261,6 +330,38 @@ def test_same_sample_with_any_executor_and_any_cut(corpus, sample):
         )
     assert dict(found) == dict(sample) and found.counts == sample.counts
     assert all(found.counts[k] > 5 for k in ("patients", "treatment", "%"))
+
+
+@pytest.mark.parametrize("sample", ["random", "first"])
+def test_same_sample_on_a_dask_cluster(corpus, sample):
+    distributed = pytest.importorskip("distributed")
+    alone = find_contexts(KEYWORDS, corpus, contexts=5, sample=sample, workers=0)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as some,
+        distributed.Client(some) as client,
+    ):
+        found = find_contexts(
+            KEYWORDS, corpus, contexts=5, sample=sample, executor=client.get_executor(),
+            piece_bytes=50_000,
+        )  # fmt: skip
+    assert dict(found) == dict(alone) and found.counts == alone.counts
+
+
+def test_threads_do_not_disturb_each_other(corpus):
+    """With ``first``, each thread stops looking for other keywords at other times."""
+    alone = find_contexts(KEYWORDS, corpus, contexts=3, sample="first", workers=0)
+    for cut in (5_000, 20_000, 50_000):
+        with ThreadPoolExecutor(4) as executor:
+            found = find_contexts(
+                KEYWORDS, corpus, contexts=3, sample="first", executor=executor, piece_bytes=cut
+            )
+        assert dict(found) == dict(alone)
+
+
+def test_a_scan_leaves_nothing_to_the_next_one(corpus, sample):
+    """In one process, with the same keywords: compiled keywords and limits are kept there."""
+    find_contexts(KEYWORDS, corpus, contexts=1, sample="first", workers=0)
+    assert dict(find_contexts(KEYWORDS, corpus, contexts=5, workers=0)) == dict(sample)
 
 
 def test_same_sample_whatever_the_global_random_state(corpus, sample):
@@ -421,6 +522,80 @@ def test_cut_gzip_is_named(tmp_path, workers):
     assert str(caught.value).count("a.txt.gz") == 1
 
 
+XML = "<PubmedArticleSet><PubmedArticle/></PubmedArticleSet>"
+BAD_FILES = {
+    "cut gzip": ("b.txt.gz", gzip.compress(random.Random(0).randbytes(9999))[:-2000], "broken"),
+    "no gzip": ("b.txt.gz", b"zinc\n", "broken"),
+    "gzip cut after a hit": ("b.txt.gz", gzip.compress(b"zinc\n" * 400_000)[:-9], "broken"),
+    "cut XML": ("b.xml", XML[:30].encode(), "broken XML"),
+    "other XML": ("b.xml", b"<html/>", "not PubMed XML"),
+    "XML with an entity": (
+        "b.xml", b'<!DOCTYPE a [<!ENTITY zinc "zinc">]>' + XML.encode(), "entity 'zinc'"
+    ),
+    "XML with a file": (
+        "b.xml", b'<!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/passwd">]>' + XML.encode(), "'f'"
+    ),
+    "not JSON": ("b.jsonl", b'{"text": "zinc"}\n{', "b.jsonl:2"),
+    "JSON without text": ("b.jsonl", b"[1]\n", "b.jsonl:1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.parametrize("sample", ["random", "first"])
+def test_bad_files_are_named_or_left_out(tmp_path, caplog, name, sample):
+    file, content, message = BAD_FILES[name]
+    (tmp_path / "a.txt").write_text("zinc one\nzinc two\n")
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"zinc three\n"))
+    good = find_contexts(["zinc"], tmp_path, contexts=2, sample=sample, workers=0)
+    (tmp_path / file).write_bytes(content)
+    options = {"contexts": 2, "sample": sample, "workers": 0}
+    with pytest.raises(DataError, match=message) as caught:
+        find_contexts(["zinc"], tmp_path, **options)
+    assert file in str(caught.value)
+    found = find_contexts(["zinc"], tmp_path, keep_going=True, **options)
+    assert dict(found) == dict(good) and found.counts == good.counts
+    assert found.report.files == 2 and len(found.report.skipped) == 1
+    assert file in found.report.skipped[0] and "1 left out" in str(found.report)
+    assert f"left out: {found.report.skipped[0]}" in caplog.text
+    again = Contexts.load(found.to_json(tmp_path / "c.json"))
+    assert again.report == found.report
+
+
+def test_missing_paths_are_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("zinc\n")
+    paths = [tmp_path / "none", tmp_path / "a.txt"]
+    found = find_contexts(["zinc"], paths, workers=0, keep_going=True)
+    assert found.counts == {"zinc": 1} and "none" in found.report.skipped[0]
+    with pytest.raises(FileNotFoundError, match="none"):
+        find_contexts(["zinc"], paths[:1], workers=0, keep_going=True)
+
+
+def test_unreadable_file(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("zinc\n")
+    (tmp_path / "b.txt").write_text("zinc\n")
+
+    def refuse(path):
+        if "b.txt" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, "rb")
+
+    monkeypatch.setattr(passes, "open_bytes", refuse)  # root may read whatever the mode says
+    with pytest.raises(PermissionError, match=r"b\.txt"):
+        find_contexts(["zinc"], tmp_path, workers=0)
+    found = find_contexts(["zinc"], tmp_path, workers=0, keep_going=True)
+    assert found["zinc"] == ["zinc"] and "b.txt" in found.report.skipped[0]
+
+
+def test_keep_going_gives_the_same_with_processes(corpus, sample, tmp_path):
+    (tmp_path / "bad.txt.gz").write_bytes(gzip.compress(b"patients\n" * 99)[:-9])
+    for workers in (0, 2):
+        found = find_contexts(
+            KEYWORDS, [corpus, tmp_path], contexts=5, workers=workers, keep_going=True,
+            piece_bytes=99_000,
+        )  # fmt: skip
+        assert dict(found) == dict(sample) and found.counts == sample.counts
+
+
 def test_keyword_files(tmp_path):
     path = tmp_path / "k.txt"
     path.write_text("zinc\n\n aspirin **E. coli**zinc\r\n", "utf-8")
@@ -470,6 +645,35 @@ def test_no_orphans(kind):
     assert alive == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs files that never end")
+@pytest.mark.parametrize("kind, code", [("SIGINT", 130), ("SIGKILL", 2)])
+def test_a_scan_that_is_ended(tmp_path, kind, code):
+    """Ctrl-C on the command, or kill -9 of a worker: an end, no orphan, no file."""
+    psutil = pytest.importorskip("psutil")
+    os.mkfifo(tmp_path / "a.gz")  # a worker waits for ever to open it
+    (tmp_path / "k.txt").write_text("zinc")
+    parent = psutil.Popen(
+        [sys.executable, "-m", "bioptimus_lib", "scan", "--workers", "2", "--quiet", "--corpus",
+         "a.gz", "--keywords", "k.txt", "--out", "out/c.json"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(passes.__file__).parents[1])},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while sum("spawn_main" in " ".join(c.cmdline()) for c in parent.children()) < 1:
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.5)  # the workers are in their task now
+    children = parent.children(recursive=True)
+    worker = next(c for c in children if "spawn_main" in " ".join(c.cmdline()))
+    (parent if kind == "SIGINT" else worker).send_signal(getattr(signal, kind))
+    _, error = parent.communicate(timeout=30)
+    assert parent.returncode == code
+    assert error.strip().count("\n") == 0
+    assert ("interrupted" if kind == "SIGINT" else "a worker process died") in error
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == [] and list((tmp_path / "out").iterdir()) == []
+
+
 # -- the command ----------------------------------------------------------------------------------
 
 
@@ -487,7 +691,7 @@ def test_command(corpus, tmp_path, capsys):
 @pytest.mark.parametrize("change, message", [
     ({"--out": "c.csv"}, ".parquet"), ({"--out": None}, ".parquet"), ({"--out": "."}, "folder"),
     ({"--keywords": "none.txt"}, "none.txt"), ({"--corpus": "none"}, "none"),
-    ({"--contexts": "0"}, "contexts = 0"),
+    ({"--contexts": "0"}, "contexts = 0"), ({"--out": "k.txt/c.json"}, "folder k.txt"),
 ])  # fmt: skip
 def test_command_refuses(corpus, tmp_path, capsys, monkeypatch, change, message):
     monkeypatch.chdir(tmp_path)
@@ -501,6 +705,30 @@ def test_command_refuses(corpus, tmp_path, capsys, monkeypatch, change, message)
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
     assert not (tmp_path / "c.json").exists()
+
+
+def test_command_keeps_going(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("zinc\n")
+    (tmp_path / "b.txt.gz").write_bytes(b"zinc\n")
+    (tmp_path / "k.list").write_text("zinc")
+    base = [
+        "scan", "--corpus", str(tmp_path), "--keywords", str(tmp_path / "k.list"), "--quiet",
+        "--out", str(tmp_path / "c.json"),
+    ]  # fmt: skip
+    assert main(base) == 2 and "b.txt.gz" in capsys.readouterr().err
+    assert main([*base, "--keep-going"]) == 0
+    assert "1 left out" in capsys.readouterr().out
+    assert dict(Contexts.load(tmp_path / "c.json")) == {"zinc": ["zinc"]}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
+def test_command_finds_out_first_that_it_cannot_write(tmp_path, capsys):
+    (tmp_path / "k.txt").write_text("zinc")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    out = str(tmp_path / "closed" / "c.json")
+    keywords = str(tmp_path / "k.txt")
+    assert main(["scan", "--corpus", "none", "--keywords", keywords, "--out", out]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
 def test_plan_reads_nothing(tmp_path):
@@ -517,3 +745,21 @@ def test_real_text_against_a_naive_search(tmp_path):
     keywords = ["interleukin", "placebo", "α", "IL-6", "±", "E. coli", "body mass index", "%"]
     found = scan_bytes(tmp_path, raw, keywords, piece_bytes=50_000)
     assert {k: len(naive(k, raw)) for k in keywords} == found.counts
+
+
+@pytest.mark.skipif("BIOPTIMUS_MIRROR" not in os.environ, reason="needs the real corpus")
+def test_twenty_slices_of_real_text_against_a_naive_count(tmp_path):
+    """Every word of a slice, and phrases: the lines that hold it, counted line by line."""
+    random_ = random.Random(5)
+    files = sorted(Path(os.environ["BIOPTIMUS_MIRROR"], "corpus/biomed").glob("*.txt.gz"))
+    for _ in range(20):
+        raw = gzip.open(random_.choice(files)).read()
+        at = random_.randrange(len(raw) - 60_000)
+        raw = raw[at : at + 60_000]  # begins and ends in the middle of a line, or of a letter
+        lines = [bert_words(line.decode("utf-8", "replace")) for line in raw.split(b"\n")]
+        expected = Counter(word for line in lines for word in set(line))
+        pairs = Counter(pair for line in lines for pair in set(zip(line, line[1:])))  # noqa: B905
+        phrases = {" ".join(pair): number for pair, number in pairs.most_common(40)}
+        found = scan_bytes(tmp_path, raw, [*expected, *phrases, "nowhere"], piece_bytes=20_000)
+        assert found.counts == expected | phrases | {"nowhere": 0}
+        assert count_words(tmp_path / "text.txt") == Counter(w for line in lines for w in line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -27,6 +28,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--out", metavar="FILE", help="F.parquet, or F.json as qik-find writes it")
+    parser.add_argument(
+        "--keep-going", action="store_true",
+        help="leave out files that are missing or broken, and name them, instead of stopping",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="tell what would be read, and stop")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -34,13 +39,13 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    from pathlib import Path
-
     from bioptimus_lib import scan
 
     keywords = scan.read_keywords(arguments.keywords)
     if arguments.dry_run:
-        plan = scan.plan_scan(arguments.corpus, workers=arguments.workers)
+        plan = scan.plan_scan(
+            arguments.corpus, workers=arguments.workers, keep_going=arguments.keep_going
+        )
         print(f"{len(keywords):,} keywords; {plan}")
         return 0
     if Path(arguments.out or "").suffix not in (".json", ".parquet"):
@@ -48,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.is_dir():
         raise IsADirectoryError(f"{out} is a folder: give a file for --out")
-    out.parent.mkdir(parents=True, exist_ok=True)  # what fails here fails before the work
+    _try_to_write(out.parent)  # what fails here fails before the work
     found = scan.find_contexts(
         keywords,
         arguments.corpus,
@@ -56,8 +61,21 @@ def run(arguments: argparse.Namespace) -> int:
         sample=arguments.sample,
         workers=arguments.workers,
         seed=arguments.seed,
+        keep_going=arguments.keep_going,
         progress=not arguments.quiet,
     )
     found.to_json(out) if out.suffix == ".json" else found.to_parquet(out)
     print(f"{found.report}\n{out}")
     return 0
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make the folder of the output; OSError, with its name, if nothing can be written there."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(f"cannot write to the folder {folder}: {error.strerror}") from None
