@@ -42,9 +42,19 @@ def cut(task: Cut) -> list[str]:
     lines = _read(task.path, task.offsets) if task.lines is None else iter(task.lines)
     by_line = groupby(zip(task.offsets, task.forms, strict=True), key=itemgetter(0))
     for line, (_, wanted) in zip(lines, by_line, strict=True):
-        excerpts = Excerpts(line, task.limit)
-        texts += [excerpts.around(form) for _, form in wanted]
+        if _is_short(line, task.limit):
+            text = line.decode().strip()
+            texts += [text for _ in wanted]
+        else:
+            excerpts = Excerpts(line, task.limit)
+            texts += [excerpts.around(form) for _, form in wanted]
     return texts
+
+
+def _is_short(line: bytes, limit: int) -> bool:
+    """Whether there is nothing to cut: between words there is a blank at least."""
+    some = line.count(b" ")
+    return some < limit and line.isascii() and some + line.count(b"\t") + line.count(b"\r") < limit
 
 
 def _read(path: str, offsets: Sequence[int]) -> Iterator[bytes]:
@@ -60,17 +70,13 @@ class Excerpts:
 
     def __init__(self, line: bytes, limit: int) -> None:
         self._line, self._limit = line, limit
-        # Between parts there is a blank at least: with so few of them there is nothing to cut.
-        short = line.isascii() and sum(map(line.count, (b" ", b"\t", b"\r"))) < limit
-        self._text = decode(line)[0].strip() if short else ""
-        self._small = b"" if short else b" %b " % line.translate(PLAIN)
+        self._small = b" %b " % line.translate(PLAIN)
+        self._text = ""
         self._parts: list[str] = []
         self._where: Callable[[str], int] | None = None
 
     def around(self, form: str) -> str:
         """The text for a keyword, given by its words."""
-        if not self._small:
-            return self._text
         if self._where is None:
             if (at := self._small.find(f" {form} ".encode())) >= 0:
                 return self._near(at)

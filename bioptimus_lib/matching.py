@@ -170,7 +170,7 @@ class Keywords:
         pairs, starts, more = [], [], []
         for at, text in _parts(block):
             part = self._look(text, whole=not at)
-            lines = _which(part.ends, part.begins) + (seen - 1)
+            lines = part.lines + (seen - 1)
             numbers = self._single.take(part.targets)
             pairs.append(((lines << 32) | numbers)[numbers != NOBODY])
             if (some := self._with_phrases.take(part.targets)).any():
@@ -195,36 +195,39 @@ class Keywords:
         small = bytearray().join((b"\n" if whole else b" ", text, self._margin, b" " * room))
         small = small.translate(CLASSES)
         codes = np.frombuffer(small, dtype=np.uint8)
-        plain = small.isascii()
-        marks = [] if plain else self._blank_marks(codes)
+        odd = np.flatnonzero(codes >= ODD) if not small.isascii() else None
+        marks = [] if odd is None else self._blank_marks(codes, odd)
         codes = codes[: len(text) + 2]
         gaps = np.flatnonzero(codes <= BLANK)
         lengths = gaps[1:] - gaps[:-1]
         lengths -= 1
-        targets, begins = self._plain(small, gaps, lengths)
+        found = [self._plain(small, gaps, lengths)]  # targets, and which of the words they are
         invalid = 0
-        if not plain:
-            odd, where, invalid = self._odd_ones(text, codes, gaps, lengths)
-            marks.append((odd, where))
+        if odd is not None:
+            odd = odd[codes.take(odd) >= ODD]
+            some, words_, invalid = self._odd_ones(text, gaps.searchsorted(odd) - 1, gaps, lengths)
+            found.append((some, words_))
         for byte, target in self._symbols:
             where = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == byte) + 1
             marks.append((np.full(len(where), target), where))
-        if marks:
-            targets = np.concatenate([targets, *(some for some, _ in marks)])
-            begins = np.concatenate([begins, *(where for _, where in marks)])
-            by = begins.argsort(kind="stable")
-            targets, begins = targets[by], begins[by]
-        return _Part(targets, begins, np.flatnonzero(codes[:-1] == LINE_END), invalid)
+        found += [(some, gaps.searchsorted(where)) for some, where in marks]
+        targets, numbers = map(np.concatenate, zip(*found, strict=True))
+        at_end = codes.take(gaps[:-1]) == LINE_END
+        lines = at_end.cumsum().take(numbers)
+        return _Part(targets, lines, gaps[:-1][at_end], invalid)
 
-    def _blank_marks(self, codes: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Blank out the commonest characters that cut, dashes and quotes; those that are targets
-        are told: (targets, where they begin)."""
+    def _blank_marks(
+        self, codes: np.ndarray, odd: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Blank out the commonest characters that cut, dashes and quotes, among the ``odd`` bytes;
+        those that are targets are told: (targets, where they begin)."""
         told = []
+        first = codes.take(odd)
         for lead, size, cuts in MARKS:
-            at = np.flatnonzero(codes == lead[0])
+            at = odd[first == lead[0]]
             for n, byte in enumerate(lead[1:], 1):
                 at = at[codes.take(at + n) == byte]
-            last = codes.take(at + size - 1)
+            last = codes.take(at + (size - 1))
             inside = cuts.take(last)
             at, last = at[inside], last[inside]
             for target, byte in self._marks.get(lead, ()):
@@ -237,7 +240,10 @@ class Keywords:
     def _plain(
         self, small: bytearray, gaps: np.ndarray, lengths: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(targets, where they begin) among words that follow these gaps and are so long."""
+        """(targets, which of the words they are) of words that follow these gaps and are so long.
+
+        A word's number is that of the gap before it.
+        """
         eights = np.frombuffer(small, dtype="<u8")
         begins = gaps[:-1] + 1
         first = _eight(eights, begins)
@@ -245,8 +251,8 @@ class Keywords:
         place = self._places(first, lengths)
         some = np.flatnonzero(self._flags.take(place))
         target = self._chain.take(place.take(some))
-        first, lengths, begins = first.take(some), lengths.take(some), begins.take(some)
-        found, where = [], []
+        first, lengths = first.take(some), lengths.take(some)
+        found, numbers = [], []
         while len(target):
             same = self._length.take(target) == lengths
             same &= self._first.take(target) == first
@@ -254,35 +260,30 @@ class Keywords:
                 long = np.flatnonzero(same & (lengths > n))
                 if not len(long):
                     break
-                rest = _eight(eights, begins.take(long) + n)
+                rest = _eight(eights, begins.take(some.take(long)) + n)
                 rest &= FIRST.take(lengths.take(long) - n, mode="clip")
                 part = self._part.take(target.take(long)) + n // EIGHT
                 same[long] = rest == self._parts.take(part)
             found.append(target[same])
-            where.append(begins[same])
+            numbers.append(some[same])
             target = np.where(same, NOBODY, self._next.take(target))
             on = np.flatnonzero(target != NOBODY)
-            first, lengths, begins, target = first[on], lengths[on], begins[on], target[on]
-        if not found:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        if len(found) == 1:
-            return found[0], where[0]
-        target, begins = np.concatenate(found), np.concatenate(where)
-        by = begins.argsort(kind="stable")
-        return target[by], begins[by]
+            first, lengths, some, target = first[on], lengths[on], some[on], target[on]
+        nothing = np.empty(0, dtype=np.int64)
+        return np.concatenate([nothing, *found]), np.concatenate([nothing, *numbers])
 
     def _odd_ones(
-        self, text: bytes, codes: np.ndarray, gaps: np.ndarray, lengths: np.ndarray
+        self, text: bytes, runs: np.ndarray, gaps: np.ndarray, lengths: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """(targets, where they begin) among words with other characters than ASCII, and the number
-        of bytes in them that are not UTF-8."""
-        runs = gaps.searchsorted(np.flatnonzero(codes >= ODD)) - 1
-        runs = runs[np.concatenate([[True], runs[1:] != runs[:-1]])] if len(runs) else runs
+        """(targets, which of the words they are) of words with other characters than ASCII, given
+        by their ascending numbers, and how many bytes in them are not UTF-8."""
+        if len(runs):
+            runs = runs[np.concatenate([[True], runs[1:] != runs[:-1]])]
         begins = gaps[runs]
         ends = (begins + lengths[runs]).tolist()
         known, remember = self._odd.get, self._remember
         targets, where, invalid = [], [], 0
-        for number, (begin, end) in enumerate(zip(begins.tolist(), ends, strict=True)):
+        for number, begin, end in zip(runs.tolist(), begins.tolist(), ends, strict=True):
             run = text[begin:end]
             held = known(run)
             if held is None:
@@ -291,8 +292,7 @@ class Keywords:
             if held:
                 targets += held
                 where += [number] * len(held)
-        places = begins[np.array(where, dtype=np.int64)] + 1
-        return np.array(targets, dtype=np.int64), places, invalid
+        return np.array(targets, dtype=np.int64), np.array(where, dtype=np.int64), invalid
 
     def _remember(self, run: bytes) -> tuple[tuple[int, ...], int]:
         text, broken = decode(run)
@@ -319,19 +319,13 @@ class Keywords:
 
 
 class _Part(NamedTuple):
-    """What a part of a block holds: targets, where they begin, ascending, and the line ends, all
-    counted from one before its first byte."""
+    """What a part of a block holds: targets, how many of its line ends lie before each, and its
+    line ends, counted from one before its first byte; and bytes that are not UTF-8."""
 
     targets: np.ndarray
-    begins: np.ndarray
+    lines: np.ndarray
     ends: np.ndarray
     invalid: int
-
-
-def _which(ends: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """For each of ascending places how many ends lie before it."""
-    cuts = places.searchsorted(ends)
-    return np.repeat(np.arange(len(ends) + 1), np.diff(cuts, prepend=0, append=len(places)))
 
 
 def _eight(eights: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -151,14 +151,12 @@ def _texts(
             kept = [total.texts[rank, offset] for offset, _ in groupby(offsets)]
         wanted = [forms[n] for n in total.keyword[share].tolist()]
         tasks.append(Cut(str(files[rank]), offsets, kept, wanted, max_words))
-    lines: list[list[str]] = [[] for _ in forms]
-    texts: list[str] = [""] * len(by_place)
+    texts = np.empty(len(by_place), dtype=object)
     for share, found in zip(shares, crew.in_order(cut, tasks), strict=True):
-        for entry, text in zip(share.tolist(), found, strict=True):
-            texts[entry] = text
-    for keyword, text in zip(total.keyword.tolist(), texts, strict=True):
-        lines[keyword].append(text)
-    return lines
+        texts[share] = found
+    bounds = np.searchsorted(total.keyword, np.arange(len(forms) + 1)).tolist()
+    every = texts.tolist()
+    return [every[first:end] for first, end in pairwise(bounds)]
 
 
 def read_keywords(path: str | os.PathLike[str]) -> list[str]:
