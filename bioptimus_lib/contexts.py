@@ -50,8 +50,9 @@ class ScanReport:
 
     def __str__(self) -> str:
         skipped = f"; {len(self.skipped):,} left out" if self.skipped else ""
+        files = "1 file" if self.files == 1 else f"{self.files:,} files"
         return (
-            f"{self.files:,} files, {self.lines:,} lines, {self.bytes / 1e6:.1f} MB "
+            f"{files}, {self.lines:,} lines, {self.bytes / 1e6:.1f} MB "
             f"in {self.seconds:.1f} s ({self.megabytes_per_second:.0f} MB/s), "
             f"{self.invalid_bytes:,} invalid bytes; {self.contexts:,} contexts of "
             f"{self.keywords:,} keywords, {len(self.missing):,} of them without a hit{skipped}"

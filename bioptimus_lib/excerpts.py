@@ -12,6 +12,7 @@ from bioptimus_lib.passes import decode
 from bioptimus_lib.words import BYTES, CONTROLS, split, words
 
 WIDTH = 8  # bytes of a word and of what follows it, to begin with
+LONG = 20_000  # bytes of a line above which only what lies around a keyword is taken apart
 HUGE = 200_000  # bytes of a line above which it is never taken apart as a whole
 CONTROL, NEXT_LINE = b"\x7f", "\x85".encode()  # what ``str.split`` may take for a blank, not BERT
 #: As ``words.BYTES`` has them, so that keywords can be found; one byte for all control characters.
@@ -53,6 +54,8 @@ def cut(task: Cut) -> list[str]:
 
 def _is_short(line: bytes, limit: int) -> bool:
     """Whether there is nothing to cut: between words there is a blank at least."""
+    if len(line) < 2 * limit and line.isascii():
+        return True
     some = line.count(b" ")
     return some < limit and line.isascii() and some + line.count(b"\t") + line.count(b"\r") < limit
 
@@ -70,24 +73,37 @@ class Excerpts:
 
     def __init__(self, line: bytes, limit: int) -> None:
         self._line, self._limit = line, limit
-        self._small = b" %b " % line.translate(PLAIN)
-        self._text = ""
-        self._parts: list[str] = []
+        self._text, self._parts = "", []
+        if len(line) <= LONG:
+            self._take_apart()
+        self._small = b" %b " % self._line.translate(PLAIN)
         self._where: Callable[[str], int] | None = None
+
+    def _take_apart(self) -> None:
+        self._text = decode(self._line)[0].strip()
+        self._parts = split(self._text)
+        # With single blanks between them, the blanks before a byte tell in which part it is.
+        self._line = " ".join(self._parts).encode()
 
     def around(self, form: str) -> str:
         """The text for a keyword, given by its words."""
+        if self._parts and len(self._parts) <= self._limit:
+            return self._text
         if self._where is None:
             if (at := self._small.find(f" {form} ".encode())) >= 0:
-                return self._near(at)
+                return self._from(self._line.count(b" ", 0, at)) if self._parts else self._near(at)
             if len(self._line) > HUGE:
                 return self._slice(form)
-            self._text = decode(self._line)[0].strip()
-            self._parts = split(self._text)
+            if not self._parts:
+                self._take_apart()
             self._where = _first_places(self._parts)
+        return self._from(self._where(form))
+
+    def _from(self, number: int) -> str:
+        """The text around a part."""
         if len(self._parts) <= self._limit:
             return self._text
-        begin = self._begin(self._where(form), len(self._parts))
+        begin = self._begin(number, len(self._parts))
         return " ".join(self._parts[begin : begin + self._limit])
 
     def _near(self, at: int) -> str:
