@@ -20,6 +20,7 @@ COMMANDS = {
     "words": "bioptimus words biomed general --years --ledger corpora",
     "sentences": "bioptimus bench sentences --ledger splitters",
     "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
+    "vocabulary": "bioptimus vocab --like minilm --corpus biomed --out DIR --ledger biomed",
     "bench-scan": "bioptimus bench scan",
 }
 
