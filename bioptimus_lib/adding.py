@@ -120,18 +120,20 @@ def side_effects(
     total = recut = broken = pieces = 0
     for start in range(0, len(others), 10_000):
         some = others[start : start + 10_000]
-        before, after = (
-            tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
-            for tokenizer in (old, changed)
-        )
-        different = [i for i in range(len(some)) if before[i] != after[i]]
-        for word, row in zip(some, after, strict=True):
+        before, after = (_cuts(tokenizer, some) for tokenizer in (old, changed))
+        for word, one, other in zip(some, before, after, strict=True):
             total += counts[word]
-            pieces += counts[word] * len(row)
-        for i in different:
-            recut += counts[some[i]]
-            broken += counts[some[i]] * (round_trip(changed, some[i]) != some[i])
+            pieces += counts[word] * len(other)
+            if one != other:
+                recut += counts[word]
+                broken += counts[word] * (round_trip(changed, word) != word)
     return Change(total, recut, broken, pieces)
+
+
+def _cuts(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[list[str]]:
+    """The pieces of each word by name: ids of two tokenizers cannot be compared."""
+    encoded = tokenizer(words, add_special_tokens=False, verbose=False)
+    return [encoded.tokens(i) for i in range(len(words))]
 
 
 def round_trip(tokenizer: PreTrainedTokenizerBase, text: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILES = ("config.json", "tokenizer", "vocab", "special_tokens")
 PLAN = "plan.json"
+EXAMPLES = 12  # of each class of new pieces, the most frequent ones
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     old = old_tokenizer(arguments.like)
     vocab.require_wordpiece(old)
     training, held_out = _files(arguments.corpus, arguments.held_out)
-    texts = {name: text_at(name) for name in arguments.compare}
+    texts = {Path(name).name: text_at(name) for name in arguments.compare}
 
     counts = _count(training, arguments)
     new = vocab.train_wordpiece(
@@ -198,7 +199,8 @@ def _change(plan: VocabularyPlan, counts: Mapping[str, int]) -> dict[str, Any]:
     from bioptimus_lib.word_classes import by_class
     from bioptimus_lib.wordstats import general_words
 
-    fresh = [plan.new_pieces[i] for i in plan.new]
+    often = sorted(plan.new, key=lambda i: (-plan.frequency[i], i))
+    fresh = [plan.new_pieces[i] for i in often]
     groups = {
         "new": fresh,
         "dropped": [plan.old_pieces[i] for i in plan.dropped],
@@ -220,6 +222,8 @@ def _change(plan: VocabularyPlan, counts: Mapping[str, int]) -> dict[str, Any]:
             name: {group: len(found[name]) for group, found in shares.items()}
             for name in shares["new"]
         },
+        "examples": {name: found[:EXAMPLES] for name, found in shares["new"].items()}
+        | {"inside": [piece for piece in fresh if piece.startswith("##")][:EXAMPLES]},
     }
 
 

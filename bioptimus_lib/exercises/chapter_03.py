@@ -133,7 +133,7 @@ def _counts() -> list[tuple[Any, ...]]:
     return [(one, {"the": 1, "gastritis": 2, "gastrectomy": 3}), (two, two)]
 
 
-def fertility(counts: Mapping[str, int], pieces: Mapping[str, Sequence[str] | int]) -> float:
+def fertility(counts: Mapping[str, int], pieces: Mapping[str, int]) -> float:
     """The solution of 03-2."""
     return sum(counts[word] * pieces[word] for word in counts) / sum(counts.values())
 
