@@ -223,7 +223,7 @@ def _change(plan: VocabularyPlan, counts: Mapping[str, int]) -> dict[str, Any]:
             for name in shares["new"]
         },
         "examples": {name: found[:EXAMPLES] for name, found in shares["new"].items()}
-        | {"inside": [piece for piece in fresh if piece.startswith("##")][:EXAMPLES]},
+        | {"inside a word": [p for p in fresh if p.startswith("##") and len(p) > 5][:EXAMPLES]},
     }
 
 
