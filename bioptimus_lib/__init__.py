@@ -14,7 +14,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` |
 | word statistics | ``wordstats`` | ``memory`` |
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
-| vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
+| vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | |
 | distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
 | masking | ``masking`` ``curriculum`` | |
@@ -23,8 +23,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | lessons | ``scan_steps`` | ``samplers`` ``qik`` |
-| figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``evidence`` |
-| the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
+| figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``evidence`` |
+| the course | ``chapter`` ``widgets`` ``widgets_vocab`` ``checks`` | ``exercises`` |
 | comparisons | ``bench`` | ``bench_scan`` ``bench_sentences`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """

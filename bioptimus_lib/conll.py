@@ -234,3 +234,16 @@ def entities(tags: Sequence[str]) -> list[Entity]:
         if tag.startswith("B-"):
             start, kind = i, tag[2:]
     return found
+
+
+def mentions(sentences: Iterable[Sentence]) -> list[str]:
+    """The text of each entity, its tokens with blanks between them, in the order of the text.
+
+    >>> mentions([Sentence(("Lung", "cancer", "grew"), ("B-Disease", "I-Disease", "O"))])
+    ['Lung cancer']
+    """
+    return [
+        " ".join(sentence.tokens[entity.start : entity.stop])
+        for sentence in sentences
+        for entity in entities(sentence.tags)
+    ]

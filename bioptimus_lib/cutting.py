@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bioptimus_lib.wordpiece import CONTINUATION, LONGEST_WORD
+from bioptimus_lib.wordpiece import CONTINUATION, LONGEST_WORD, require_wordpiece
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,10 +34,8 @@ class Cutter:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        require_wordpiece(tokenizer)
         backend = tokenizer.backend_tokenizer
-        kind = type(backend.model).__name__
-        if kind != "WordPiece":
-            raise ValueError(f"a WordPiece tokenizer is needed, not one of kind {kind}")
         self._normalize = backend.normalizer.normalize_str
         self._split = backend.pre_tokenizer.pre_tokenize_str
         self._ids: dict[str, int] = tokenizer.get_vocab()

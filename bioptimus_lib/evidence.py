@@ -20,6 +20,7 @@ COMMANDS = {
     "words": "bioptimus words biomed general --years --ledger corpora",
     "sentences": "bioptimus bench sentences --ledger splitters",
     "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
+    "vocabulary": "bioptimus vocab --like minilm --corpus biomed --out DIR --ledger biomed",
     "bench-scan": "bioptimus bench scan",
 }
 
@@ -44,7 +45,10 @@ def score_table(experiment: str, *, metric: str = "f1") -> str:
 
 
 def rows_table(
-    experiment: str, columns: Mapping[str, Callable[[Row], object]] | None = None
+    experiment: str,
+    columns: Mapping[str, Callable[[Row], object]] | None = None,
+    *,
+    keep: Callable[[Row], bool] = lambda row: True,
 ) -> str:
     """A line per row.
 
@@ -52,8 +56,9 @@ def rows_table(
         experiment: name in the ledger.
         columns: heading → what to take of a row; by default its names and all its metrics. All
             columns but the first are set to the right.
+        keep: which rows to take.
     """
-    rows = _rows(experiment)
+    rows = [row for row in _rows(experiment) if keep(row)]
     if not rows:
         return _nothing(experiment)
     if columns is None:

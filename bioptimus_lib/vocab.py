@@ -26,6 +26,7 @@ from bioptimus_lib.wordpiece import (
     fertility,
     is_lowercase,
     pieces_of,
+    require_wordpiece,
     train_wordpiece,
 )
 
@@ -98,6 +99,12 @@ class VocabularyPlan:
     def new(self) -> tuple[int, ...]:
         """New ids without an old row, ascending."""
         return tuple(i for i in range(len(self.new_pieces)) if i not in self.shared)
+
+    @cached_property
+    def dropped(self) -> tuple[int, ...]:
+        """Old ids whose piece the new vocabulary does not have; their rows are given up."""
+        kept = set(self.shared.values())
+        return tuple(i for i in range(len(self.old_pieces)) if i not in kept)
 
     @property
     def checksum(self) -> str:
@@ -219,10 +226,17 @@ def plan_vocabulary(
         words_per_piece: how many words to keep per new piece, the most frequent ones.
 
     Raises:
-        ValueError: the casing differs, or a special piece is missing or has moved.
+        ValueError: one is no WordPiece tokenizer; the casing differs; a special piece is missing
+            or has moved.
     """
+    for tokenizer in (old_tokenizer, new_tokenizer):
+        require_wordpiece(tokenizer)
     if is_lowercase(old_tokenizer) != is_lowercase(new_tokenizer):
-        raise ValueError("one tokenizer folds case and the other does not: train a fitting one")
+        cased = "new" if is_lowercase(old_tokenizer) else "old"
+        raise ValueError(
+            f"the {cased} tokenizer is cased and the other one folds case: no row would fit its "
+            "word; train the new one with like=the old tokenizer"
+        )
     if words_per_piece < 1:
         raise ValueError(f"words_per_piece is {words_per_piece}: at least 1 is needed")
     old_pieces, new_pieces = pieces_of(old_tokenizer), pieces_of(new_tokenizer)

@@ -8,6 +8,7 @@ that grew into something longer: a tenth of a vocabulary, in which no row would 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
 SPARE = 1.5  # pieces learned per piece asked for
 LONGEST_WORD = 100  # characters; BERT reads a longer word as [UNK]
+LEAST_SHARE = 0.5  # of the size asked for: what a small corpus must give at least
+
+log = logging.getLogger(__name__)
 
 
 def bert_tokenizer(
@@ -49,6 +53,21 @@ def bert_tokenizer(
 def pieces_of(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """All pieces of a tokenizer in the order of their ids."""
     return tuple(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+
+
+def require_wordpiece(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that does not cut words as BERT does.
+
+    Raises:
+        ValueError: it is of another kind (BPE, Unigram), or one without the fast backend.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    kind = type(tokenizer).__name__ if backend is None else type(backend.model).__name__
+    if kind != "WordPiece":
+        raise ValueError(
+            f"a WordPiece tokenizer is needed, as BERT has it, not one of kind {kind}: "
+            "take a model of the BERT family"
+        )
 
 
 def is_lowercase(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -85,6 +104,9 @@ def train_wordpiece(
 ) -> PreTrainedTokenizerBase:
     """Train a lower-cased WordPiece vocabulary of ``size`` pieces, all of them in use.
 
+    A corpus too small for that many gives a smaller vocabulary and a logged warning, down to
+    ``LEAST_SHARE`` of the size; what is smaller still is an error.
+
     The same words and counts give the same vocabulary in every process, in any order. More pieces
     are learned than asked for, and those that no counted word is cut into are left out; they come
     back, the first learned first, only where the text gives too few others.
@@ -101,8 +123,8 @@ def train_wordpiece(
         progress: show the trainer's progress bar.
 
     Raises:
-        ValueError: no size given; the text is too small to give that many pieces; ``like`` is
-            cased or lacks a special piece.
+        ValueError: no size given; no words; the text gives less than half that many pieces;
+            ``like`` is cased, no WordPiece tokenizer, or lacks a special piece.
     """
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
@@ -111,8 +133,12 @@ def train_wordpiece(
 
     special = {piece: i for i, piece in enumerate(SPECIAL_PIECES)}
     if like is not None:
+        require_wordpiece(like)
         if not is_lowercase(like):
-            raise ValueError("a cased tokenizer cannot be replaced by a lower-cased vocabulary")
+            raise ValueError(
+                "the old tokenizer is cased, and the new vocabulary would be lower-cased: "
+                "start from an uncased model"
+            )
         special = {piece: i for i, piece in enumerate(pieces_of(like)) if piece in SPECIAL_PIECES}
         if missing := set(SPECIAL_PIECES) - set(special):
             raise ValueError(f"the old tokenizer lacks the special pieces {sorted(missing)}")
@@ -123,6 +149,8 @@ def train_wordpiece(
         raise ValueError(f"a vocabulary of {size} has no room for [MASK] at id {special['[MASK]']}")
 
     counts = texts if isinstance(texts, Mapping) else count_in_texts(texts)
+    if not counts:
+        raise ValueError("the corpus holds no words: there is nothing to learn a vocabulary from")
     kept, characters = _within_alphabet(counts, alphabet)
     # The trainer numbers continuing characters in the order of a randomly seeded hash table and
     # breaks ties by these numbers. Given beforehand as special pieces they have a fixed order.
@@ -137,10 +165,11 @@ def train_wordpiece(
     learner.train_from_iterator(_repeated(kept), trainer)
     vocabulary = learner.get_vocab()
     if len(vocabulary) < size:
-        raise ValueError(
-            f"the corpus gives {len(vocabulary)} pieces, not the {size} that were asked for: "
-            "use more text or a smaller vocabulary"
-        )
+        found = f"the corpus gives {len(vocabulary):,} pieces, not the {size:,} asked for"
+        if len(vocabulary) < max(LEAST_SHARE * size, max(special.values()) + 1):
+            raise ValueError(f"{found}: use more text or a smaller vocabulary")
+        log.warning("%s: the vocabulary is that small", found)
+        size = len(vocabulary)
     if len(SPECIAL_PIECES) + len(characters) > size:
         raise ValueError(
             f"{len(characters)} characters do not fit into {size} pieces: "

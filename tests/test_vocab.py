@@ -109,14 +109,67 @@ def test_training_refuses_what_it_cannot_do():
         train_wordpiece(COUNTS, size=20)
     with pytest.raises(ValueError, match="give the size"):
         train_wordpiece(COUNTS)
-    with pytest.raises(ValueError, match="use more text"):
+    with pytest.raises(ValueError, match="holds no words"):
         train_wordpiece({}, size=100)
+    with pytest.raises(ValueError, match="holds no words"):
+        train_wordpiece(["", "  "], size=100)
     with pytest.raises(ValueError, match="cased"):
         train_wordpiece(COUNTS, like=toy(lowercase=False))
     with pytest.raises(ValueError, match="occur twice"):
         bert_tokenizer([*SPECIAL_PIECES, "a", "a"])
     with pytest.raises(ValueError, match="lacks the special"):
         bert_tokenizer(["[PAD]", "a"])
+
+
+def test_a_corpus_too_small_gives_a_smaller_vocabulary_and_says_so(caplog):
+    most = len(train_wordpiece(COUNTS, size=250))
+    assert "not the 250 asked for" in caplog.text and 125 < most < 250
+    caplog.clear()
+    assert len(train_wordpiece(COUNTS, size=most)) == most and not caplog.text
+    smaller = train_wordpiece(COUNTS, size=most + 1, like=toy())
+    assert len(smaller) == most and plan_vocabulary(toy(), smaller, COUNTS).new
+    assert {smaller.convert_tokens_to_ids(p) for p in SPECIAL_PIECES} == set(range(5))
+    # Half of the size is the least that is taken.
+    assert len(train_wordpiece(COUNTS, size=2 * most)) == most
+    with pytest.raises(ValueError, match=f"gives {most} pieces, not the {2 * most + 1:,} asked"):
+        train_wordpiece(COUNTS, size=2 * most + 1)
+
+
+def test_a_corpus_too_small_for_the_place_of_the_mask_is_refused():
+    unused = [f"[unused{i}]" for i in range(198)]
+    far = bert_tokenizer([*SPECIAL_PIECES[:4], *unused, "[MASK]", *LETTERS])
+    with pytest.raises(ValueError, match="use more text"):
+        train_wordpiece(COUNTS, like=far, size=220)
+
+
+def other_kinds():
+    """Tokenizers that no WordPiece vocabulary can replace."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    yield PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE(unk_token="[UNK]")))
+    yield PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.Unigram([("a", 0.0)], 0)))
+
+
+@pytest.mark.parametrize("kind, tokenizer", [*zip(("BPE", "Unigram"), other_kinds(), strict=True)])
+def test_a_tokenizer_of_another_kind_is_refused_by_name(kind, tokenizer):
+    for use in (
+        lambda: train_wordpiece(COUNTS, like=tokenizer),
+        lambda: plan_vocabulary(tokenizer, toy(), COUNTS),
+        lambda: plan_vocabulary(toy(), tokenizer, COUNTS),
+        lambda: Cutter(tokenizer),
+    ):
+        with pytest.raises(ValueError, match=f"WordPiece .* not one of kind {kind}"):
+            use()
+
+
+def test_an_old_tokenizer_without_a_special_piece_is_refused():
+    from transformers import BertTokenizer
+
+    pieces = [piece for piece in pieces_of(toy()) if piece != "[MASK]"]
+    lacking = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, mask_token=None)
+    with pytest.raises(ValueError, match=r"lacks the special pieces \['\[MASK\]'\]"):
+        train_wordpiece(COUNTS, like=lacking)
 
 
 def test_a_saved_tokenizer_loads_with_plain_transformers(tmp_path):
@@ -177,6 +230,8 @@ def test_the_plan_says_what_stays_and_what_is_new(plan):
     assert set(plan.shared) | set(plan.new) == set(range(len(plan.new_pieces)))
     for new_id, old_id in plan.shared.items():
         assert plan.new_pieces[new_id] == plan.old_pieces[old_id]
+    assert [plan.old_pieces[i] for i in plan.dropped] == ["gas"]
+    assert len(plan.dropped) + len(plan.shared) == old_size
 
 
 def test_pieces_reduce_to_the_words_that_hold_them(plan):
@@ -235,7 +290,7 @@ def test_moved_or_missing_special_pieces_and_other_casing_are_refused(plan):
     moved = toy(special=("[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"))
     with pytest.raises(ValueError, match=r"\[PAD\] has id 0 .* like=the old"):
         plan_vocabulary(toy(), moved, COUNTS)
-    with pytest.raises(ValueError, match="folds case"):
+    with pytest.raises(ValueError, match="new tokenizer is cased"):
         plan_vocabulary(toy(), toy(lowercase=False), COUNTS)
     with pytest.raises(ValueError, match="lacks the special piece"):
         dataclasses.replace(plan, new_pieces=("a",) * len(plan.new_pieces))
