@@ -53,6 +53,7 @@ CSS = f"""<style>
 .bio .cuts td:first-child{{width:8.5em}}
 .bio .cuts th{{padding-top:.7rem;color:{INK}}}
 .bio mark{{background:#fde9b8;color:{INK};border-bottom:2px solid {ORANGE};padding:0 .1em}}
+.bio code{{background:{PALE};color:{INK};border-color:{LINE};overflow-wrap:anywhere}}
 .bio ol{{margin:0;padding-left:1.6rem}}
 .bio li{{margin:.25rem 0}}
 .bio h4{{margin:.7rem 0 .2rem;font-size:1rem;color:{INK}}}
