@@ -21,10 +21,11 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
+| experiments | ``experiments`` | |
 | lessons | ``scan_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``evidence`` |
 | the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` ``bench_distill`` |
 """
 
 __version__ = "0.1.0"
