@@ -15,7 +15,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
-| distillation | ``distill`` | ``strategies`` ``calibration`` ``token_distillation`` ``occurrences`` ``wanted`` |
+| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``occurrences`` ``early_exit`` ``wanted`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
@@ -25,7 +25,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | lessons | ``scan_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``evidence`` |
 | the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` ``bench_distill`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
+| benchmarks | ``bench`` | ``bench_sentences`` ``bench_distill`` |
 """
 
 __version__ = "0.1.0"
