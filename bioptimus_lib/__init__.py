@@ -15,7 +15,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
-| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``occurrences`` ``early_exit`` ``wanted`` |
+| reading | ``occurrences`` | ``early_exit`` ``wanted`` |
+| distillation | ``distill`` | ``strategies`` ``calibration`` ``token_distillation`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
