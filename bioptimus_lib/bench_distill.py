@@ -158,7 +158,6 @@ def compare(
          "bare": lambda: bare(model, inputs, layer, half)},
         rounds=rounds, progress=progress,
     )  # fmt: skip
-    # As many words as there are in the whole, so that the batches are as full.
     part = take_turns(
         {"read": keep("part", read(requests_of(some), few)),
          "plain": keep("plain", lambda: plain(model, tokenizer, some, layer))},
