@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from bioptimus_lib.experiments.cells import Setting
-from bioptimus_lib.experiments.recovery import examples_of, ledger_row, recover
+from bioptimus_lib.experiments.recovery import Examples, examples_of, ledger_row, recover
 
 ABOUT = "token recovery by the layer that is read"
 METRICS = ["mrr", "top1", "top10", "cos", "error"]
@@ -20,7 +21,7 @@ def cells(setting: Setting) -> list[str]:
 
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """The rows of a cell."""
-    examples, split = examples_of(setting), int(cell.rsplit("-", 1)[1])
+    examples, split = _examples(setting), int(cell.rsplit("-", 1)[1])
     every = examples.test.layers
     choices = {f"layer {n}": (n,) for n in every} | {
         "all layers": every, f"layers 2 to {every[-1] - 1}": every[2:-1]
@@ -30,3 +31,8 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
             examples, strategies=setting.strategies or STRATEGIES, splits=[split], layer=layers
         ):
             yield ledger_row(row, variant=variant, dataset=setting.text_name)
+
+
+@lru_cache(1)
+def _examples(setting: Setting) -> Examples:
+    return examples_of(setting)
