@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-ROOMS: tuple[str, ...] = ("scan", "sentences")  # each is a module ``bench_<room>`` with ``add``
+#: Each is a module ``bench_<room>`` with ``add``.
+ROOMS: tuple[str, ...] = ("scan", "sentences", "distill")
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:

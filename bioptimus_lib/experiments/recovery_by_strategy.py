@@ -1,0 +1,58 @@
+"""Token recovery by strategy, and, for calibrated ones, by the words that they are fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.recovery import (
+    Examples,
+    examples_of,
+    ledger_row,
+    old_model,
+    recover,
+)
+from bioptimus_lib.strategies import STRATEGIES
+
+ABOUT = "are known words found again? every strategy, on real sentences"
+METRICS = ["mrr", "top1", "top10", "cos", "error"]
+#: Fitted on fewer words: how much they matter. The first is that of the method's first measurement.
+FEWER_WORDS = {"calibrated": (1680, 3360)}
+
+
+def cells(setting: Setting) -> list[str]:
+    """A cell per strategy and split; strategies that train rows come last: they take longest."""
+    names = list(setting.strategies) or list(STRATEGIES)
+    quick = [name for name in names if not STRATEGIES[name].training]
+    fewer = [f"{name}@{n}" for name in quick for n in FEWER_WORDS.get(name, ())]
+    slow = [name for name in names if STRATEGIES[name].training]
+    return [
+        f"{name}-{split}"
+        for some in (quick, fewer, slow)
+        for split in range(setting.seeds)
+        for name in some
+    ]
+
+
+def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
+    """The row of a cell; none if there are not as many words as it is to be fitted on."""
+    name, split = cell.rsplit("-", 1)
+    name, _, words = name.partition("@")
+    model, tokenizer = old_model(setting) if STRATEGIES[name].training else (None, None)
+    (found,) = recover(
+        _examples(setting), strategies=[name], splits=[int(split)], model=model,
+        tokenizer=tokenizer, fit_words=int(words) if words else None,
+    )  # fmt: skip
+    variant = f"{setting.model}, {setting.contexts} contexts"
+    if not words:
+        yield ledger_row(found, variant=variant, dataset=setting.text_name)
+    elif found["fit_words"] == int(words):
+        about = f"{variant}, fitted on {int(words):,}"
+        yield ledger_row(found, variant=about, dataset=setting.text_name)
+
+
+@lru_cache(1)
+def _examples(setting: Setting) -> Examples:
+    return examples_of(setting)

@@ -1,0 +1,184 @@
+"""Experiments: cells are made once, splits do not leak, numbers mean what they say."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bioptimus_lib.cli import main  # noqa: E402
+from bioptimus_lib.experiments import EXPERIMENTS, experiment  # noqa: E402
+from bioptimus_lib.experiments.cells import Setting, run_cells  # noqa: E402
+from bioptimus_lib.experiments.recovery import joined, read_examples, recover  # noqa: E402
+from bioptimus_lib.experiments.start import cells, finish, steps_to  # noqa: E402
+from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer  # noqa: E402
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = [a + b + c for a in ("ba", "ko", "ri", "mu") for b in ("den", "lum", "tos") for c in
+         ("ax", "ir", "ol")]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house():
+    """(model, tokenizer, contexts of one text, contexts of another)."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    tokenizer = bert_tokenizer(
+        [*SPECIAL_PIECES, *LETTERS, *("##" + c for c in LETTERS), *WORDS, "seen"], max_length=32
+    )
+    torch.manual_seed(0)
+    model = BertForMaskedLM(BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=3, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=32,
+    )).eval()  # fmt: skip
+    one = {word: [f"seen {word} {n * 'x '}" for n in range(4)] for word in [*WORDS, "seen"]}
+    other = {word: [f"{n * 'y '} {word} seen" for n in range(4)] for word in WORDS}
+    yield model, tokenizer, one, other
+    torch.set_num_threads(before)
+
+
+def test_words_are_read_in_two_texts_and_only_those_of_both(house):
+    model, tokenizer, one, other = house
+    found = read_examples(model, tokenizer, one, other, contexts=3, precision="fp32")
+    assert sorted(tokenizer.convert_ids_to_tokens(found.ids.tolist())) == sorted(WORDS)
+    assert found.fit.layers == (0, 1, 2, 3)
+    assert set(found.fit.count.tolist()) == set(found.test.count.tolist()) == {3}
+    assert not torch.allclose(found.fit.states, found.test.states)
+    assert torch.equal(found.fit.pieces, found.test.pieces)
+
+
+def test_contexts_read_in_parts_are_contexts_read_at_once(house, tmp_path):
+    model, tokenizer, one, other = house
+
+    def read(skip, number):
+        return read_examples(model, tokenizer, one, other, skip=skip, contexts=number,
+                             precision="fp32", keep=tmp_path)  # fmt: skip
+
+    whole, parts = read(0, 4), joined(read(0, 1), read(1, 3))
+    for side in ("fit", "test"):
+        a, b = getattr(whole, side), getattr(parts, side)
+        assert torch.equal(a.count, b.count)
+        torch.testing.assert_close(a.states, b.states, atol=1e-5, rtol=1e-5)
+    again = read(0, 4)  # from what was kept
+    assert torch.equal(again.test.states, whole.test.states)
+
+
+def test_a_row_for_each_strategy_and_split(house):
+    model, tokenizer, one, other = house
+    examples = read_examples(model, tokenizer, one, other, precision="fp32")
+    names = ["random", "calibrated", "token_distillation"]
+    rows = recover(examples, strategies=names, splits=[0, 1], model=model, tokenizer=tokenizer)
+    assert [(row["strategy"], row["split"]) for row in rows] == [
+        (name, split) for split in (0, 1) for name in names
+    ]
+    for row in rows:
+        assert row["tokens"] == round(0.3 * len(WORDS))
+        assert 0 < row["mrr"] <= 1 and set(row["centred"]) == {"mrr", "top1", "top10", "cos"}
+    assert recover(examples, strategies=["calibrated"], splits=[1]) == [rows[4]]
+    with pytest.raises(ValueError, match="give model and tokenizer"):
+        recover(examples, strategies=["token_distillation"])
+
+
+def test_words_to_test_are_not_fitted_on(house):
+    """True rows of the words to test may be anything: what is made of them stays the same."""
+    import dataclasses
+
+    model, tokenizer, one, other = house
+    examples = read_examples(model, tokenizer, one, other, precision="fp32")
+    order = torch.randperm(len(WORDS), generator=torch.Generator().manual_seed(0))
+    test = examples.ids[order[: round(0.3 * len(WORDS))]]
+    table = examples.table.clone()
+    table[test] = 7.0
+    spoilt = dataclasses.replace(examples, table=table)
+    one, other = (recover(some, strategies=["calibrated"], splits=[0])[0] for some in
+                  (examples, spoilt))  # fmt: skip
+    assert one["layers"] == other["layers"] and one["error"] != other["error"]
+
+
+def fake(made):
+    """An experiment of two cells that writes down which it makes."""
+
+    def run(setting, cell):
+        made.append(cell)
+        yield {"model": cell, "metrics": {"mrr": 1.0}}
+
+    return types.SimpleNamespace(cells=lambda setting: ["a", "b"], run=run)
+
+
+def test_a_cell_is_made_once_and_not_after_its_minutes(tmp_path, monkeypatch):
+    made = []
+    rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m"))
+    assert made == ["a", "b"] and not missing and len(rows) == 2
+    (tmp_path / "x" / "b.json").unlink()
+    rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m", seeds=9))
+    assert made == ["a", "b", "b"] and [row["model"] for row in rows] == ["a", "b"]
+    (tmp_path / "x" / "b.json").unlink()
+    clock = iter([0.0, 30.0, 61.0])
+    monkeypatch.setattr("bioptimus_lib.experiments.cells.time.monotonic", lambda: next(clock))
+    rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m", minutes=1))
+    assert made == ["a", "b", "b"] and missing == ["b"] and len(rows) == 1
+
+
+def test_cells_of_another_setting_are_refused(tmp_path):
+    run_cells("x", fake([]), Setting(tmp_path, model="m"))
+    with pytest.raises(ValueError, match="model: m there, other here"):
+        run_cells("x", fake([]), Setting(tmp_path, model="other"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"words": 0}, "words is 0"), ({"megabytes": 0.0}, "megabytes"), ({"minutes": -1}, "minutes")],
+)
+def test_impossible_settings_are_refused(tmp_path, changes, says):
+    with pytest.raises(ValueError, match=says):
+        Setting(tmp_path, **changes)
+
+
+def test_every_experiment_has_what_the_command_needs(tmp_path):
+    for name in EXPERIMENTS:
+        module = experiment(name)
+        assert module.ABOUT and module.METRICS
+        found = module.cells(Setting(tmp_path, seeds=2))
+        assert len(found) == len(set(found)) >= 2
+    with pytest.raises(ValueError, match="choose one of recovery"):
+        experiment("magic")
+
+
+def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):
+    assert main(["experiment", "magic", "--out", str(tmp_path)]) == 2
+    assert main(["experiment", "start", "--strategies", "magic", "--out", str(tmp_path)]) == 2
+    assert "strategy 'magic' is unknown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("curve", "goal", "steps"),
+    [
+        ([[0, 9.0], [10, 7.0], [30, 5.0]], 8.0, 5.0),
+        ([[0, 9.0], [10, 7.0], [30, 5.0]], 5.0, 30.0),
+        ([[0, 4.0]], 5.0, 0.0),
+        ([[0, 9.0], [10, 7.0]], 5.0, None),
+    ],
+)
+def test_steps_to_a_loss(curve, goal, steps):
+    assert steps_to(curve, goal) == steps
+
+
+def test_steps_are_counted_to_where_random_ends(tmp_path):
+    def row(model, variant, *losses):
+        curve = [[10 * n, loss] for n, loss in enumerate(losses)]
+        return {"model": model, "variant": variant, "curve": curve, "metrics": {}}
+
+    rows = finish([
+        row("random", "pocket-bert", 9.0, 6.0), row("random", "pocket-bert", 9.0, 8.0),
+        row("random", "pocket-bert, no bias from frequency", 9.0, 3.0),
+        row("calibrated", "pocket-bert", 8.0, 6.0), row("old", "pocket-bert", 1.0, 1.0),
+    ])  # fmt: skip
+    assert [r["metrics"].get("steps_to_random") for r in rows] == [6.7, None, 3.3, 5.0, None]
+    names = cells(Setting(tmp_path, seeds=2))
+    assert names[0] == "old-0" and "calibrated+bare-1" in names
+    assert json.dumps(rows)
