@@ -21,9 +21,10 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
-| lessons | ``scan_steps`` | ``samplers`` ``qik`` |
-| figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``evidence`` |
-| the course | ``chapter`` ``widgets`` ``checks`` | ``exercises`` |
+| lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
+| figures | ``plots`` ``pictures`` | ``evidence`` |
+| figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_distill`` | |
+| the course | ``chapter`` ``widgets`` ``widgets_distill`` ``checks`` | ``exercises`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
 """
 

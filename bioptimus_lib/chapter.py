@@ -20,8 +20,9 @@ from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
 LEAVES = (
-    "plots", "plots_corpus", "plots_scan", "pictures", "widgets", "checks", "chapter", "ledger",
-    "evidence", "report", "scan_steps", "samplers", "qik", "cli",
+    "plots", "plots_corpus", "plots_scan", "plots_distill", "pictures", "widgets",
+    "widgets_distill", "checks", "chapter", "ledger", "evidence", "report", "scan_steps",
+    "distill_steps", "samplers", "qik", "cli",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
