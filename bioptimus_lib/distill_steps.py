@@ -14,10 +14,13 @@ import torch
 from torch.nn.functional import normalize
 
 from bioptimus_lib.calibration import token_recovery
+from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
 from bioptimus_lib.occurrences import Request, Span, read_states
+from bioptimus_lib.pretrain import masked_logits
 from bioptimus_lib.strategies import Evidence, Known, Strategy
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from bioptimus_lib.vocab import VocabularyPlan
@@ -196,6 +199,79 @@ def put_rows(model: PreTrainedModel, plan: VocabularyPlan, rows: torch.Tensor) -
     with torch.no_grad():
         table = model.get_input_embeddings().weight
         table[torch.tensor(plan.new, device=table.device)] = rows.to(table)
+
+
+def chance_of_new(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    plan: VocabularyPlan,
+    masking: Masking,
+    *,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """How much probability the guesses give to the plan's new tokens, and how often they are right.
+
+    Args:
+        blocks: packed text (N, T) in the new vocabulary; one batch is made of it.
+
+    Returns:
+        (mean probability of all new tokens together, share of hidden tokens that are new).
+    """
+    logits, fresh, answers = _guesses(model, tokenizer, blocks, plan, masking, seed)
+    return _given(logits, fresh, 0.0), fresh[answers].float().mean().item()
+
+
+def shift_of_new(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    plan: VocabularyPlan,
+    masking: Masking,
+    *,
+    seed: int = 0,
+) -> float:
+    """What to add to all biases of new tokens, so that they get their share of the probability.
+
+    The share is that of new tokens among the hidden ones, so give text that no result is measured
+    on. The probability rises with the shift: it is found by halving.
+    """
+    logits, fresh, answers = _guesses(model, tokenizer, blocks, plan, masking, seed)
+    share = fresh[answers].float().mean().item()
+    low, high = -1000.0, 1000.0
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        if _given(logits, fresh, middle) < share:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+@torch.no_grad()
+def _guesses(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    plan: VocabularyPlan,
+    masking: Masking,
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits (M, V) at the hidden places of a text, which tokens are new (V,), the answers (M,)."""
+    device = model.device
+    ids = torch.from_numpy(blocks.astype("int64")).to(device)
+    pieces = PieceTable.of(tokenizer).to(device)
+    inputs, labels = mask(ids, masking, pieces, generator=generator_for(seed))
+    logits, answers = masked_logits(model.eval(), inputs, labels)
+    fresh = torch.zeros(logits.shape[1], dtype=torch.bool, device=device)
+    fresh[list(plan.new)] = True
+    return logits.float(), fresh, answers
+
+
+def _given(logits: torch.Tensor, fresh: torch.Tensor, shift: float) -> float:
+    """Mean probability of the new tokens when their logits are shifted."""
+    new = logits[:, fresh].logsumexp(1) + shift
+    return (new - logits[:, ~fresh].logsumexp(1)).sigmoid().mean().item()
 
 
 def _table(model: PreTrainedModel) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Exercises of chapter 04: letters of a piece, token recovery, a ridge regression."""
+"""Exercises of chapter 04: token recovery, a ridge regression, the letters of a piece."""
 
 from __future__ import annotations
 
@@ -9,88 +9,7 @@ import numpy as np
 
 from bioptimus_lib.checks import Exercise, Mistake
 
-# -- 04-1: which old pieces does a new piece cover? ------------------------------------------------
-
-
-def _covering_cases() -> list[tuple[Any, ...]]:
-    app = ["app", "##end", "##ect", "##omy"]  # app end ect omy
-    return [
-        (app, 6, 12),  # ectomy
-        (app, 0, 6),  # append
-        (app, 7, 10),  # a part of two pieces
-        (["gastr", "##ect", "##omy"], 5, 11),
-        (["x", "##y", "##z"], 1, 2),
-        (["bro", "##nch", "##itis"], 0, 10),
-        (["il", "##2"], 0, 2),
-    ]
-
-
-def covering(pieces: Sequence[str], start: int, end: int) -> list[int]:
-    """The solution of 04-1: places of the pieces that hold any of the letters start to end - 1."""
-    places, at = [], 0
-    for place, piece in enumerate(pieces):
-        after = at + len(piece.removeprefix("##"))
-        if at < end and after > start:
-            places.append(place)
-        at = after
-    return places
-
-
-def _spans(pieces: Sequence[str], *, marks: bool = False) -> list[tuple[int, int]]:
-    """Where each piece begins and ends; with ``marks``, ``##`` is taken for letters."""
-    spans, at = [], 0
-    for piece in pieces:
-        after = at + len(piece if marks else piece.removeprefix("##"))
-        spans.append((at, after))
-        at = after
-    return spans
-
-
-COVERING = Exercise(
-    name="covering",
-    cases=_covering_cases,
-    solution=covering,
-    mistakes=(
-        Mistake(
-            lambda pieces, start, end: [i for i, (a, b) in enumerate(_spans(pieces, marks=True))
-                                        if a < end and b > start],
-            "the `##` was counted as two letters. It only says that the piece continues a word; "
-            "take it off before you count.",
-        ),
-        Mistake(
-            lambda pieces, start, end: [i for i, (a, b) in enumerate(_spans(pieces))
-                                        if start <= a and b <= end],
-            "only pieces that lie wholly inside are taken. A piece that holds one of the letters "
-            "counts, too: the two vocabularies need not cut at the same places.",
-        ),
-        Mistake(
-            lambda pieces, start, end: [i for i, (a, b) in enumerate(_spans(pieces))
-                                        if a <= end and b >= start],
-            "pieces that only touch the range are taken. `end` is the first letter outside, so "
-            "compare with < and >.",
-        ),
-        Mistake(
-            lambda pieces, start, end: [i for i, (a, _) in enumerate(_spans(pieces))
-                                        if start <= a < end],
-            "a piece counts here if it *begins* in the range. One that begins before it and "
-            "reaches into it holds some of the letters as well.",
-        ),
-        Mistake(
-            lambda pieces, start, end: [pieces[i] for i in covering(pieces, start, end)],
-            "these are the right pieces. Give their places, since hidden states are read by place.",
-        ),
-        Mistake(
-            lambda pieces, start, end: [i + 1 for i in covering(pieces, start, end)],
-            "the places are counted from 1, or [CLS] is counted. Here the first piece of the word "
-            "has place 0.",
-        ),
-    ),
-    gives="the places of the pieces that hold any of the letters start to end - 1, as a list",
-    praise="So a new piece inside a word is read from the old pieces that hold its letters, "
-    "wherever the old tokeniser happened to cut.",
-)  # fmt: skip
-
-# -- 04-2: token recovery -------------------------------------------------------------------------
+# -- 04-1: token recovery -------------------------------------------------------------------------
 
 
 def _recovery_cases() -> list[tuple[Any, ...]]:
@@ -111,7 +30,7 @@ def _ranks(scores: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def recovery(vectors: np.ndarray, ids: np.ndarray, table: np.ndarray) -> float:
-    """The solution of 04-2: mean reciprocal rank of the true rows by cosine."""
+    """The solution of 04-1: mean reciprocal rank of the true rows by cosine."""
     cosine = _unit(vectors) @ _unit(table).T
     return float((1 / _ranks(cosine, ids)).mean())
 
@@ -175,7 +94,7 @@ RECOVERY = Exercise(
     praise="It needs neither training nor a task: only words whose embedding is known.",
 )
 
-# -- 04-3: ridge regression -----------------------------------------------------------------------
+# -- 04-2: ridge regression -----------------------------------------------------------------------
 
 
 def _ridge_cases() -> list[tuple[Any, ...]]:
@@ -193,7 +112,7 @@ def _solve(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
 def calibrate(
     states: np.ndarray, rows: np.ndarray, new: np.ndarray, strength: float
 ) -> np.ndarray:
-    """The solution of 04-3: centre both sides, solve, put the mean row back."""
+    """The solution of 04-2: centre both sides, solve, put the mean row back."""
     x, y = states - states.mean(0), rows - rows.mean(0)
     weights = np.linalg.solve(x.T @ x + strength * np.eye(x.shape[1]), x.T @ y)
     return (new - states.mean(0)) @ weights + rows.mean(0)
@@ -279,4 +198,85 @@ CALIBRATE = Exercise(
     "strength by leaving each word out once.",
 )
 
-EXERCISES = {"04-1": COVERING, "04-2": RECOVERY, "04-3": CALIBRATE}
+# -- 04-3: which old pieces does a new piece cover? ------------------------------------------------
+
+
+def _covering_cases() -> list[tuple[Any, ...]]:
+    app = ["app", "##end", "##ect", "##omy"]  # app end ect omy
+    return [
+        (app, 6, 12),  # ectomy
+        (app, 0, 6),  # append
+        (app, 7, 10),  # a part of two pieces
+        (["gastr", "##ect", "##omy"], 5, 11),
+        (["x", "##y", "##z"], 1, 2),
+        (["bro", "##nch", "##itis"], 0, 10),
+        (["il", "##2"], 0, 2),
+    ]
+
+
+def covering(pieces: Sequence[str], start: int, end: int) -> list[int]:
+    """The solution of 04-3: places of the pieces that hold any of the letters start to end - 1."""
+    places, at = [], 0
+    for place, piece in enumerate(pieces):
+        after = at + len(piece.removeprefix("##"))
+        if at < end and after > start:
+            places.append(place)
+        at = after
+    return places
+
+
+def _spans(pieces: Sequence[str], *, marks: bool = False) -> list[tuple[int, int]]:
+    """Where each piece begins and ends; with ``marks``, ``##`` is taken for letters."""
+    spans, at = [], 0
+    for piece in pieces:
+        after = at + len(piece if marks else piece.removeprefix("##"))
+        spans.append((at, after))
+        at = after
+    return spans
+
+
+COVERING = Exercise(
+    name="covering",
+    cases=_covering_cases,
+    solution=covering,
+    mistakes=(
+        Mistake(
+            lambda pieces, start, end: [i for i, (a, b) in enumerate(_spans(pieces, marks=True))
+                                        if a < end and b > start],
+            "the `##` was counted as two letters. It only says that the piece continues a word; "
+            "take it off before you count.",
+        ),
+        Mistake(
+            lambda pieces, start, end: [i for i, (a, b) in enumerate(_spans(pieces))
+                                        if start <= a and b <= end],
+            "only pieces that lie wholly inside are taken. A piece that holds one of the letters "
+            "counts, too: the two vocabularies need not cut at the same places.",
+        ),
+        Mistake(
+            lambda pieces, start, end: [i for i, (a, b) in enumerate(_spans(pieces))
+                                        if a <= end and b >= start],
+            "pieces that only touch the range are taken. `end` is the first letter outside, so "
+            "compare with < and >.",
+        ),
+        Mistake(
+            lambda pieces, start, end: [i for i, (a, _) in enumerate(_spans(pieces))
+                                        if start <= a < end],
+            "a piece counts here if it *begins* in the range. One that begins before it and "
+            "reaches into it holds some of the letters as well.",
+        ),
+        Mistake(
+            lambda pieces, start, end: [pieces[i] for i in covering(pieces, start, end)],
+            "these are the right pieces. Give their places, since hidden states are read by place.",
+        ),
+        Mistake(
+            lambda pieces, start, end: [i + 1 for i in covering(pieces, start, end)],
+            "the places are counted from 1, or [CLS] is counted. Here the first piece of the word "
+            "has place 0.",
+        ),
+    ),
+    gives="the places of the pieces that hold any of the letters start to end - 1, as a list",
+    praise="So a new piece inside a word is read from the old pieces that hold its letters, "
+    "wherever the old tokeniser happened to cut.",
+)  # fmt: skip
+
+EXERCISES = {"04-1": RECOVERY, "04-2": CALIBRATE, "04-3": COVERING}
