@@ -15,7 +15,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
-| distillation | ``distill`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
+| distillation | ``distill`` | ``strategies`` ``calibration`` ``token_distillation`` ``occurrences`` ``wanted`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |

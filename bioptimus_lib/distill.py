@@ -27,6 +27,7 @@ from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.occurrences import BATCH_TOKENS, States, read_states
 from bioptimus_lib.strategies import STRATEGIES, Evidence, Known, Strategy, layer_choices
+from bioptimus_lib.token_distillation import distil_rows
 from bioptimus_lib.wanted import Wanted, known_tokens, new_tokens
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def distill(
     choices = layer_choices(recipe, layer, model.config.num_hidden_layers)
     tokenizer, cutter = plan.new_tokenizer(), Cutter(old_tokenizer)
     wanted = new_tokens(plan, Cutter(tokenizer), cutter, contexts)
-    if recipe.reads_contexts and not wanted.requests and plan.new:
+    if (recipe.reads_contexts or recipe.training) and not wanted.requests and plan.new:
         raise ValueError("none of the plan's words has a context: scan for plan.keywords()")
     examples = known_tokens(old_tokenizer, cutter, contexts, limit=known, seed=seed)
     if recipe.calibrates and len(examples.ids) < FEWEST_KNOWN:
@@ -151,6 +152,20 @@ def distill(
         rows[found] = recipe.rows(
             evidence[found], all_known.at(chosen), table, _generator(seed)
         ).to(rows.dtype)
+    if recipe.training and wanted.requests:
+        rows, found, report["training"] = distil_rows(
+            model,
+            old_tokenizer,
+            wanted,
+            rows,
+            settings=recipe.training,
+            window=window,
+            batch_tokens=batch_tokens,
+            device=device,
+            precision=precision,
+            seed=seed,
+            progress="training rows" if progress else None,
+        )
     if not rows.isfinite().all():
         raise ValueError("the distilled embeddings hold NaN or infinite numbers")
     report |= {"layers": list(chosen) if recipe.reads_contexts else []}

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from bioptimus_lib.cutting import Cutter
+from bioptimus_lib.cutting import Cutter, Piece
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,16 @@ class Request(NamedTuple):
     word: str
     spans: tuple[Span, ...]
     off: int | None = None
+
+
+class HasIds(Protocol):
+    """Anything that is a model input."""
+
+    @property
+    def ids(self) -> list[int]: ...
+
+
+Input = TypeVar("Input", bound=HasIds)
 
 
 class ModelInput(NamedTuple):
@@ -122,17 +132,13 @@ def read_states(
     model.to(device)
     with (
         torch.inference_mode(),
-        _only_layers(model, max(1, *layers)),  # transformers needs one layer
+        only_layers(model, max(1, *layers)),  # transformers needs one layer
         torch.autocast(device.type, dtype=half, enabled=half is not None),
         tqdm(total=len(requests), desc=progress, disable=progress is None) as bar,
     ):
-        for batch in _batches(sequences(), batch_tokens):
-            length = len(batch[0].ids)
-            ids = torch.full((len(batch), length), tokenizer.pad_token_id)
-            attention = torch.zeros_like(ids)
-            for row, sequence in enumerate(batch):
-                ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-                attention[row, : len(sequence.ids)] = 1
+        for batch in batches(sequences(), batch_tokens):
+            ids, attention = padded([sequence.ids for sequence in batch], tokenizer.pad_token_id)
+            length = ids.shape[1]
             output = model.base_model(
                 input_ids=ids.to(device),
                 attention_mask=attention.to(device),
@@ -157,15 +163,15 @@ def read_states(
     return States(mean=mean, count=count, layers=layers, tally=tally)
 
 
-def _sequences(
+def crops(
     cutter: Cutter,
     sentence: str,
     requests: Sequence[Request],
     room: int,
-    ends: tuple[int, int],
     tally: Counter[str],
-) -> Iterator[ModelInput]:
-    """One model input for the whole sentence, or, where it is too long, one around each word."""
+) -> Iterator[list[tuple[tuple[Piece, ...], Request | None]]]:
+    """The pieces of each word with what is wanted of it: the whole sentence, or, where that is
+    longer than ``room`` pieces, the words around each wanted one."""
     words = cutter.words(sentence)
     wanted: dict[int, Request] = {}
     for request in requests:
@@ -178,31 +184,42 @@ def _sequences(
     ]
     lengths = [len(some) for some in pieces]
     if sum(lengths) <= room:
-        crops = [(0, len(words), wanted)]
-    else:
-        crops = []
-        for i, request in wanted.items():
-            if lengths[i] > room:
-                tally["too_long"] += 1
-                continue
-            tally["cropped"] += 1
-            crops.append((*_crop(lengths, i, room), {i: request}))
-    for first, end, inside in crops:
+        if wanted:
+            yield [(pieces[i], wanted.get(i)) for i in range(len(words))]
+        return
+    for i, request in wanted.items():
+        if lengths[i] > room:
+            tally["too_long"] += 1
+            continue
+        tally["cropped"] += 1
+        first, end = _crop(lengths, i, room)
+        yield [(pieces[n], request if n == i else None) for n in range(first, end)]
+
+
+def _sequences(
+    cutter: Cutter,
+    sentence: str,
+    requests: Sequence[Request],
+    room: int,
+    ends: tuple[int, int],
+    tally: Counter[str],
+) -> Iterator[ModelInput]:
+    """The model inputs of a sentence, and where to read in them."""
+    for crop in crops(cutter, sentence, requests, room, tally):
         sequence = ModelInput([ends[0]], [])
-        for i in range(first, end):
-            if i in inside:
+        for pieces, request in crop:
+            if request is not None:
                 tally["contexts"] += 1
-                for slot, start, stop in inside[i].spans:
+                for slot, start, stop in request.spans:
                     covered = [
                         len(sequence.ids) + n
-                        for n, piece in enumerate(pieces[i])
+                        for n, piece in enumerate(pieces)
                         if piece.start < stop and piece.end > start
                     ]
                     sequence.reads.append((slot, covered[0], covered[-1] + 1))
-            sequence.ids.extend(piece.id for piece in pieces[i])
-        if sequence.reads:
-            sequence.ids.append(ends[1])
-            yield sequence
+            sequence.ids.extend(piece.id for piece in pieces)
+        sequence.ids.append(ends[1])
+        yield sequence
 
 
 def _crop(lengths: Sequence[int], at: int, room: int) -> tuple[int, int]:
@@ -228,10 +245,10 @@ def _crop(lengths: Sequence[int], at: int, room: int) -> tuple[int, int]:
             return first, end
 
 
-def _batches(sequences: Iterable[ModelInput], batch_tokens: int) -> Iterator[list[ModelInput]]:
+def batches(sequences: Iterable[Input], batch_tokens: int) -> Iterator[list[Input]]:
     """Batches of like length, longest first, of at most ``batch_tokens`` pieces with padding."""
 
-    def cut(held: list[ModelInput]) -> Iterator[list[ModelInput]]:
+    def cut(held: list[Input]) -> Iterator[list[Input]]:
         held.sort(key=lambda sequence: -len(sequence.ids))
         first = 0
         while first < len(held):
@@ -239,7 +256,7 @@ def _batches(sequences: Iterable[ModelInput], batch_tokens: int) -> Iterator[lis
             yield held[first : first + rows]
             first += rows
 
-    held: list[ModelInput] = []
+    held: list[Input] = []
     for sequence in sequences:
         held.append(sequence)
         if len(held) == SORTED_TOGETHER:
@@ -248,8 +265,20 @@ def _batches(sequences: Iterable[ModelInput], batch_tokens: int) -> Iterator[lis
     yield from cut(held)
 
 
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of ids as one batch: ids and attention mask, both int64 (B, T)."""
+    import torch
+
+    ids = torch.full((len(rows), max(map(len, rows))), pad)
+    attention = torch.zeros_like(ids)
+    for n, row in enumerate(rows):
+        ids[n, : len(row)] = torch.tensor(row)
+        attention[n, : len(row)] = 1
+    return ids, attention
+
+
 @contextmanager
-def _only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
+def only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
     """Let the encoder run its first ``depth`` layers only, without dropout."""
     encoder, training = model.base_model.encoder, model.training
     layers = encoder.layer

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bioptimus_lib.calibration import fit_ridge
+from bioptimus_lib.token_distillation import TokenDistillation
 
 if TYPE_CHECKING:
     from bioptimus_lib.occurrences import States
@@ -100,12 +101,14 @@ class Strategy:
         rows: (new evidence, known tokens, old table, generator) → float (N, H).
         reads_contexts: whether the old model is run at all.
         calibrates: whether known tokens are needed.
+        training: how the rows are trained afterwards, if they are.
     """
 
     about: str
     rows: Callable[[Evidence, Known, torch.Tensor, torch.Generator], torch.Tensor]
     reads_contexts: bool = True
     calibrates: bool = False
+    training: TokenDistillation | None = None
 
 
 def _random(
@@ -191,6 +194,14 @@ STRATEGIES: dict[str, Strategy] = {
         "the same, with the variance of true rows, filled from the rows of the pieces",
         _calibrated_spread, calibrates=True,
     ),
+    "token_distillation": Strategy(
+        "mean of the pieces, then trained to do in a sentence what the pieces did",
+        _subtoken_mean, reads_contexts=False, training=TokenDistillation(),
+    ),
+    "calibrated_distilled": Strategy(
+        "calibrated, then trained in the same way", _calibrated, calibrates=True,
+        training=TokenDistillation(passes=1),
+    ),
 }
 
 
@@ -209,4 +220,5 @@ def layer_choices(
         if not layers or not all(0 <= some <= depth for some in layers):
             raise ValueError(f"layer {layer}: the model has layers 0 to {depth}")
         return [layers]
-    return [(some,) for some in range(1, depth + 1)]
+    single = [(some,) for some in range(1, depth + 1)]
+    return [*single, tuple(range(depth + 1))] if recipe.calibrates else single

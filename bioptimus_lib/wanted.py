@@ -35,12 +35,29 @@ class Wanted:
         inside: whether a token continues a word.
         pieces: for each token, for each of its words, the old pieces that overlap it.
         requests: sentence → words to read in it.
+        as_new: (word, piece that is off) → the tokens of the word as they shall be: old ids, and
+            −1 − slot for those that are wanted.
     """
 
     ids: list[int]
     inside: list[bool]
     pieces: list[list[tuple[int, ...]]]
     requests: dict[str, list[Request]] = field(default_factory=lambda: defaultdict(list))
+    as_new: dict[tuple[str, int | None], tuple[int, ...]] = field(default_factory=dict)
+
+    def only(self, slots: Sequence[int]) -> Wanted:
+        """Some of the tokens, in the order of ``slots``."""
+        place = {slot: i for i, slot in enumerate(slots)}
+        part = Wanted(*([some[i] for i in slots] for some in (self.ids, self.inside, self.pieces)))
+        for sentence, requests in self.requests.items():
+            for word, spans, off in requests:
+                kept = tuple(s._replace(slot=place[s.slot]) for s in spans if s.slot in place)
+                if kept:
+                    part.requests[sentence].append(Request(word, kept, off))
+        for key, tokens in self.as_new.items():
+            if all(-1 - i in place for i in tokens if i < 0):
+                part.as_new[key] = tuple(-1 - place[-1 - i] if i < 0 else i for i in tokens)
+        return part
 
 
 def overlapping(pieces: Iterable[Piece], start: int, end: int) -> tuple[int, ...]:
@@ -71,6 +88,10 @@ def new_tokens(
                 spans.append(Span(slot[token], start, end))
                 wanted.pieces[slot[token]].append(overlapping(cut, start, end))
         if spans:
+            wanted.as_new[word, None] = tuple(
+                -1 - slot[token] if token in slot else plan.shared[token]
+                for token, _, _ in new.cut(word)
+            )
             for sentence in contexts.get(word, ()):
                 wanted.requests[sentence].append(Request(word, tuple(spans)))
     for i, name in enumerate(names):
@@ -143,6 +164,9 @@ def known_tokens(
             i = slots[turn % len(slots)]
             if read[i] < most:
                 read[i] += 1
+                wanted.as_new[word, ids[i]] = tuple(
+                    -1 - i if piece.id == ids[i] else piece.id for piece in cutter.cut(word)
+                )
                 span = Span(i, *spans[ids[i], word])
                 wanted.requests[sentence].append(Request(word, (span,), ids[i]))
     return wanted
