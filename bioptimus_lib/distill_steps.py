@@ -18,6 +18,7 @@ from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
 from bioptimus_lib.occurrences import Request, Span, read_states
 from bioptimus_lib.pretrain import masked_logits
 from bioptimus_lib.strategies import Evidence, Known, Strategy
+from bioptimus_lib.token_distillation import TokenDistillation, distil_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,6 +132,23 @@ def recoveries(
         else:
             found.append(token_recovery(rows, test.ids, table))
     return found
+
+
+def imitation_error(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    wanted: Wanted,
+    rows: torch.Tensor,
+) -> float:
+    """How far the model's states with the rows in place are from those with the old pieces.
+
+    It is the loss of token distillation before any step of it: the squared difference over the
+    variance of the states, at all other places of the sentence, plus the same at the word's own.
+    """
+    # A rate this small is none: one pass through the loss and nothing learned.
+    settings = TokenDistillation(passes=1, learning_rate=1e-12)
+    report = distil_rows(model, tokenizer, wanted, rows, settings=settings, precision="auto")[2]
+    return sum(report["losses"]) / len(report["losses"])
 
 
 def alike(rows: torch.Tensor) -> float:

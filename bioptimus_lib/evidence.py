@@ -21,11 +21,11 @@ COMMANDS = {
     "sentences": "bioptimus bench sentences --ledger splitters",
     "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
     "bench-scan": "bioptimus bench scan",
-    "recovery": "bioptimus distill --help",
-    "layers": "bioptimus distill --help",
-    "contexts": "bioptimus distill --help",
-    "start": "bioptimus distill --help",
-    "bench-distill": "bioptimus bench distill",
+    "recovery": "bioptimus experiment recovery --ledger minilm",
+    "layers": "bioptimus experiment layers --ledger minilm",
+    "contexts": "bioptimus experiment contexts --ledger minilm",
+    "start": "bioptimus experiment start --ledger minilm",
+    "distill": "bioptimus bench distill --ledger pocket",
 }
 
 
