@@ -15,17 +15,18 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
-| distillation | ``distill`` | ``strategies`` ``calibration`` ``token_distillation`` ``occurrences`` ``wanted`` |
+| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
+| experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_distill`` | |
 | the course | ``chapter`` ``widgets`` ``widgets_distill`` ``checks`` | ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` ``bench_distill`` |
 """
 
 __version__ = "0.1.0"

@@ -23,6 +23,7 @@ from bioptimus_lib.commands import (
     bench,
     corpus,
     distill,
+    experiment,
     fetch,
     ner,
     pocket_bert,
@@ -34,7 +35,7 @@ from bioptimus_lib.commands import (
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
-COMMANDS = (fetch, corpus, words, scan, vocab, distill, ner, run, pocket_bert, bench)
+COMMANDS = (fetch, corpus, words, scan, vocab, distill, ner, run, experiment, pocket_bert, bench)
 
 
 class Parser(argparse.ArgumentParser):

@@ -26,7 +26,16 @@ import torch
 from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.occurrences import BATCH_TOKENS, States, read_states
-from bioptimus_lib.strategies import STRATEGIES, Evidence, Known, Strategy, layer_choices
+from bioptimus_lib.strategies import (
+    FEWEST_TO_CHOOSE,
+    HELD_OUT,
+    STRATEGIES,
+    Evidence,
+    Known,
+    Strategy,
+    choose_layers,
+    layer_choices,
+)
 from bioptimus_lib.token_distillation import distil_rows
 from bioptimus_lib.wanted import Wanted, known_tokens, new_tokens
 
@@ -38,8 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["STRATEGIES", "Distilled", "distill"]
 
 log = logging.getLogger(__name__)
-HELD_OUT = 0.3  # share of the known tokens that measures recovery; the rest fits
-FEWEST_KNOWN = 20
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Distilled:
             ``shared`` tokens, ``with_contexts``, ``fallbacks`` to ``subtoken_mean``, ``sentences``
             encoded, ``contexts`` read, ``cropped``, ``too_long``, ``absent``, ``tokens``,
             ``seconds``, ``known`` tokens, ``recovery`` of known words and ``recovery_pieces`` of
-            known continuations (None without known tokens), ``choices`` of layers with their MRR.
+            known continuations (None without known tokens; of the start, where rows are trained),
+            ``choices`` of layers with their MRR, ``training`` of the rows.
     """
 
     model: PreTrainedModel
@@ -112,9 +120,9 @@ def distill(
     if (recipe.reads_contexts or recipe.training) and not wanted.requests and plan.new:
         raise ValueError("none of the plan's words has a context: scan for plan.keywords()")
     examples = known_tokens(old_tokenizer, cutter, contexts, limit=known, seed=seed)
-    if recipe.calibrates and len(examples.ids) < FEWEST_KNOWN:
+    if recipe.calibrates and len(examples.ids) < FEWEST_TO_CHOOSE:
         raise ValueError(
-            f"{len(examples.ids)} known tokens have contexts, {FEWEST_KNOWN} are needed to "
+            f"{len(examples.ids)} known tokens have contexts, {FEWEST_TO_CHOOSE} are needed to "
             "calibrate: scan for calibration_words(…) too, or choose another strategy"
         )
 
@@ -210,28 +218,17 @@ def _measure(
     """Choose the layers and measure token recovery, each on known tokens not used for fitting."""
     count = len(known.ids)
     report: dict[str, Any] = {"known": count, "recovery": None, "recovery_pieces": None}
-    if count < FEWEST_KNOWN:
+    if count < FEWEST_TO_CHOOSE:
         return choices[len(choices) // 2], report | {"choices": {}}
     order = torch.randperm(count, generator=_generator(seed))
     test, fit = order[: round(HELD_OUT * count)], order[round(HELD_OUT * count) :]
-
-    def recovery(choice: tuple[int, ...], fit: torch.Tensor, test: torch.Tensor) -> dict[str, Any]:
-        part = known.at(choice)
-        rows = recipe.rows(part[test].evidence, part[fit], table, _generator(seed))
-        inside = part[test].evidence.inside
-        return {
-            name: token_recovery(rows[some], known.ids[test][some], table) if some.any() else None
-            for name, some in (("recovery", ~inside), ("recovery_pieces", inside))
-        }
-
-    scores = {}
-    if len(choices) > 1:  # chosen inside the fitting part, so the held-out tokens stay unseen
-        cut = round(HELD_OUT * len(fit))
-        for choice in choices:
-            found = recovery(choice, fit[cut:], fit[:cut])
-            scores[choice] = (found["recovery"] or found["recovery_pieces"])["mrr"]
-    chosen = max(choices, key=lambda choice: scores.get(choice, 0.0))
-    report |= recovery(chosen, fit, test)
+    chosen, scores = choose_layers(recipe, choices, known[fit], table, seed=seed)
+    part = known.at(chosen)
+    rows = recipe.rows(part[test].evidence, part[fit], table, _generator(seed))
+    inside = known.evidence.inside[test]
+    for name, some in (("recovery", ~inside), ("recovery_pieces", inside)):
+        if some.any():
+            report[name] = token_recovery(rows[some], known.ids[test][some], table)
     return chosen, report | {
         "choices": {"+".join(map(str, choice)): mrr for choice, mrr in scores.items()}
     }

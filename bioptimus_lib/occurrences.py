@@ -124,9 +124,9 @@ def read_states(
     sums = torch.zeros(slots, len(layers), model.config.hidden_size, device=device)
     count = torch.zeros(slots, dtype=torch.int64)
 
-    def sequences() -> Iterator[ModelInput]:
+    def inputs() -> Iterator[ModelInput]:
         for sentence in sorted(requests):  # sums do not depend on the order of the mapping
-            yield from _sequences(cutter, sentence, requests[sentence], window - 2, ends, tally)
+            yield from sequences(cutter, sentence, requests[sentence], window - 2, ends, tally)
 
     home = model.device
     model.to(device)
@@ -136,7 +136,7 @@ def read_states(
         torch.autocast(device.type, dtype=half, enabled=half is not None),
         tqdm(total=len(requests), desc=progress, disable=progress is None) as bar,
     ):
-        for batch in batches(sequences(), batch_tokens):
+        for batch in batches(inputs(), batch_tokens):
             ids, attention = padded([sequence.ids for sequence in batch], tokenizer.pad_token_id)
             length = ids.shape[1]
             output = model.base_model(
@@ -196,7 +196,7 @@ def crops(
         yield [(pieces[n], request if n == i else None) for n in range(first, end)]
 
 
-def _sequences(
+def sequences(
     cutter: Cutter,
     sentence: str,
     requests: Sequence[Request],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from bioptimus_lib.packing import Blocks, collate, pack
 from bioptimus_lib.recorder import Recorder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 __all__ = ["Settings", "evaluate_mlm", "masked_logits", "pack", "pretrain", "set_dropout"]
 
@@ -216,6 +216,7 @@ def pretrain(
     out: str | Path,
     device: str | None = None,
     progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Train a model on packed blocks, in place; continue if ``out`` holds a checkpoint.
 
@@ -228,6 +229,7 @@ def pretrain(
         out: folder of checkpoints and of ``log.jsonl``.
         device: ``cpu`` keeps off a GPU that is there; by default ``Trainer`` chooses.
         progress: show a progress bar.
+        callbacks: of ``Trainer``, to look on while it trains.
 
     Returns:
         Steps, tokens, seconds of this call, mean loss and tokens per second.
@@ -292,7 +294,7 @@ def pretrain(
         masking=masking,
         pieces=PieceTable.of(tokenizer),
         embedding_rate=settings.embedding_rate,
-        callbacks=[recorder],
+        callbacks=[recorder, *callbacks],
     )
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bioptimus_lib.calibration import fit_ridge
+from bioptimus_lib.calibration import fit_ridge, token_recovery
 from bioptimus_lib.token_distillation import TokenDistillation
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bioptimus_lib.wanted import Wanted
 
 FEWEST_OF_A_KIND = 200  # examples for a regression of their own
+FEWEST_TO_CHOOSE = 20  # known tokens below which nothing is chosen or measured
+HELD_OUT = 0.3  # share of the known tokens that tests; the rest fits
 INITIAL_DEVIATION = 0.02  # BERT's own initialisation (Devlin et al., 2019)
 
 
@@ -221,4 +223,35 @@ def layer_choices(
             raise ValueError(f"layer {layer}: the model has layers 0 to {depth}")
         return [layers]
     single = [(some,) for some in range(1, depth + 1)]
-    return [*single, tuple(range(depth + 1))] if recipe.calibrates else single
+    if not recipe.calibrates:
+        return single
+    together = (tuple(range(depth + 1)), tuple(range(2, depth)))
+    return [*single, *(some for some in together if len(some) > 1)]
+
+
+def choose_layers(
+    recipe: Strategy,
+    choices: Sequence[tuple[int, ...]],
+    known: Known,
+    table: torch.Tensor,
+    *,
+    seed: int = 0,
+) -> tuple[tuple[int, ...], dict[tuple[int, ...], float]]:
+    """The choice that recovers known tokens best, and the MRR of each (none if there is one only).
+
+    A part of the known tokens is tested with what the rest gives, so whoever measures with other
+    tokens measures what was not chosen on them.
+    """
+    if len(choices) < 2 or len(known.ids) < FEWEST_TO_CHOOSE:
+        return choices[len(choices) // 2], {}
+    order = torch.randperm(len(known.ids), generator=torch.Generator().manual_seed(seed))
+    cut = round(HELD_OUT * len(order))
+    test, fit = order[:cut], order[cut:]
+    scores = {}
+    for choice in choices:
+        part, draw = known.at(choice), torch.Generator().manual_seed(seed)
+        rows = recipe.rows(part[test].evidence, part[fit], table, draw)
+        words = ~part[test].evidence.inside  # continuations count only where there is nothing else
+        some = words if words.any() else ~words
+        scores[choice] = token_recovery(rows[some], known.ids[test][some], table)["mrr"]
+    return max(choices, key=lambda choice: scores[choice]), scores

@@ -1,4 +1,4 @@
-"""Token Distillation: rows by gradient, so that a new token does to its sentence what its pieces did.
+"""Token Distillation: rows by gradient, so that a token does to its sentence what its pieces did.
 
 The teacher reads the sentence in old pieces; the student, the same frozen model, reads it with the
 new tokens in their place. Only the new rows learn, until the hidden states of both agree (Dobler,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-ROOMS: tuple[str, ...] = ("sentences",)  # each is a module ``bench_<room>`` with ``add``
+ROOMS: tuple[str, ...] = ("sentences", "distill")  # each is a module ``bench_<room>`` with ``add``
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:

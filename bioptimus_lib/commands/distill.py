@@ -23,8 +23,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--strategy",
         default="calibrated_spread",
         metavar="NAME",
-        help="random, subtoken_mean, contextual, contextual_matched, calibrated or "
-        "calibrated_spread (default)",
+        help="random, subtoken_mean, contextual, contextual_matched, calibrated, "
+        "calibrated_spread (default), token_distillation or calibrated_distilled",
     )
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0)

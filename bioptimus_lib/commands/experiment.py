@@ -1,0 +1,81 @@
+"""``bioptimus experiment``: an experiment at scale, cell by cell, its rows for the ledger."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add(subparsers: argparse._SubParsersAction) -> None:
+    """Describe the command."""
+    from bioptimus_lib.experiments import EXPERIMENTS
+
+    parser = subparsers.add_parser(
+        "experiment",
+        help="make an experiment at scale, cell by cell, with rows for the ledger",
+        description="Make an experiment, or go on with one: cells that are there are kept.",
+    )
+    parser.add_argument("name", metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument(
+        "--out", metavar="DIR", default="experiments", help="folder of cells (experiments)"
+    )
+    parser.add_argument("--model", default="minilm", help="name or folder of the old model (minilm)")
+    parser.add_argument(
+        "--corpus", default="biomed", metavar="NAME", help="source or folder of text (biomed)"
+    )
+    parser.add_argument("--megabytes", type=float, default=90, metavar="N", help="of text (90)")
+    parser.add_argument("--words", type=int, default=12_000, metavar="N", help="known (12000)")
+    parser.add_argument("--contexts", type=int, default=10, metavar="N", help="per word (10)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="splits or runs (5)")
+    parser.add_argument("--steps", type=int, default=300, metavar="N", help="of training (300)")
+    parser.add_argument("--strategies", nargs="+", default=(), metavar="NAME", help="(all)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
+    parser.add_argument(
+        "--minutes", type=float, default=0, metavar="N", help="begin no cell after these; 0: all"
+    )
+    parser.add_argument("--ledger", metavar="FILE", help="add rows to data/results/NAME/FILE")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    from bioptimus_lib.experiments import experiment
+    from bioptimus_lib.experiments.cells import Setting, run_cells, summary
+    from bioptimus_lib.strategies import STRATEGIES
+
+    module = experiment(arguments.name)
+    unknown = set(arguments.strategies) - {*STRATEGIES, "old"}
+    if unknown:
+        raise ValueError(f"strategy {min(unknown)!r} is unknown: choose of {list(STRATEGIES)}")
+    setting = Setting(
+        out=Path(arguments.out), model=arguments.model, corpus=arguments.corpus,
+        megabytes=arguments.megabytes, words=arguments.words, contexts=arguments.contexts,
+        seeds=arguments.seeds, steps=arguments.steps, strategies=tuple(arguments.strategies),
+        device=arguments.device, minutes=arguments.minutes, progress=not arguments.quiet,
+    )  # fmt: skip
+    rows, missing = run_cells(arguments.name, module, setting)
+    if arguments.ledger and rows:
+        _keep(arguments.name, rows, setting, arguments.ledger)
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print("\n".join(summary(rows, module.METRICS)))
+    if missing:
+        print(f"{len(missing)} cells are left, the next is {missing[0]}: run the same again")
+    return 0
+
+
+def _keep(name: str, rows: list, setting, file: str) -> None:
+    from bioptimus_lib import ledger, sources
+    from bioptimus_lib.experiments.text import corpus
+    from bioptimus_lib.records import readable_files
+
+    folder = sources.model_path(setting.model, progress=setting.progress)
+    data = [*readable_files(corpus(setting)), *sorted(folder.glob("*.safetensors"))]
+    origin = ledger.provenance(data=data, device=setting.device)
+    ledger.append(
+        name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
+    )

@@ -1,0 +1,30 @@
+"""Experiments at scale: a table of them, each a list of cells that are kept one by one.
+
+An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
+``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
+``finish(rows)``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+#: Name → module.
+EXPERIMENTS: dict[str, str] = {
+    "recovery": "bioptimus_lib.experiments.recovery_by_strategy",
+    "layers": "bioptimus_lib.experiments.recovery_by_layer",
+    "contexts": "bioptimus_lib.experiments.recovery_by_contexts",
+    "start": "bioptimus_lib.experiments.start",
+}
+
+
+def experiment(name: str) -> ModuleType:
+    """The module of an experiment.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment {name!r} is unknown: choose one of {', '.join(EXPERIMENTS)}")
+    return import_module(EXPERIMENTS[name])

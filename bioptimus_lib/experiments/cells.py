@@ -1,0 +1,136 @@
+"""Cells of an experiment: small pieces of work, each with a file of its own, so none is done twice.
+
+A run that was killed, or whose minutes are over, goes on with the first cell that has no file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bioptimus_lib.files import atomic_write
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an experiment is made with.
+
+    Args:
+        out: folder of cells and of what they share; cells that are there are not made again.
+        model: name or folder of the old model.
+        corpus: source or folder of text.
+        megabytes: of it.
+        words: known words that are read, at most.
+        contexts: sentences per word.
+        seeds: splits, or training runs, of each strategy.
+        steps: of training.
+        strategies: names; all that the experiment has if empty.
+        device: cpu, cuda, …
+        minutes: no cell begins after these; 0 for no limit.
+        progress: show progress bars.
+    """
+
+    out: Path
+    model: str = "minilm"
+    corpus: str = "biomed"
+    megabytes: float = 90
+    words: int = 12_000
+    contexts: int = 10
+    seeds: int = 5
+    steps: int = 300
+    strategies: tuple[str, ...] = ()
+    device: str = "cpu"
+    minutes: float = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("words", "contexts", "seeds", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if not self.megabytes > 0 or self.minutes < 0:
+            raise ValueError(
+                f"{self.megabytes} megabytes and {self.minutes} minutes: give more than 0 of text, "
+                "and 0 minutes for no limit"
+            )
+
+    @property
+    def text_name(self) -> str:
+        """The corpus as the ledger names it."""
+        return Path(self.corpus).name
+
+    def same(self) -> dict[str, Any]:
+        """What two calls must share to share cells."""
+        free = ("out", "seeds", "strategies", "device", "minutes", "progress")
+        return {k: v for k, v in asdict(self).items() if k not in free}
+
+
+def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row], list[str]]:
+    """The rows of all cells, made now or before, and the names of cells that are still missing.
+
+    Raises:
+        ValueError: the folder holds cells of another setting.
+    """
+    folder, began = setting.out / name, time.monotonic()
+    _same_setting(folder / "setting.json", setting)
+    rows: list[Row] = []
+    missing: list[str] = []
+    for cell in module.cells(setting):
+        file = folder / f"{cell}.json"
+        late = setting.minutes and time.monotonic() - began > 60 * setting.minutes
+        if not file.exists() and late:
+            missing.append(cell)
+            continue
+        if not file.exists():
+            log.info("%s: %s", name, cell)
+            started = time.monotonic()
+            made = list(module.run(setting, cell))
+            for row in made:
+                row.setdefault("seconds", round(time.monotonic() - started, 1))
+            with atomic_write(file) as handle:
+                json.dump(made, handle)
+        rows += json.loads(file.read_text(encoding="utf-8"))
+    finish = getattr(module, "finish", None)
+    return (finish(rows) if finish else rows), missing
+
+
+def _same_setting(file: Path, setting: Setting) -> None:
+    mine = json.loads(json.dumps(setting.same()))
+    if not file.exists():
+        with atomic_write(file) as handle:
+            json.dump(mine, handle, indent=1)
+        return
+    theirs = json.loads(file.read_text(encoding="utf-8"))
+    changed = [
+        f"{k}: {theirs.get(k)} there, {mine[k]} here" for k in mine if theirs.get(k) != mine[k]
+    ]
+    if changed:
+        raise ValueError(
+            f"{file.parent} holds cells of another setting ({'; '.join(changed)}): choose another "
+            "--out, or delete it"
+        )
+
+
+def summary(rows: list[Row], metrics: list[str]) -> Iterator[str]:
+    """Mean and standard deviation over seeds, a line for each model and variant."""
+    import statistics
+
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], row.get("variant") or ""), []).append(row["metrics"])
+    yield f"{'':<22}{'':<26}{'n':>3}" + "".join(f"{name:>18}" for name in metrics)
+    for (model, variant), found in groups.items():
+        line = f"{model:<22}{variant:<26}{len(found):>3}"
+        for name in metrics:
+            values = [metric[name] for metric in found if name in metric]
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            line += f"{statistics.mean(values):>11.3f} ±{spread:>5.3f}" if values else f"{'–':>18}"
+        yield line

@@ -1,0 +1,238 @@
+"""Token recovery: are words that the model knows found again, when they are distilled as if new?
+
+Words are split at random: with some, strategies that calibrate are fitted, and layers are chosen;
+with the others all are tested. What is fitted has read one text, what is tested another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from bioptimus_lib.calibration import token_recovery
+from bioptimus_lib.cutting import Cutter
+from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.text import known_word_contexts
+from bioptimus_lib.occurrences import States, read_states
+from bioptimus_lib.strategies import (
+    HELD_OUT,
+    STRATEGIES,
+    Evidence,
+    Known,
+    choose_layers,
+    layer_choices,
+)
+from bioptimus_lib.token_distillation import distil_rows
+from bioptimus_lib.wanted import Wanted, known_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TRAINED_WORDS = 300  # test words of strategies that train rows: each needs its own gradients
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Known words as they are read in two texts.
+
+    Attributes:
+        ids: int64 (N,), their ids.
+        fit, test: what was read in the one text and in the other.
+        wanted: what was wanted of the second.
+        table: float32 (V, H), the true rows.
+    """
+
+    ids: torch.Tensor
+    fit: Evidence
+    test: Evidence
+    wanted: Wanted
+    table: torch.Tensor
+
+
+def read_examples(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    fit_contexts: Mapping[str, Sequence[str]],
+    test_contexts: Mapping[str, Sequence[str]],
+    *,
+    words: int = 5000,
+    contexts: int = 10,
+    skip: int = 0,
+    layers: Sequence[int] | None = None,
+    device: str | None = None,
+    precision: str = "auto",
+    seed: int = 0,
+    keep: Path | None = None,
+    progress: bool = False,
+) -> Examples:
+    """Read known words in both texts.
+
+    Args:
+        fit_contexts, test_contexts: word → sentences; words that the tokenizer has whole and that
+            have more than ``skip`` sentences in both are used.
+        words: at most so many of them, drawn with ``seed``.
+        contexts: at most so many sentences of each, after the first ``skip``.
+        layers: to read; all by default.
+        keep: folder where what was read is kept for the next call with the same arguments.
+    """
+    cutter = Cutter(tokenizer)
+    both = sorted(
+        word
+        for word in fit_contexts
+        if len(cutter.cut(word)) == 1
+        and min(len(fit_contexts[word]), len(test_contexts.get(word, ()))) > skip
+    )
+    chosen = random.Random(seed).sample(both, min(words, len(both)))
+    if layers is None:
+        layers = range(model.config.num_hidden_layers + 1)
+    table = model.get_input_embeddings().weight.detach().float().cpu()
+    read: list[tuple[Wanted, Evidence]] = []
+    for name, found in (("fit", fit_contexts), ("test", test_contexts)):
+        some = {word: found[word][skip : skip + contexts] for word in chosen}
+        wanted = known_tokens(tokenizer, cutter, some, limit=len(chosen))
+        file = keep and keep / f"{name}-{len(chosen)}-{skip}-{skip + contexts}.safetensors"
+        states = _kept(file)
+        if states is None:
+            states = read_states(
+                model, tokenizer, wanted.requests, slots=len(wanted.ids), layers=layers,
+                device=device, precision=precision, progress=f"{name} text" if progress else None,
+            )  # fmt: skip
+            _keep(states, file)
+        read.append((wanted, Evidence.of(wanted, states, table)))
+    (_, fit), (wanted, test) = read
+    return Examples(torch.tensor(wanted.ids), fit, test, wanted, table)
+
+
+def examples_of(setting: Setting, *, skip: int = 0, contexts: int | None = None) -> Examples:
+    """The examples of an experiment's setting; what was read is kept in its folder."""
+    model, tokenizer = old_model(setting)
+    fit, test = known_word_contexts(setting, tokenizer)
+    return read_examples(
+        model, tokenizer, fit, test, words=setting.words, skip=skip,
+        contexts=contexts or setting.contexts, device=setting.device,
+        keep=setting.out / "states", progress=setting.progress,
+    )  # fmt: skip
+
+
+def old_model(setting: Setting) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model of a setting, where it works."""
+    from bioptimus_lib import sources
+    from bioptimus_lib.models import load_masked_lm, place
+
+    model, tokenizer = load_masked_lm(sources.model_path(setting.model, progress=setting.progress))
+    return place(model, setting.device), tokenizer
+
+
+def _keep(states: States, file: Path | None) -> None:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        layers = torch.tensor(states.layers)
+        part = file.with_suffix(".part")
+        save_file({"mean": states.mean, "count": states.count, "layers": layers}, part)
+        part.replace(file)
+
+
+def _kept(file: Path | None) -> States | None:
+    if file is None or not file.exists():
+        return None
+    found = load_file(file)
+    layers = tuple(found["layers"].tolist())
+    return States(mean=found["mean"], count=found["count"], layers=layers, tally=Counter())
+
+
+def joined(one: Examples, other: Examples) -> Examples:
+    """The same words with the contexts of both."""
+
+    def means(a: Evidence, b: Evidence) -> Evidence:
+        count = a.count + b.count
+        share = (a.count / count.clamp(min=1))[:, None, None]
+        return replace(a, states=share * a.states + (1 - share) * b.states, count=count)
+
+    if not torch.equal(one.ids, other.ids):
+        raise ValueError("the examples are of different words: read the same with both")
+    return replace(one, fit=means(one.fit, other.fit), test=means(one.test, other.test))
+
+
+def recover(
+    examples: Examples,
+    *,
+    strategies: Sequence[str],
+    splits: Sequence[int] = range(5),
+    layer: int | Sequence[int] | None = None,
+    fit_words: int | None = None,
+    model: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> list[dict[str, Any]]:
+    """Token recovery by strategy and split.
+
+    Args:
+        examples: from ``read_examples``.
+        strategies: names in ``STRATEGIES``.
+        splits: seeds of random splits of the words, 70 % to fit and 30 % to test.
+        layer: to read; by default chosen among the words to fit.
+        fit_words: use no more of them.
+        model, tokenizer: for strategies that train rows, which test ``TRAINED_WORDS`` words.
+
+    Returns:
+        For each strategy and split: ``strategy``, ``split``, ``layers``, ``fit_words``, and what
+        ``token_recovery`` gives, also ``centred``: by cosine after the table's mean row is taken
+        away.
+    """
+    ids, table = examples.ids, examples.table
+    depth = max(examples.test.layers)
+    usable = torch.nonzero((examples.fit.count > 0) & (examples.test.count > 0)).flatten()
+    rows = []
+    for split in splits:
+        draw = torch.Generator().manual_seed(split)
+        order = usable[torch.randperm(len(usable), generator=draw)]
+        cut = round(HELD_OUT * len(order))
+        test, fit = order[:cut], order[cut:][:fit_words]
+        known = Known(examples.fit[fit], ids[fit])
+        for name in strategies:
+            recipe, at = STRATEGIES[name], test
+            choices = layer_choices(recipe, layer, depth)
+            chosen, _ = choose_layers(recipe, choices, known, table, seed=split)
+            if recipe.training:
+                at = test[:TRAINED_WORDS]
+            made = recipe.rows(
+                examples.test[at].at(chosen), known.at(chosen), table,
+                torch.Generator().manual_seed(split),
+            ).float()  # fmt: skip
+            if recipe.training:
+                if model is None or tokenizer is None:
+                    raise ValueError(f"strategy {name!r} trains rows: give model and tokenizer")
+                made, _, _ = distil_rows(
+                    model, tokenizer, examples.wanted.only(at.tolist()), made,
+                    settings=recipe.training, precision="auto", seed=split,
+                )  # fmt: skip
+            mean = table.mean(0)
+            rows.append({
+                "strategy": name,
+                "split": split,
+                "layers": list(chosen),
+                "fit_words": len(fit) if recipe.calibrates else 0,
+                **token_recovery(made, ids[at], table),
+                "centred": {
+                    k: v
+                    for k, v in token_recovery(made - mean, ids[at], table - mean).items()
+                    if k in ("cos", "top1", "top10", "mrr")
+                },
+            })
+    return rows
+
+
+def ledger_row(found: Mapping[str, Any], *, variant: str, dataset: str) -> dict[str, Any]:
+    """A result of ``recover`` as a row, still without its origin."""
+    metrics = {k: found[k] for k in ("mrr", "top1", "top10", "cos", "error", "tokens")}
+    metrics |= {f"{name}_centred": value for name, value in found["centred"].items()}
+    return {
+        "model": found["strategy"], "dataset": dataset, "seed": found["split"], "variant": variant,
+        "metrics": metrics, "layers": found["layers"], "fit_words": found["fit_words"],
+    }  # fmt: skip
