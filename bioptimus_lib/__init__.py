@@ -15,7 +15,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | scanning | ``scan`` | ``matching`` ``sketch`` ``excerpts`` ``contexts`` |
 | vocabulary | ``vocab`` | ``wordpiece`` ``cutting`` |
 | models | ``models`` | |
-| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``occurrences`` ``wanted`` |
+| reading in context | ``occurrences`` | ``early_exit`` |
+| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``wanted`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
@@ -26,7 +27,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_distill`` | |
 | the course | ``chapter`` ``widgets`` ``widgets_distill`` ``checks`` | ``exercises`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` ``bench`` ``bench_sentences`` ``bench_distill`` |
+| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
+| benchmarks | ``bench`` | ``bench_sentences`` ``bench_distill`` |
 """
 
 __version__ = "0.1.0"

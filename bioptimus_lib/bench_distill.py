@@ -48,7 +48,8 @@ def ready(
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Ids and attention of the batches that ``read_states`` makes of the requests."""
     from bioptimus_lib.cutting import Cutter
-    from bioptimus_lib.occurrences import batches, padded, sequences
+    from bioptimus_lib.early_exit import padded
+    from bioptimus_lib.occurrences import batches, sequences
 
     cutter, ends = Cutter(tokenizer), (tokenizer.cls_token_id, tokenizer.sep_token_id)
     made = (
@@ -73,7 +74,7 @@ def bare(
     """The forward pass up to a layer, and nothing else."""
     import torch
 
-    from bioptimus_lib.occurrences import only_layers
+    from bioptimus_lib.early_exit import only_layers
 
     device = model.device
     with (

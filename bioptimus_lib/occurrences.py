@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from bioptimus_lib.cutting import Cutter, Piece
+from bioptimus_lib.early_exit import only_layers, padded, recorded
 
 if TYPE_CHECKING:
     import torch
@@ -133,17 +133,15 @@ def read_states(
     with (
         torch.inference_mode(),
         only_layers(model, max(1, *layers)),  # transformers needs one layer
+        recorded(model) as output,
         torch.autocast(device.type, dtype=half, enabled=half is not None),
         tqdm(total=len(requests), desc=progress, disable=progress is None) as bar,
     ):
         for batch in batches(inputs(), batch_tokens):
             ids, attention = padded([sequence.ids for sequence in batch], tokenizer.pad_token_id)
             length = ids.shape[1]
-            output = model.base_model(
-                input_ids=ids.to(device),
-                attention_mask=attention.to(device),
-                output_hidden_states=True,
-            ).hidden_states
+            output.clear()
+            model.base_model(input_ids=ids.to(device), attention_mask=attention.to(device))
             place, slot, weight = [], [], []
             for row, sequence in enumerate(batch):
                 for wanted, first, end in sequence.reads:
@@ -263,29 +261,3 @@ def batches(sequences: Iterable[Input], batch_tokens: int) -> Iterator[list[Inpu
             yield from cut(held)
             held = []
     yield from cut(held)
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of ids as one batch: ids and attention mask, both int64 (B, T)."""
-    import torch
-
-    ids = torch.full((len(rows), max(map(len, rows))), pad)
-    attention = torch.zeros_like(ids)
-    for n, row in enumerate(rows):
-        ids[n, : len(row)] = torch.tensor(row)
-        attention[n, : len(row)] = 1
-    return ids, attention
-
-
-@contextmanager
-def only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
-    """Let the encoder run its first ``depth`` layers only, without dropout."""
-    encoder, training = model.base_model.encoder, model.training
-    layers = encoder.layer
-    encoder.layer = layers[:depth]
-    model.eval()
-    try:
-        yield
-    finally:
-        encoder.layer = layers
-        model.train(training)

@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from bioptimus_lib.cutting import Cutter
-from bioptimus_lib.occurrences import (
-    BATCH_TOKENS,
-    SORTED_TOGETHER,
-    WINDOW,
-    batches,
-    crops,
-    only_layers,
-    padded,
-)
+from bioptimus_lib.early_exit import only_layers, padded
+from bioptimus_lib.occurrences import BATCH_TOKENS, SORTED_TOGETHER, WINDOW, batches, crops
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

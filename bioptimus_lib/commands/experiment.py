@@ -20,7 +20,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="experiments", help="folder of cells (experiments)"
     )
-    parser.add_argument("--model", default="minilm", help="name or folder of the old model (minilm)")
+    parser.add_argument("--model", default="minilm", help="name or folder (minilm)")
     parser.add_argument(
         "--corpus", default="biomed", metavar="NAME", help="source or folder of text (biomed)"
     )
