@@ -16,17 +16,18 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | |
-| reading | ``occurrences`` | ``early_exit`` ``wanted`` |
-| distillation | ``distill`` | ``strategies`` ``calibration`` ``token_distillation`` |
+| reading in context | ``occurrences`` | ``early_exit`` ``wanted`` |
+| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
-| lessons | ``scan_steps`` | ``samplers`` ``qik`` |
-| figures | ``plots`` ``pictures`` | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``evidence`` |
-| the course | ``chapter`` ``widgets`` ``widgets_vocab`` ``checks`` | ``exercises`` |
+| lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
+| figures | ``plots`` ``pictures`` | ``evidence`` |
+| figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
+| the course | ``chapter`` ``widgets`` ``checks`` | ``widgets_vocab`` ``widgets_distill`` ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_sentences`` ``bench_distill`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """

@@ -22,6 +22,11 @@ COMMANDS = {
     "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
     "vocabulary": "bioptimus vocab --like minilm --corpus biomed --out DIR --ledger biomed",
     "bench-scan": "bioptimus bench scan",
+    "recovery": "bioptimus experiment recovery --ledger minilm",
+    "layers": "bioptimus experiment layers --ledger minilm",
+    "contexts": "bioptimus experiment contexts --ledger minilm",
+    "start": "bioptimus experiment start --ledger minilm",
+    "distill": "bioptimus bench distill --ledger pocket",
 }
 
 
@@ -70,6 +75,37 @@ def rows_table(
     else:
         lines = [{name: take(row) for name, take in columns.items()} for row in rows]
     return table(lines, numbers=list(lines[0])[1:]) + _origins(rows)
+
+
+def metrics_table(
+    experiment: str, metrics: Mapping[str, str] | None = None, *, first: str = "strategy"
+) -> str:
+    """A line per model and variant: mean and spread of several metrics over seeds.
+
+    Args:
+        experiment: name in the ledger.
+        metrics: heading → metric; by default all that every row has. A group of rows that lacks
+            one gets a dash.
+        first: heading of the column of models.
+    """
+    rows = _rows(experiment)
+    if not rows:
+        return _nothing(experiment)
+    if metrics is None:
+        shared = [m for m in rows[0]["metrics"] if all(m in row["metrics"] for row in rows)]
+        metrics = {name.replace("_", " "): name for name in shared}
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        names = (row["dataset"], row.get("variant") or "", row["profile"], row["model"])
+        groups.setdefault(names, []).append(row)
+    lines = []
+    for (dataset, variant, _, model), some in groups.items():
+        line = {first: model, "setting": ", ".join(filter(None, (dataset, variant)))}
+        for heading, metric in metrics.items():
+            values = [row["metrics"][metric] for row in some if metric in row["metrics"]]
+            line[heading] = str(stats.summary(values)) if values else "–"
+        lines.append(line | {"seeds": len(some)})
+    return table(lines, numbers=[*metrics, "seeds"]) + _origins(rows)
 
 
 def ratio_table(experiment: str) -> str:
