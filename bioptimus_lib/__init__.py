@@ -27,7 +27,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
-| the course | ``chapter`` ``widgets`` ``checks`` | ``widgets_vocab`` ``widgets_distill`` ``exercises`` |
+| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
+| the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_sentences`` ``bench_distill`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
