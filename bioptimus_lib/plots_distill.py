@@ -111,12 +111,14 @@ def curves(
     ylabel: str,
     title: str,
     log: bool = False,
+    zero: bool = False,
 ) -> Figure:
     """One line of means per series; where there are several values, a bar from least to most.
 
     Args:
         series: name → {x → values, such as one per seed}, at most six.
         log: a logarithmic x axis; x must be positive then.
+        zero: begin the y axis at 0, so that heights can be compared.
 
     Raises:
         ValueError: nothing to draw, or more series than there are looks.
@@ -145,6 +147,8 @@ def curves(
             axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.set_title(title)
+        if zero:
+            axes.set_ylim(bottom=0)
         if len(series) > 1:
             figure.legend(loc="outside lower center", ncols=2, handlelength=3.4)
     return figure
@@ -324,7 +328,7 @@ def bias_line(
     bias: Sequence[float],
     line: Mapping[float, float],
     *,
-    title: str = "The output bias follows the frequency",
+    title: str = "Output bias and frequency",
 ) -> Figure:
     """Biases of shared tokens over how often they occur, and the line on which new ones are put.
 
