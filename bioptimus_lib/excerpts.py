@@ -14,9 +14,8 @@ from bioptimus_lib.words import BYTES, CONTROLS, split, words
 WIDTH = 8  # bytes of a word and of what follows it, to begin with
 LONG = 20_000  # bytes of a line above which only what lies around a keyword is taken apart
 HUGE = 200_000  # bytes of a line above which it is never taken apart as a whole
-CONTROL, NEXT_LINE = b"\x7f", "\x85".encode()  # what ``str.split`` may take for a blank, not BERT
 #: As ``words.BYTES`` has them, so that keywords can be found; one byte for all control characters.
-PLAIN = bytes(CONTROL[0] if b in CONTROLS else byte for b, byte in enumerate(BYTES))
+PLAIN = bytes(0x7F if b in CONTROLS else byte for b, byte in enumerate(BYTES))
 
 
 class Cut(NamedTuple):
@@ -87,8 +86,6 @@ class Excerpts:
 
     def around(self, form: str) -> str:
         """The text for a keyword, given by its words."""
-        if self._parts and len(self._parts) <= self._limit:
-            return self._text
         if self._where is None:
             if (at := self._small.find(f" {form} ".encode())) >= 0:
                 return self._from(self._line.count(b" ", 0, at)) if self._parts else self._near(at)
@@ -107,21 +104,12 @@ class Excerpts:
         return " ".join(self._parts[begin : begin + self._limit])
 
     def _near(self, at: int) -> str:
-        """The text around a byte; looks only as far to both sides as it must."""
-        width, end, half = WIDTH * self._limit, len(self._line), self._limit // 2
-        low, high = max(at - width, 0), min(at + width, end)
-        window = self._small[low:high]
-        clean = CONTROL not in window and NEXT_LINE not in window
-        if clean:  # most often there is enough on both sides: take no more apart than is needed
-            left = (decode(self._line[low:at])[0] + "|").rsplit(None, half + 1)
-            right = decode(self._line[at:high])[0].split(None, self._limit - half)
-            if len(left) == half + 2 and len(right) == self._limit - half + 1:
-                left[-1] = left[-1][:-1] + right[0]
-                return " ".join(left[1:] + right[1:-1])
+        """The text around a byte of a long line; looks only as far to both sides as it must."""
+        width, end = WIDTH * self._limit, len(self._line)
         while True:
-            apart = str.split if clean else split
-            left = apart(decode(self._line[low:at])[0] + "|")
-            right = apart("|" + decode(self._line[at:high])[0])
+            low, high = max(at - width, 0), min(at + width, end)
+            left = split(decode(self._line[low:at])[0] + "|")
+            right = split("|" + decode(self._line[at:high])[0])
             number = len(left) - 1 - (low > 0)
             parts = [*left[:-1], left[-1][:-1] + right[0][1:], *right[1:]]
             if low == 0 and high == end and len(parts) <= self._limit:
@@ -132,7 +120,6 @@ class Excerpts:
             if (low == 0 or begin > 0) and (high == end or begin + self._limit < len(parts)):
                 return " ".join(parts[begin : begin + self._limit])
             width *= 2
-            low, high, clean = max(at - width, 0), min(at + width, end), False
 
     def _slice(self, form: str) -> str:
         """The text from the first slice of a huge line that holds the keyword, with its margins."""
