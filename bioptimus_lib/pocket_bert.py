@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ what a reader adds to it shows.
 | text | {text} |
 | training | {steps:,} steps of {batch} × {window} pieces: {tokens:.1f} million, {epochs} epochs |
 | masking | {masking} |
-| optimiser | AdamW, peak {learning_rate:g} ({embedding_rate:g} of it for embeddings), {schedule} |
+| optimiser | AdamW, peak {learning_rate:g} ({embedding_rate:g} of it for embeddings), {rates} |
 | seed | {seed} |
 | held out | {held_out}, {masked:,} masked pieces, 15 % masking, all `[MASK]` |
 | **held-out loss** | **{loss:.3f}** nats per masked piece |
@@ -191,6 +192,7 @@ def make(
         "masking": str(masking),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seed": seed,
+        "restarts": restarts(work / "checkpoints" / "log.jsonl"),
         "corpus": [path.name for path in training],
         "held_out": [path.name for path in held_out],
     }
@@ -199,6 +201,20 @@ def make(
     with atomic_write(Path(out) / "README.md") as file:
         file.write(card(row))
     return row
+
+
+def restarts(log: Path) -> list[int]:
+    """The steps after which a training that had come to its end was given more steps: there the
+    learning rate went from less than half of its peak to the peak again."""
+    rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    rates = [(row["step"], row["learning_rate"]) for row in rows if "learning_rate" in row]
+    peak = max((rate for _, rate in rates), default=0.0)
+    past = rates[next((n for n, (_, rate) in enumerate(rates) if rate == peak), 0) :]
+    return [
+        step
+        for (step, rate), (_, next_rate) in pairwise(past)
+        if rate < peak / 2 and next_rate > rate * 2
+    ]
 
 
 def card(row: dict[str, Any]) -> str:
@@ -214,6 +230,7 @@ def card(row: dict[str, Any]) -> str:
         tokens=row["tokens"] / 1e6,
         held_out=", ".join(row["held_out"]),
         **{key: row[key] for key in ("steps", "epochs", "masking", "seed")},
-        **{key: settings[key] for key in ("batch", "learning_rate", "embedding_rate", "schedule")},
+        rates=settings["schedule"] + "".join(f", restarted at step {n:,}" for n in row["restarts"]),
+        **{key: settings[key] for key in ("batch", "learning_rate", "embedding_rate")},
         **row["metrics"],
     )

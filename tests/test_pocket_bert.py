@@ -59,6 +59,19 @@ def test_make_train_continue_and_card(corpus, small, tmp_path):
     assert json.loads((tmp_path / "out" / "training.json").read_text()) == row
 
 
+@pytest.mark.parametrize("rates, steps", [
+    ([1, 5, 10, 10, 6, 2], []),  # up, on, down
+    ([1, 5, 10, 10, 2, 10, 4, 1], [250]),  # and up again
+    ([1, 5, 10, 10, 10, 2, 10, 3, 10, 1], [300, 400]),
+    ([], []),
+])  # fmt: skip
+def test_restarts(tmp_path, rates, steps):
+    rows = [{"step": 50 * n, "learning_rate": rate} for n, rate in enumerate(rates, 1)]
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in [{"loss": 7.0}, *rows]))
+    assert pocket_bert.restarts(log) == steps
+
+
 def test_bad_corpus(tmp_path):
     with pytest.raises(FileNotFoundError, match="give --corpus"):
         pocket_bert.corpus_files(tmp_path / "no")
