@@ -10,7 +10,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
 | text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
-| matching | ``contexts`` | ``matching`` ``sketch`` ``excerpts`` |
+| matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |
 | scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` |
 | word statistics | ``wordstats`` | ``memory`` |
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |

@@ -11,10 +11,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_write
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FORMAT = "bioptimus contexts 1"
 
@@ -79,26 +82,55 @@ class Contexts(Mapping[str, list[str]]):
         counts: Mapping[str, int] | None = None,
         report: ScanReport | None = None,
     ) -> None:
-        self._sentences = dict(sentences)
+        import pyarrow as pa
+
+        kind = pa.large_list(pa.large_string())
+        self._set(list(sentences), pa.array(sentences.values(), kind), counts, report)
+
+    @classmethod
+    def of_columns(
+        cls,
+        keywords: list[str],
+        sentences: pyarrow.LargeListArray,
+        *,
+        counts: Mapping[str, int] | None = None,
+        report: ScanReport | None = None,
+    ) -> Contexts:
+        """Contexts of a column of Arrow, whose sentences become strings when they are asked for."""
+        self = cls.__new__(cls)
+        self._set(keywords, sentences, counts, report)
+        return self
+
+    def _set(
+        self,
+        keywords: list[str],
+        sentences: pyarrow.LargeListArray,
+        counts: Mapping[str, int] | None,
+        report: ScanReport | None,
+    ) -> None:
+        self._row = {keyword: row for row, keyword in enumerate(keywords)}
+        self._sentences = sentences
         self.counts = dict(counts or {})
         self.report = report
 
     def __getitem__(self, keyword: str) -> list[str]:
-        return self._sentences[keyword]
+        return self._sentences[self._row[keyword]].as_py()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._sentences)
+        return iter(self._row)
 
     def __len__(self) -> int:
-        return len(self._sentences)
+        return len(self._row)
 
     def __repr__(self) -> str:
-        return f"Contexts({len(self)} keywords, {sum(map(len, self.values()))} sentences)"
+        sentences = len(self._sentences.flatten())
+        return f"Contexts({len(self)} keywords, {sentences} sentences)"
 
     @property
     def missing(self) -> list[str]:
         """The keywords without a sentence."""
-        return [keyword for keyword, found in self._sentences.items() if not found]
+        many = self._sentences.value_lengths().to_numpy()
+        return [keyword for keyword, row in self._row.items() if not many[row]]
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write ``{keyword: [sentence, …]}``, and counts and report to ``….report.json``."""
@@ -106,7 +138,7 @@ class Contexts(Mapping[str, list[str]]):
         with atomic_write(_beside(path)) as file:
             json.dump(self._facts(), file, ensure_ascii=False, indent=1)
         with atomic_write(path) as file:
-            json.dump(self._sentences, file, ensure_ascii=False, indent=1)
+            json.dump(dict(self), file, ensure_ascii=False, indent=1)
         return path
 
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
@@ -119,9 +151,9 @@ class Contexts(Mapping[str, list[str]]):
 
         table = pa.table(
             {
-                "keyword": pa.array(self._sentences, pa.string()),
-                "lines": pa.array([self.counts.get(k) for k in self._sentences], pa.int64()),
-                "contexts": pa.array(self._sentences.values(), pa.list_(pa.string())),
+                "keyword": pa.array(self._row, pa.string()),
+                "lines": pa.array([self.counts.get(k) for k in self._row], pa.int64()),
+                "contexts": self._sentences,
             },
             metadata={"bioptimus": json.dumps({"format": FORMAT, **self._facts(counts=False)})},
         )
@@ -167,12 +199,13 @@ class Contexts(Mapping[str, list[str]]):
             table = parquet.read_table(path)
             facts = json.loads((table.schema.metadata or {})[b"bioptimus"])
             names = table["keyword"].to_pylist()
-            found = dict(zip(names, table["contexts"].to_pylist(), strict=True))
+            kind = pa.large_list(pa.large_string())
+            found = table["contexts"].combine_chunks().cast(kind)
             counts = dict(zip(names, table["lines"].to_pylist(), strict=True))
         except (pa.ArrowInvalid, KeyError, ValueError) as error:
             raise DataError(f"not a Parquet file of contexts: {error}", path=path) from None
         known = {keyword: count for keyword, count in counts.items() if count is not None}
-        return cls(found, counts=known, report=_report(facts["report"]))
+        return cls.of_columns(names, found, counts=known, report=_report(facts["report"]))
 
 
 def _beside(path: Path) -> Path:

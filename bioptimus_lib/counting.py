@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bioptimus_lib.matching import MARKS
 from bioptimus_lib.passes import Crew, Piece, decode
 from bioptimus_lib.scan_plan import Paths, bar, plan_scan
 from bioptimus_lib.search import text_blocks
-from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, words
+from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, TABLE, words
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,6 +29,20 @@ COUNTED = bytes(
     NEVER if b in CONTROLS else BLANK if b == ord("\n") else byte for b, byte in enumerate(BYTES)
 )
 TOGETHER = 8 << 20  # bytes whose words are counted together
+
+
+def _marks(lead: bytes) -> tuple[bytes, int, np.ndarray]:
+    """Beginning of UTF-8 characters, their bytes, and for each last byte whether it cuts words."""
+    cuts = np.zeros(256, dtype=bool)
+    for last in range(0x80, 0xC0):
+        character = (lead + bytes([last])).decode()
+        cuts[last] = TABLE[ord(character)] in (" ", f" {character} ")
+    return lead, len(lead) + 1, cuts
+
+
+#: Blanks and punctuation outside ASCII that biomedical text is full of: « » · and those from U+2000
+#: on. They are blanked out, so that the words beside them are plain ones.
+MARKS = (_marks(b"\xc2"), _marks(b"\xe2\x80"))
 
 
 def count_words(

@@ -1,385 +1,188 @@
 """Which keywords are in which lines: whole words, compared as BERT's tokeniser would see them.
 
-A block of a corpus is taken as an array of bytes, and each step below handles all of its words at
-once. One pass over the bytes finds where words begin and end. Their first eight bytes, read as one
-64-bit number, and their length give a hash; a table of flags, small enough for the cache of a
-core, says for most words that they are no keyword. The few that pass are compared byte for byte.
-Words with other characters than ASCII go one by one through ``words`` and are remembered.
+A keyword is looked for as its *form*: its words, joined by blanks. ``Keywords`` lays out the words
+of all forms, the *targets*, as arrays: a table of flags, small enough for the cache of a core, says
+for most words of a text that they are no target; the few that pass are compared byte for byte. A
+form of several words is found where its targets follow each other. The loop that goes through a
+text with these arrays is ``match_loop.match``.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
-from bioptimus_lib.passes import decode
-from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, TABLE, words
+from bioptimus_lib import match_loop as loop
+from bioptimus_lib.match_loop import Wanted
+from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, TABLE
 
-log = logging.getLogger(__name__)
-
-LINE_END, BLANK, ODD = 10, 32, 128
-#: Bytes as ``words.BYTES`` has them, and those that make a word ``ODD``: all that is not ASCII, and
-#: control characters, which vanish.
-CLASSES = bytes(ODD if b in CONTROLS else byte for b, byte in enumerate(BYTES))
-EIGHT = 8  # bytes that are compared at once
-#: The first n of eight bytes; all of them from eight on.
-FIRST = np.array([(1 << (8 * min(n, EIGHT))) - 1 for n in range(4 * EIGHT)], dtype=np.uint64)
-SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it moves every bit upwards (Fibonacci)
-SPARSE = 32  # places in the table for each word: a word that is wanted by nobody rarely meets one
-REMEMBERED = 200_000  # odd words, per worker
-LONG = 1 << 20  # bytes that are looked at together, at most
-NEAR = LONG >> 4  # bytes before their end in which we look for a place to cut
-CUTS = [bytes([b]) for b in b" \n\t\r" + PUNCTUATION]
-CUT = re.compile(b"|".join(map(re.escape, CUTS)))
-NOBODY = -1
+SPARSE = 32  # places for each target: a word that is wanted by nobody rarely meets a flag
+LARGEST_TABLE = 27  # bits of a place, at most: 16 megabytes of flags
+ROOM = 1 << 16  # lines that are noted before they are handed over
+WIDEST = 12  # bytes that a character becomes, at most
 
 
-def _marks(lead: bytes) -> tuple[bytes, int, np.ndarray]:
-    """Beginning of UTF-8 characters, their bytes, and for each last byte whether it cuts words."""
-    cuts = np.zeros(256, dtype=bool)
-    for last in range(0x80, 0xC0):
-        character = (lead + bytes([last])).decode()
-        cuts[last] = TABLE[ord(character)] in (" ", f" {character} ")
-    return lead, len(lead) + 1, cuts
+def _kinds() -> np.ndarray:
+    """What each byte does in the loop."""
+    kinds = np.full(256, loop.ODD, dtype=np.uint8)
+    kinds[:128] = np.frombuffer(BYTES[:128], dtype=np.uint8)
+    kinds[list(CONTROLS)] = loop.VANISHES
+    kinds[list(b" \t\r")] = loop.BLANK
+    kinds[list(PUNCTUATION)] = loop.MARK
+    kinds[ord("\n")] = loop.LINE_END
+    return kinds
 
 
-#: Blanks and punctuation outside ASCII that biomedical text is full of: « » · and those from U+2000
-#: on. They are blanked out, so that the words beside them are plain ones.
-MARKS = (_marks(b"\xc2"), _marks(b"\xe2\x80"))
+class _Characters:
+    """What characters become, as arrays that grow by a page when a text has one of its characters.
 
-
-def normalise(keywords: Iterable[str]) -> dict[str, str]:
-    """Keyword → its words, joined by blanks."""
-    if isinstance(keywords, str):
-        raise ValueError("keywords is one string: give a list of strings")
-    wanted: dict[str, str] = {}
-    twice = 0
-    for keyword in keywords:
-        twice += keyword in wanted
-        wanted[keyword] = " ".join(words(keyword))
-        if not wanted[keyword]:
-            raise ValueError(f"the keyword {keyword!r} holds no word")
-    if not wanted:
-        raise ValueError("no keywords: give at least one")
-    if twice:
-        log.warning("%d keywords are given more than once", twice)
-    return wanted
-
-
-class Hits(NamedTuple):
-    """What a block holds: pairs of keyword and line, each once, and where its lines begin.
-
-    Args:
-        keywords: int64 (M,), numbers of keywords.
-        lines: int64 (M,), for each the number of its line, ascending.
-        starts: int64, where lines begin: line i is ``block[starts[i] : starts[i + 1] - 1]``. Behind
-            a last line end begins one more line, an empty one.
-        invalid: bytes of the block that are not UTF-8.
+    All of Unicode would be a million characters, worked out one by one before the first byte is
+    read; a corpus has characters of some twenty pages.
     """
 
-    keywords: np.ndarray
-    lines: np.ndarray
-    starts: np.ndarray
-    invalid: int
+    def __init__(self) -> None:
+        pages = np.full(0x110000 // loop.PAGE, loop.UNKNOWN, dtype=np.int32)
+        becomes = np.zeros((0, loop.PAGE, WIDEST + 1), dtype=np.uint8)
+        self.arrays = loop.Characters(_kinds(), pages, becomes)
+
+    def learn(self, code: int) -> None:
+        """Take in the page of a character. The arrays are new ones: a loop may use the old."""
+        kinds, pages, becomes = self.arrays
+        row = np.zeros((1, loop.PAGE, WIDEST + 1), dtype=np.uint8)
+        page = code // loop.PAGE
+        for n in range(loop.PAGE):
+            raw = TABLE[page * loop.PAGE + n].encode("utf-8", "surrogatepass")
+            row[0, n, : len(raw) + 1] = len(raw), *raw
+        pages = pages.copy()
+        pages[page] = len(becomes)
+        self.arrays = loop.Characters(kinds, pages, np.concatenate([becomes, row]))
+
+
+_characters = _Characters()
 
 
 class Keywords:
-    """Keywords, compiled.
-
-    The *targets* are the words to stop at: keywords of one word, and of each phrase its longest
-    word, which is the rarest as a rule; the line is then searched for the phrase.
-    """
+    """Forms, laid out for the loop. Made once for many scans, and never changed by one."""
 
     def __init__(self, payload: bytes) -> None:
-        """``payload``: the words of each keyword on a line, see ``normalise``."""
+        """``payload``: the forms, a line each."""
         self.forms = payload.decode().split("\n")
-        single = {form: n for n, form in enumerate(self.forms) if " " not in form}
-        phrases: dict[str, list[tuple[str, int]]] = {}
-        for n, form in enumerate(self.forms):
-            if " " in form:
-                word = max(form.split(" "), key=lambda w: (w.encode() not in PUNCTUATION, len(w)))
-                phrases.setdefault(word, []).append((f" {form} ", n))
-        targets = list(single | dict.fromkeys(phrases))
-        self._target = {word: t for t, word in enumerate(targets)}
-        self._single = np.array([single.get(word, NOBODY) for word in targets])
-        self._phrases = [phrases.get(word, []) for word in targets]
-        self._with_phrases = np.array([bool(some) for some in self._phrases])
-        self._symbols = [
-            (ord(word), t) for word, t in self._target.items() if word.encode() in PUNCTUATION
+        number: dict[str, int] = {}
+        parts = [
+            [number.setdefault(word, len(number)) for word in form.split(" ")]
+            for form in self.forms
         ]
-        self._marks: dict[bytes, list[tuple[int, int]]] = {}
-        for word, t in self._target.items():
-            raw = word.encode()
-            if any(raw[:-1] == lead and cuts[raw[-1]] for lead, _, cuts in MARKS):
-                self._marks.setdefault(raw[:-1], []).append((t, raw[-1]))
-        self._overlap = max(form.count(" ") for form in self.forms)
-        self._odd: dict[bytes, tuple[int, ...]] = {}
-        self._live, self._all_live = np.ones(len(self.forms), dtype=bool), True
-        self._build([word.encode() for word in targets])
+        by_last = sorted(range(len(parts)), key=lambda n: parts[n][-1])
+        ends = np.cumsum([0, *(len(parts[n]) for n in by_last)])
+        last = np.searchsorted([parts[n][-1] for n in by_last], np.arange(len(number) + 1))
+        raw = [word.encode() for word in number]
+        letters = np.frombuffer(b"".join(raw), dtype=np.uint8)
+        begins = np.cumsum([0, *map(len, raw)])
+        self._bits = min(max(12, (SPARSE * len(raw)).bit_length()), LARGEST_TABLE)
+        shift = np.uint64(64 - self._bits)
+        hashes, self._places, slots = loop.table_of(letters, begins, shift)
+        marks = np.full(128, loop.NOBODY, dtype=np.int32)
+        for word, target in number.items():
+            if word.encode() in PUNCTUATION:
+                marks[ord(word)] = target
+        self.targets = loop.Targets(
+            marks=marks,
+            flags=self._flags(np.arange(len(raw))),
+            slots=slots,
+            shift=shift,
+            hashes=hashes,
+            letters=letters,
+            ends=begins,
+            last=last,
+            form=np.array(by_last),
+            parts=np.array([target for n in by_last for target in parts[n]]),
+            begins=ends,
+        )
+        self._longest = max(map(len, raw))
+        self._most_parts = max(map(len, parts))
 
-    def _build(self, targets: Sequence[bytes]) -> None:
-        """The table of flags, and behind it the targets of each place as a chain."""
-        lengths = [len(word) for word in targets]
-        self._length, self._longest = np.array(lengths), max(lengths)
-        # Each target in as many numbers of eight bytes as it needs, one after the other.
-        parts = [-(-n // EIGHT) for n in lengths]
-        self._part = np.concatenate([[0], np.cumsum(parts)[:-1]])
-        padded = b"".join(w.ljust(EIGHT * n, b"\0") for w, n in zip(targets, parts, strict=True))
-        self._parts = np.frombuffer(padded, dtype="<u8")
-        self._first = self._parts.take(self._part)
-        self._margin = b"\n" + b" " * (EIGHT * (max(parts) + 1))
-        bits = min(max(12, (SPARSE * len(targets)).bit_length()), 24)
-        self._shift = np.uint64(64 - bits)
-        self._place = self._places(self._first, self._length)
-        self._flags = np.zeros(1 << bits, dtype=bool)
-        self._flags[self._place] = True
-        self._chain = np.full(1 << bits, NOBODY, dtype=np.int64)
-        self._next = np.full(len(targets), NOBODY, dtype=np.int64)
-        for t, place in enumerate(self._place.tolist()):
-            self._next[t], self._chain[place] = self._chain[place], t
+    def _flags(self, targets: np.ndarray) -> np.ndarray:
+        up = np.zeros(1 << self._bits, dtype=bool)
+        up[self._places[targets]] = True
+        return np.packbits(up, bitorder="little")
 
-    def _places(self, first: np.ndarray, length: np.ndarray) -> np.ndarray:
-        """Where words of these first eight bytes (uint64) and lengths (int64) are in the table."""
-        mixed = first ^ length.view(np.uint64)
-        mixed *= SPREAD
-        mixed >>= self._shift
-        return mixed.view(np.int64)
+    def only(self, live: np.ndarray) -> loop.Targets:
+        """The targets with flags for those alone that a form needs which is ``live``, bool (N,)."""
+        many = np.diff(self.targets.begins)
+        needed = self.targets.parts[np.repeat(live[self.targets.form], many)]
+        return self.targets._replace(flags=self._flags(needed))
 
-    def look_for(self, live: np.ndarray) -> None:
-        """Look only for the keywords for which ``live``, bool (keywords,), is true."""
-        if np.array_equal(live, self._live):
-            return
-        self._live, self._all_live = live, bool(live.all())
-        wanted = np.zeros(len(self._single), dtype=bool)
-        plain = self._single != NOBODY
-        wanted[plain] = self._live[self._single[plain]]
-        for t in np.flatnonzero(self._with_phrases):
-            wanted[t] |= any(self._live[n] for _, n in self._phrases[t])
-        self._flags = np.zeros_like(self._flags)  # a copy of ours may still use the old ones
-        self._flags[self._place[wanted]] = True
 
-    def find(self, block: bytes) -> Hits:
-        """The keywords in each line of a block of lines."""
-        seen = invalid = 0
-        pairs, starts, more = [], [], []
-        for at, text in _parts(block):
-            part = self._look(text, whole=not at)
-            lines = part.lines + (seen - 1)
-            numbers = self._single.take(part.targets)
-            pairs.append(((lines << 32) | numbers)[numbers != NOBODY])
-            if (some := self._with_phrases.take(part.targets)).any():
-                more += list(zip(lines[some].tolist(), part.targets[some].tolist(), strict=True))
-            starts.append(part.ends + at)
-            seen, invalid = seen + len(part.ends), invalid + part.invalid
-        ends = np.concatenate([*starts, [len(block) + 1]])
-        if more:
-            pairs.append(self._in_phrases(block, ends, more))
-        found = np.concatenate(pairs)
-        if not self._all_live:
-            found = found[self._live.take(found & 0xFFFFFFFF)]
-        found.sort()
-        if len(found):
-            found = found[np.concatenate([[True], found[1:] != found[:-1]])]
-        return Hits(found & 0xFFFFFFFF, found >> 32, ends, invalid)
+class Search:
+    """One search for some keywords, through one block of lines after the other.
 
-    def _look(self, text: bytes, *, whole: bool) -> _Part:
-        """The targets in some text, which begins a line if ``whole``."""
-        # A separator before the first byte, and room behind the last to read eight at a time.
-        room = -(len(text) + 1 + len(self._margin)) % EIGHT + EIGHT
-        small = bytearray().join((b"\n" if whole else b" ", text, self._margin, b" " * room))
-        small = small.translate(CLASSES)
-        codes = np.frombuffer(small, dtype=np.uint8)
-        odd = np.flatnonzero(codes >= ODD) if not small.isascii() else None
-        marks = [] if odd is None else self._blank_marks(codes, odd)
-        codes = codes[: len(text) + 2]
-        gaps = np.flatnonzero(codes <= BLANK)
-        lengths = gaps[1:] - gaps[:-1]
-        lengths -= 1
-        found = [self._plain(small, gaps, lengths)]  # targets, and which of the words they are
-        invalid = 0
-        if odd is not None:
-            odd = odd[codes.take(odd) >= ODD]
-            some, words_, invalid = self._odd_ones(text, gaps.searchsorted(odd) - 1, gaps, lengths)
-            found.append((some, words_))
-        for byte, target in self._symbols:
-            where = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == byte) + 1
-            marks.append((np.full(len(where), target), where))
-        found += [(some, gaps.searchsorted(where)) for some, where in marks]
-        targets, numbers = map(np.concatenate, zip(*found, strict=True))
-        at_end = codes.take(gaps[:-1]) == LINE_END
-        lines = at_end.cumsum().take(numbers)
-        return _Part(targets, lines, gaps[:-1][at_end], invalid)
+    Args:
+        keywords: what to look for.
+        wanted: which lines are wanted; its ``counts`` and ``seen`` are kept up to date.
+    """
 
-    def _blank_marks(
-        self, codes: np.ndarray, odd: np.ndarray
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Blank out the commonest characters that cut, dashes and quotes, among the ``odd`` bytes;
-        those that are targets are told: (targets, where they begin)."""
-        told = []
-        first = codes.take(odd)
-        for lead, size, cuts in MARKS:
-            at = odd[first == lead[0]]
-            for n, byte in enumerate(lead[1:], 1):
-                at = at[codes.take(at + n) == byte]
-            last = codes.take(at + (size - 1))
-            inside = cuts.take(last)
-            at, last = at[inside], last[inside]
-            for target, byte in self._marks.get(lead, ()):
-                where = at[last == byte]
-                told.append((np.full(len(where), target), where))
-            for n in range(size):
-                codes[at + n] = BLANK
-        return told
+    def __init__(self, keywords: Keywords, wanted: Wanted) -> None:
+        self._keywords, self._wanted, self._targets = keywords, wanted, keywords.targets
+        self._live = len(keywords.forms)
+        room = len(keywords.forms) + ROOM
+        self._found = loop.Found(*(np.empty(room, dtype=t) for t in "qQqq"))
+        ring = 1 << (keywords._most_parts - 1).bit_length()
+        self._state = loop.State(
+            np.zeros(10, dtype=np.int64),
+            np.zeros(keywords._longest, dtype=np.uint8),
+            np.full((ring, 3), loop.NOBODY),
+        )
 
-    def _plain(
-        self, small: bytearray, gaps: np.ndarray, lengths: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(targets, which of the words they are) of words that follow these gaps and are so long.
+    @property
+    def invalid(self) -> int:
+        """Bytes that were not UTF-8, so far."""
+        return int(self._state.here[loop.INVALID])
 
-        A word's number is that of the gap before it.
+    def find(self, block: bytes, offset: int, base: int) -> Iterator[loop.Found]:
+        """The wanted lines of a block, in portions.
+
+        Args:
+            block: whole lines.
+            offset: where it begins in its file.
+            base: what the order of lines begins with in this file.
         """
-        eights = np.frombuffer(small, dtype="<u8")
-        begins = gaps[:-1] + 1
-        first = _eight(eights, begins)
-        first &= FIRST.take(lengths, mode="clip")
-        place = self._places(first, lengths)
-        some = np.flatnonzero(self._flags.take(place))
-        target = self._chain.take(place.take(some))
-        first, lengths = first.take(some), lengths.take(some)
-        found, numbers = [], []
-        while len(target):
-            same = self._length.take(target) == lengths
-            same &= self._first.take(target) == first
-            for n in range(EIGHT, self._longest, EIGHT):
-                long = np.flatnonzero(same & (lengths > n))
-                if not len(long):
-                    break
-                rest = _eight(eights, begins.take(some.take(long)) + n)
-                rest &= FIRST.take(lengths.take(long) - n, mode="clip")
-                part = self._part.take(target.take(long)) + n // EIGHT
-                same[long] = rest == self._parts.take(part)
-            found.append(target[same])
-            numbers.append(some[same])
-            target = np.where(same, NOBODY, self._next.take(target))
-            on = np.flatnonzero(target != NOBODY)
-            first, lengths, some, target = first[on], lengths[on], some[on], target[on]
-        nothing = np.empty(0, dtype=np.int64)
-        return np.concatenate([nothing, *found]), np.concatenate([nothing, *numbers])
+        self._retire()
+        text = np.frombuffer(block, dtype=np.uint8)
+        here = self._state.here
+        here[[loop.AT, loop.LINE]] = 0
+        why = loop.FULL
+        while why != loop.DONE:
+            why = loop.match(
+                text, offset, np.uint64(base), _characters.arrays, self._targets, self._wanted,
+                self._found, self._state,
+            )  # fmt: skip
+            if why >= 0:
+                _characters.learn(why)
+            if here[loop.HITS]:
+                yield loop.Found(*(column[: here[loop.HITS]].copy() for column in self._found))
 
-    def _odd_ones(
-        self, text: bytes, runs: np.ndarray, gaps: np.ndarray, lengths: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """(targets, which of the words they are) of words with other characters than ASCII, given
-        by their ascending numbers, and how many bytes in them are not UTF-8."""
-        if len(runs):
-            runs = runs[np.concatenate([[True], runs[1:] != runs[:-1]])]
-        begins = gaps[runs]
-        ends = (begins + lengths[runs]).tolist()
-        known, remember = self._odd.get, self._remember
-        targets, where, invalid = [], [], 0
-        for number, begin, end in zip(runs.tolist(), begins.tolist(), ends, strict=True):
-            run = text[begin:end]
-            held = known(run)
-            if held is None:
-                held, broken = remember(run)
-                invalid += broken
-            if held:
-                targets += held
-                where += [number] * len(held)
-        return np.array(targets, dtype=np.int64), np.array(where, dtype=np.int64), invalid
-
-    def _remember(self, run: bytes) -> tuple[tuple[int, ...], int]:
-        text, broken = decode(run)
-        there = dict.fromkeys(words(text))
-        held = tuple(self._target[word] for word in there if word in self._target)
-        if not broken and len(self._odd) < REMEMBERED and len(run) < 100:
-            self._odd[run] = held
-        return held, broken
-
-    def _in_phrases(
-        self, block: bytes, ends: np.ndarray, places: list[tuple[int, int]]
-    ) -> np.ndarray:
-        """Pairs (line << 32 | keyword) of the phrases in lines that hold their longest word."""
-        found = []
-        of_line: dict[int, set[int]] = {}
-        for line, target in places:
-            of_line.setdefault(line, set()).add(target)
-        for line, some in of_line.items():
-            wanted = {n: phrase for target in some for phrase, n in self._phrases[target]}
-            for joined in _joined(block, int(ends[line]), int(ends[line + 1]) - 1, self._overlap):
-                there = [n for n, phrase in wanted.items() if phrase in joined]
-                found += [(line << 32) | n for n in there]
-        return np.array(found, dtype=np.int64)
-
-
-class _Part(NamedTuple):
-    """What a part of a block holds: targets, how many of its line ends lie before each, and its
-    line ends, counted from one before its first byte; and bytes that are not UTF-8."""
-
-    targets: np.ndarray
-    lines: np.ndarray
-    ends: np.ndarray
-    invalid: int
-
-
-def _eight(eights: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The eight bytes that begin at each place, uint64, from two aligned reads: an array that is
-    read at odd addresses takes NumPy twice the time."""
-    places = places.view(np.uint64)
-    number = (places >> np.uint64(3)).view(np.int64)
-    shift = (places & np.uint64(7)) << np.uint64(3)
-    low = eights.take(number)
-    low >>= shift
-    number += 1
-    high = eights.take(number)
-    high <<= np.uint64(64) - shift  # NumPy makes 0 of a shift by 64
-    low |= high
-    return low
-
-
-def _parts(block: bytes) -> Iterator[tuple[int, bytes]]:
-    """Where parts of a block begin, and the parts: a line of many megabytes is cut between words,
-    so that memory stays small."""
-    at = 0
-    while len(block) - at > LONG:
-        end = _blank(block, at, len(block))
-        yield at, block[at:end]
-        at = end
-    yield at, block[at:] if at else block
-
-
-def _blank(block: bytes, begin: int, end: int) -> int:
-    """The last place in the next ``LONG`` bytes where words are cut, or the first one behind."""
-    stop = begin + LONG
-    at = max(block.rfind(cut, max(begin + 1, stop - NEAR), stop) for cut in CUTS)
-    if at < 0:
-        found = CUT.search(block, stop)
-        at = found.start() if found else end
-    return min(at, end)
-
-
-def _joined(block: bytes, begin: int, end: int, overlap: int) -> Iterator[str]:
-    """The words of a line, joined by blanks; of a long one in parts that overlap by some words."""
-    before: list[str] = []
-    while begin < end:
-        stop = end if end - begin <= LONG else min(_blank(block, begin, end), end)
-        there = before + words(decode(block[begin:stop])[0])
-        yield f" {' '.join(there)} "
-        before, begin = there[-overlap:] if overlap else [], stop
+    def _retire(self) -> None:
+        """Look no more for what has enough lines, once this is a tenth of what we look for."""
+        live = self._wanted.counts < self._wanted.most
+        if (many := int(live.sum())) < 0.9 * self._live:
+            self._live, self._targets = many, self._keywords.only(live)
 
 
 @lru_cache(maxsize=1)
-def _compiled(payload: bytes) -> Keywords:
+def laid_out(payload: bytes) -> Keywords:
+    """Keywords, which travel to a worker with every task and are laid out there once."""
     return Keywords(payload)
 
 
-def compiled(payload: bytes) -> Keywords:
-    """Keywords, which travel to a worker with every task and are compiled there once. Each caller
-    gets a copy that can ``look_for`` what it wants."""
-    return copy(_compiled(payload))
+def count_lines(keywords: Keywords, block: bytes) -> np.ndarray:
+    """How many lines of a block hold each keyword, int64 (N,)."""
+    many = len(keywords.forms)
+    counts, nothing = np.zeros(many, dtype=np.int64), np.zeros(many, dtype=np.uint64)
+    wanted = Wanted(
+        counts, np.iinfo(np.int64).max, nothing, nothing[:0], np.full(many, loop.NOBODY)
+    )
+    for _ in Search(keywords, wanted).find(block, 0, 1):
+        pass  # no line goes before the first
+    return counts

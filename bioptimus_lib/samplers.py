@@ -12,7 +12,8 @@ from itertools import chain, islice
 
 import numpy as np
 
-from bioptimus_lib.sketch import digest, scatter
+from bioptimus_lib.match_loop import scattered
+from bioptimus_lib.sketch import digest
 
 
 def first(parts: Sequence[Sequence[int]], k: int, *, seed: int) -> list[int]:
@@ -42,9 +43,9 @@ def bottom_k(parts: Sequence[Sequence[int]], k: int, *, seed: int) -> list[int]:
 
 def sketch(positions: Sequence[int], k: int, *, seed: int = 0) -> list[tuple[int, int]]:
     """(hash, position) of the k positions with the smallest hash, smallest first."""
-    hashes = scatter(digest(seed, "file", "a stream"), np.asarray(positions))
-    hashes *= np.uint64(digest(seed, "keyword") | 1)
-    return sorted(zip(hashes.tolist(), positions, strict=True))[:k]
+    base, factor = np.uint64(digest(seed, "file", "a stream")), digest(seed, "keyword") | 1
+    hashes = (scattered(base, position) * factor % (1 << 64) for position in positions)
+    return sorted(zip(hashes, positions, strict=True))[:k]
 
 
 def merged(sketches: Iterable[Sequence[tuple[int, int]]], k: int) -> list[tuple[int, int]]:

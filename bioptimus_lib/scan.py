@@ -15,16 +15,15 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from itertools import groupby, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bioptimus_lib.contexts import Contexts, ScanReport
 from bioptimus_lib.counting import count_words
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.excerpts import Cut, cut
-from bioptimus_lib.matching import normalise
+from bioptimus_lib.excerpts import Cut, Texts, cut
 from bioptimus_lib.passes import Crew, can_go_back, decode
 from bioptimus_lib.records import INVALID
 from bioptimus_lib.scan_plan import Paths, ScanPlan, bar, plan_scan
@@ -36,6 +35,9 @@ __all__ = [
     "Contexts", "ScanPlan", "ScanReport", "count_words", "find_contexts", "plan_scan",
     "read_keywords", "words",
 ]  # fmt: skip
+if TYPE_CHECKING:
+    import pyarrow
+
 log = logging.getLogger(__name__)
 
 MAX_WORDS = 80  # qik-find's limit for a context
@@ -85,7 +87,7 @@ def find_contexts(
         ChildProcessError: a worker process died.
     """
     began = time.perf_counter()
-    wanted = normalise(keywords)
+    wanted = forms_of(keywords)
     for name, value in (("contexts", contexts), ("max_words", max_words)):
         if value < 1:
             raise ValueError(f"{name} = {value} is impossible: give at least 1")
@@ -100,7 +102,10 @@ def find_contexts(
     drawn = seed if sample == "random" else None
     scan = uuid.uuid4().hex
     jobs = [
-        Job(group, payload, contexts, drawn, f"{scan}-{n}" if keep_going else scan, keep_going)
+        Job(
+            group, payload, contexts, drawn, f"{scan}-{n}" if keep_going else scan, max_words,
+            keep_going,
+        )
         for n, group in enumerate(plan.groups)
     ]
     total = Sketch.empty(len(forms), contexts)
@@ -111,10 +116,12 @@ def find_contexts(
         skipped = tuple(dict.fromkeys([*plan.skipped, *total.problems]))
         for problem in skipped:
             log.warning("left out: %s", problem)
-        samples = _texts(crew, total, plan.files, forms, max_words)
+        samples = _texts(crew, total, plan.files, max_words)
 
     number = {form: n for n, form in enumerate(forms)}
-    found_lines = {k: list(samples[number[form]]) for k, form in wanted.items()}
+    rows = np.array([number[form] for form in wanted.values()])
+    lines = samples.take(rows)
+    kept = np.bincount(total.keyword, minlength=len(forms))[rows]
     report = ScanReport(
         files=len(plan.files) - len(set(total.problems)),
         bytes=total.tally["bytes"],
@@ -122,41 +129,71 @@ def find_contexts(
         invalid_bytes=total.tally[INVALID],
         seconds=round(time.perf_counter() - began, 3),
         keywords=len(wanted),
-        missing=tuple(keyword for keyword, lines in found_lines.items() if not lines),
-        contexts=sum(map(len, found_lines.values())),
+        missing=tuple(keyword for keyword, n in zip(wanted, kept.tolist(), strict=True) if not n),
+        contexts=int(kept.sum()),
         skipped=skipped,
     )
     log.info("%s", report)
-    counts = {keyword: int(total.counts[number[form]]) for keyword, form in wanted.items()}
-    return Contexts(found_lines, counts=counts if sample == "random" else None, report=report)
+    counts = dict(zip(wanted, total.counts[rows].tolist(), strict=True))
+    return Contexts.of_columns(
+        list(wanted), lines, counts=counts if sample == "random" else None, report=report
+    )
 
 
 def _texts(
-    crew: Crew, total: Sketch, files: Sequence[Path], forms: Sequence[str], max_words: int
-) -> list[list[str]]:
-    """The lines of each keyword, in their order, as text of at most ``max_words`` words."""
-    by_place = np.lexsort((total.offset, total.rank))
-    cuts = np.flatnonzero(np.diff(total.rank[by_place])) + 1
-    shares = [
-        share[at : at + SHARE]
-        for share in np.split(by_place, cuts)
-        for at in range(0, len(share), SHARE)
+    crew: Crew, total: Sketch, files: Sequence[Path], max_words: int
+) -> pyarrow.LargeListArray:
+    """For each keyword its lines, in their order, as texts of at most ``max_words`` words."""
+    import pyarrow
+
+    # By the place in the corpus, so that each file is gone through once.
+    by_place = np.lexsort((total.hit, total.rank))
+    here = np.array([can_go_back(file) for file in files])[total.rank[by_place]]
+    shares = _shares(by_place[here], total.rank)
+    tasks = [Cut(str(files[total.rank[s[0]]]), total.hit[s], max_words) for s in shares]
+    texts = list(crew.in_order(cut, tasks))
+    if len(gone := by_place[~here]):
+        where = zip(total.rank[gone].tolist(), total.hit[gone].tolist(), strict=True)
+        kept = [total.texts[place] for place in where]
+        shares.append(gone)
+        texts.append(Texts(b"".join(kept), np.array([len(text) for text in kept])))
+
+    nothing = np.empty(0, dtype=np.int64)
+    ends = np.cumsum(np.concatenate([[0], *(text.sizes for text in texts)]))
+    raw = pyarrow.py_buffer(b"".join(text.raw for text in texts))
+    buffers = [None, pyarrow.py_buffer(ends), raw]
+    every = pyarrow.LargeStringArray.from_buffers(len(ends) - 1, *buffers[1:])
+    order = np.concatenate([nothing, *shares]).argsort()
+    bounds = np.searchsorted(total.keyword, np.arange(len(total.counts) + 1))
+    return pyarrow.LargeListArray.from_arrays(bounds, every.take(pyarrow.array(order)))
+
+
+def _shares(entries: np.ndarray, rank: np.ndarray) -> list[np.ndarray]:
+    """Entries, sorted by file, as shares of one file each that a worker cuts at a time."""
+    bounds = np.flatnonzero(np.diff(rank[entries])) + 1
+    return [
+        part[at : at + SHARE]
+        for part in np.split(entries, bounds)
+        for at in range(0, len(part), SHARE)
     ]
-    tasks = []
-    for share in shares:
-        rank = int(total.rank[share[0]])
-        offsets = total.offset[share].tolist()
-        kept = None
-        if not can_go_back(files[rank]):
-            kept = [total.texts[rank, offset] for offset, _ in groupby(offsets)]
-        wanted = [forms[n] for n in total.keyword[share].tolist()]
-        tasks.append(Cut(str(files[rank]), offsets, kept, wanted, max_words))
-    texts = np.empty(len(by_place), dtype=object)
-    for share, found in zip(shares, crew.in_order(cut, tasks), strict=True):
-        texts[share] = found
-    bounds = np.searchsorted(total.keyword, np.arange(len(forms) + 1)).tolist()
-    every = texts.tolist()
-    return [every[first:end] for first, end in pairwise(bounds)]
+
+
+def forms_of(keywords: Iterable[str]) -> dict[str, str]:
+    """Keyword → its form: its words, joined by blanks."""
+    if isinstance(keywords, str):
+        raise ValueError("keywords is one string: give a list of strings")
+    wanted: dict[str, str] = {}
+    twice = 0
+    for keyword in keywords:
+        twice += keyword in wanted
+        wanted[keyword] = " ".join(words(keyword))
+        if not wanted[keyword]:
+            raise ValueError(f"the keyword {keyword!r} holds no word")
+    if not wanted:
+        raise ValueError("no keywords: give at least one")
+    if twice:
+        log.warning("%d keywords are given more than once", twice)
+    return wanted
 
 
 def read_keywords(path: str | os.PathLike[str]) -> list[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.matching import Keywords, compiled
 from bioptimus_lib.passes import BLOCK, Piece, blocks, can_go_back
 from bioptimus_lib.records import INVALID, documents, structured
-from bioptimus_lib.sketch import LARGEST, Sketch, digest, scatter
+from bioptimus_lib.sketch import LARGEST, Sketch, digest
+
+if TYPE_CHECKING:
+    from bioptimus_lib.matching import Search
 
 OFFSETS = 40  # bits of an offset where rank and offset make one number: a file of a terabyte
 
@@ -24,6 +26,7 @@ class Job(NamedTuple):
     contexts: int
     seed: int | None  # of the sample; None takes the first lines
     scan: str  # which scan this is; groups of one scan tell each other what goes too late
+    max_words: int  # of a context
     keep_going: bool  # then each group is a scan of its own, for its lines may be taken back
 
 
@@ -39,20 +42,29 @@ def _limits(scan: str, keywords: int) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _factors(payload: bytes, seed: int) -> np.ndarray:
-    """What makes the order of the lines another one for each keyword, see ``scatter``."""
+    """What makes the order of lines another one for each keyword, see ``match_loop``."""
     forms = payload.decode().split("\n")
     return np.array([digest(seed, form) | 1 for form in forms], dtype=np.uint64)
 
 
 def search(job: Job) -> Sketch:
     """Scan a group of pieces."""
-    keywords = compiled(job.payload)
-    found = Sketch.empty(len(keywords.forms), job.contexts)
-    found.limit = _limits(job.scan, len(keywords.forms))
+    # Not above: a process that only hands out work need not load the compiled loop.
+    from bioptimus_lib.matching import Search, Wanted, laid_out
+
+    keywords = laid_out(job.payload)
+    many = len(keywords.forms)
+    found = Sketch.empty(many, job.contexts)
+    found.limit = _limits(job.scan, many)
+    if job.seed is None:
+        most, factors = job.contexts, np.empty(0, dtype=np.uint64)
+    else:
+        most, factors = LARGEST >> 1, _factors(job.payload, job.seed)
     for piece in sorted(job.pieces, key=lambda piece: (piece.rank, piece.start)):
         before = found.copy() if job.keep_going else None
+        wanted = Wanted(found.counts, most, found.limit, factors, np.full(many, -1))
         try:
-            _scan_piece(piece, job, keywords, found)
+            _scan_piece(piece, job, Search(keywords, wanted), found)
         except (OSError, DataError) as error:
             if before is None:
                 raise
@@ -62,32 +74,28 @@ def search(job: Job) -> Sketch:
     return found
 
 
-def _scan_piece(piece: Piece, job: Job, keywords: Keywords, found: Sketch) -> None:
-    base = digest(job.seed, "file", piece.name)
-    first = np.uint64(piece.rank << OFFSETS)
+def _scan_piece(piece: Piece, job: Job, lines: Search, found: Sketch) -> None:
+    first = piece.rank << OFFSETS if job.seed is None else digest(job.seed, "file", piece.name)
+    kept = not can_go_back(piece.path)
     for offset, block in text_blocks(piece, found.tally):
-        if job.seed is None:  # no more for a keyword that has its first lines
-            begins = first + np.uint64(offset)
-            keywords.look_for((found.counts < job.contexts) & (found.limit >= begins))
-        hits = keywords.find(block)
         found.tally["bytes"] += len(block)
-        found.tally["lines"] += len(hits.starts) - 1 - block.endswith(b"\n")
-        found.tally[INVALID] += hits.invalid
-        found.counts += np.bincount(hits.keywords, minlength=len(found.counts))
-        places = hits.starts + offset
-        if job.seed is None:
-            order = (places.view(np.uint64) + first).take(hits.lines)
-        else:
-            order = scatter(base, places).take(hits.lines)
-            order *= _factors(job.payload, job.seed).take(hits.keywords)
-        chosen = np.flatnonzero(order <= found.limit.take(hits.keywords))
-        lines = hits.lines[chosen]
-        rank = np.full(len(chosen), piece.rank)
-        found.offer(hits.keywords[chosen], order[chosen], rank, places[lines])
-        if not can_go_back(piece.path):
-            for line in np.unique(lines).tolist():
-                begin, end = hits.starts[line : line + 2].tolist()
-                found.texts[piece.rank, offset + begin] = block[begin : end - 1]
+        found.tally["lines"] += block.count(b"\n") + (not block.endswith(b"\n"))
+        for some in lines.find(block, offset, first):
+            if kept:
+                _keep(some.hit, block, offset, piece.rank, job.max_words, found)
+            rank = np.full(len(some.form), piece.rank)
+            found.offer(some.form, some.order, rank, some.line, some.hit)
+    found.tally[INVALID] += lines.invalid
+
+
+def _keep(
+    hits: np.ndarray, block: bytes, offset: int, rank: int, limit: int, found: Sketch
+) -> None:
+    """Cut the texts around some places now, since one cannot go back to them."""
+    from bioptimus_lib.excerpts import around, as_bytes
+
+    texts = as_bytes(around(block, hits - offset, limit))
+    found.texts.update(zip(((rank, hit) for hit in hits.tolist()), texts, strict=True))
 
 
 def text_blocks(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:

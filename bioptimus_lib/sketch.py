@@ -5,8 +5,8 @@ Such bottom-K sketches merge in any order: the first K of two parts are the firs
 of each. So the sample does not depend on how the work was divided. With the place in the corpus
 instead of the hash, the same sketch keeps the first K lines that are met.
 
-A sketch knows its lines by file and offset. Their text is read at the end, from plain files, or
-kept in ``texts``, for those in which one cannot go back.
+A sketch knows its lines by file and offset, and where the keyword begins in them. Their text is
+read at the end, from plain files, or kept in ``texts``, for those in which one cannot go back.
 """
 
 from __future__ import annotations
@@ -19,28 +19,11 @@ import numpy as np
 
 LARGEST = (1 << 64) - 1
 WAITING = 1 << 16  # entries that wait before a sketch first throws out what goes last
-_GOLDEN, _MIX1, _MIX2 = map(
-    np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
-
 
 def digest(*parts: object) -> int:
     """A 64-bit hash of some values, the same in every process."""
     text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-
-
-def scatter(base: int, offsets: np.ndarray) -> np.ndarray:
-    """Well mixed 64-bit hashes, uint64, of the lines at these offsets of a file with hash ``base``.
-
-    Times an odd random number modulo 2^64 (splitmix64) they order the lines at random, differently
-    for each such number; so a keyword has one, and a hit costs one multiplication. (With ``^`` in
-    its place, lines whose hash has no near neighbour would be chosen too often by all keywords.)
-    """
-    z = offsets.astype(np.uint64) * _GOLDEN + np.uint64(base)
-    z = (z ^ (z >> np.uint64(30))) * _MIX1
-    z = (z ^ (z >> np.uint64(27))) * _MIX2
-    return z ^ (z >> np.uint64(31))
 
 
 @dataclass
@@ -51,9 +34,9 @@ class Sketch:
         size: how many lines each keyword keeps, K.
         counts: int64 (N,), the lines that hold each keyword.
         limit: uint64 (N,), what goes later than this need not be offered.
-        keyword, order, rank, offset: the entries: number of the keyword, place in the order of its
-            lines, number of the file in the corpus, first byte of the line.
-        texts: (rank, offset) → line, of files in which one cannot go back.
+        keyword, order, rank, offset, hit: the entries: number of the keyword, place in the order of
+            its lines, number of the file in the corpus, first byte of the line, and of the keyword.
+        texts: (rank, hit) → text in UTF-8, of files in which one cannot go back.
         tally: what was read.
         problems: with files that were left out.
     """
@@ -65,6 +48,7 @@ class Sketch:
     order: np.ndarray
     rank: np.ndarray
     offset: np.ndarray
+    hit: np.ndarray
     texts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     tally: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -77,24 +61,20 @@ class Sketch:
         nothing = np.empty(0, dtype=np.int64)
         return cls(
             size, np.zeros(keywords, dtype=np.int64), np.full(keywords, LARGEST, dtype=np.uint64),
-            nothing, nothing.astype(np.uint64), nothing, nothing,
+            nothing, nothing.astype(np.uint64), nothing, nothing, nothing,
         )  # fmt: skip
 
-    def offer(
-        self, keyword: np.ndarray, order: np.ndarray, rank: np.ndarray, offset: np.ndarray
-    ) -> None:
-        """Take in entries, some of which may turn out to go too late; see the class."""
-        self._waiting.append((keyword, order, rank, offset))
-        self._many += len(keyword)
+    def offer(self, *entries: np.ndarray) -> None:
+        """Take in entries, five columns, some of which may turn out to go too late."""
+        self._waiting.append(entries)
+        self._many += len(entries[0])
         if self._many > max(WAITING, len(self.keyword)):
             self.shrink()
 
     def shrink(self) -> None:
         """Keep of each keyword the entries that go first, sorted by keyword and order."""
-        columns = zip(
-            (self.keyword, self.order, self.rank, self.offset), *self._waiting, strict=True
-        )
-        keyword, order, rank, offset = (np.concatenate(column) for column in columns)
+        columns = zip(self._entries(), *self._waiting, strict=True)
+        keyword, order, rank, offset, hit = (np.concatenate(column) for column in columns)
         self._waiting, self._many = [], 0
         by = _sorted(keyword, order)
         if by is None:
@@ -105,12 +85,12 @@ class Sketch:
         kept = place < self.size
         self.keyword = keyword[kept]
         by = by[kept]
-        self.order, self.rank, self.offset = order[by], rank[by], offset[by]
+        self.order, self.rank, self.offset, self.hit = (c[by] for c in (order, rank, offset, hit))
         full = place[kept] == self.size - 1
         which = self.keyword[full]
         self.limit[which] = np.minimum(self.limit[which], self.order[full])
         if self.texts:
-            needed = set(zip(self.rank.tolist(), self.offset.tolist(), strict=True))
+            needed = set(zip(self.rank.tolist(), self.hit.tolist(), strict=True))
             self.texts = {where: self.texts[where] for where in needed & self.texts.keys()}
 
     def copy(self) -> Sketch:
@@ -126,7 +106,10 @@ class Sketch:
         self.counts += other.counts
         self.texts |= other.texts
         self.problems += other.problems
-        self.offer(other.keyword, other.order, other.rank, other.offset)
+        self.offer(*other._entries())
+
+    def _entries(self) -> tuple[np.ndarray, ...]:
+        return self.keyword, self.order, self.rank, self.offset, self.hit
 
 
 def _sorted(keyword: np.ndarray, order: np.ndarray) -> np.ndarray | None:

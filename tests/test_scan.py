@@ -15,17 +15,19 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bioptimus_lib import excerpts, matching, passes
+from bioptimus_lib import matching, passes
 from bioptimus_lib.cli import main
 from bioptimus_lib.contexts import Contexts
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.excerpts import Excerpts
+from bioptimus_lib.excerpts import around
+from bioptimus_lib.matching import Keywords, count_lines
 from bioptimus_lib.pocket import write_corpus
 from bioptimus_lib.scan import count_words, find_contexts, plan_scan, read_keywords, words
 from bioptimus_lib.words import split
@@ -136,8 +138,7 @@ def test_invalid_bytes_are_counted_and_shown(tmp_path):
     assert sorted(found["zinc"]) == ["caf\ufffd zinc", "zinc \ufffd", "α zinc"]
 
 
-def test_excerpts_of_huge_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(excerpts, "HUGE", 1_000)
+def test_excerpts_of_huge_lines(tmp_path):
     line = "α " * 3_000 + "Ménière (zinc) " + "β " * 3_000 + "aspirin"
     keywords = ["zinc", "meniere", "meniere (zinc", "aspirin", "β"]
     found = scan_bytes(tmp_path, line.encode(), keywords, max_words=8)
@@ -224,17 +225,29 @@ def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
 @given(
     raw=st.lists(texts, min_size=1, max_size=8).map(lambda some: "".join(some).encode()),
     keywords=st.lists(texts.filter(bert_words), min_size=1, max_size=6, unique=True),
-    long=st.integers(1, 40),
 )
 @settings(max_examples=150, deadline=None)
-def test_lines_that_are_looked_at_in_parts(tmp_path_factory, raw, keywords, long):
+def test_a_loop_that_stops_wherever_it_can(tmp_path_factory, raw, keywords):
+    """At the end of each line, and at each page of characters, all of which are new to it."""
     folder = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "LONG", long)
-        matching._compiled.cache_clear()
+        patch.setattr(matching, "ROOM", 0)
+        patch.setattr(matching, "_characters", matching._Characters())
         found = scan_bytes(folder, raw, keywords)
     assert found.counts == {k: len(naive(k, raw)) for k in keywords}
     assert found.report.lines == raw.count(b"\n") + (bool(raw) and not raw.endswith(b"\n"))
+
+
+def test_the_loop_cuts_at_every_character_as_words_does():
+    characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and c != 10]
+    forms = ["ab", "a", "b"]
+    counts = Counter()
+    for c in characters:
+        counts.update(set(words(f"a{c}b")))
+    text = "\n".join(f"a{c}b" for c in characters).encode()
+    assert count_lines(Keywords("\n".join(forms).encode()), text).tolist() == [
+        counts[form] for form in forms
+    ]
 
 
 def bert_text(text: str) -> str:
@@ -439,7 +452,8 @@ def test_excerpts_hold_the_keyword_and_as_many_words_as_there_are(parts, limit):
     line = " ".join(parts)
     if "zinc" not in words(line):
         return
-    text = Excerpts(line.encode(), limit).around("zinc")
+    raw = line.encode()
+    text = around(raw, np.array([raw.index(b"zinc")]), limit).raw.decode()
     assert "zinc" in words(text)
     assert len(split(text)) == min(limit, len(split(line)))
     assert f" {' '.join(split(text))} " in f" {' '.join(split(line))} "
