@@ -29,7 +29,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
-| benchmarks | ``bench`` | ``bench_scan`` ``bench_sentences`` ``bench_distill`` |
+| benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` ``bench_distill`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

@@ -12,18 +12,17 @@ import argparse
 import json
 import shutil
 import statistics
-import string
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from bioptimus_lib.bench import ratio, take_turns
+from bioptimus_lib.bench_text import equal_parts, plain_loop, rare_words
 
 Side = Callable[[], Any]
 
@@ -60,8 +59,9 @@ def add(rooms: argparse._SubParsersAction) -> None:
         "--corpus", metavar="PATH", help="text to scan (default: generated, see --megabytes)"
     )
     parser.add_argument(
-        "--megabytes", type=float, default=400, metavar="MB", help="of generated text"
-    )
+        "--megabytes", type=float, metavar="MB",
+        help="of text (default: 400 if generated, else the corpus once); a corpus is repeated",
+    )  # fmt: skip
     parser.add_argument("--keywords", type=int, default=10_000, metavar="N", help="how many words")
     parser.add_argument("--contexts", type=int, default=20, metavar="K", help="lines per keyword")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
@@ -80,9 +80,12 @@ def add(rooms: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
+    if arguments.corpus is None and arguments.megabytes is None:
+        arguments.megabytes = 400
     for name in ("megabytes", "keywords", "contexts", "workers", "rounds"):
-        if getattr(arguments, name) <= 0:
-            raise ValueError(f"--{name} {getattr(arguments, name)} is impossible: give more than 0")
+        value = getattr(arguments, name)
+        if value is not None and value <= 0:
+            raise ValueError(f"--{name} {value} is impossible: give more than 0")
     result = compare(arguments)
     if arguments.ledger:
         to_ledger(result, file=arguments.ledger)
@@ -101,9 +104,9 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     bar = not arguments.quiet
     ripgrep = _ripgrep(arguments.ripgrep)
     work = Path(arguments.work)
-    files = _parts(arguments.corpus, arguments.megabytes, arguments.workers, work)
+    files = equal_parts(arguments.corpus, arguments.megabytes, arguments.workers, work)
     counts = count_words(files, workers=arguments.workers, progress=bar)
-    words = _rare_words(counts, arguments.keywords)
+    words = rare_words(counts, arguments.keywords)
     result: dict[str, Any] = {
         "corpus": "pocket" if arguments.corpus is None else Path(arguments.corpus).name,
         "bytes": sum(file.stat().st_size for file in files),
@@ -160,7 +163,7 @@ class _Bench:
             FIRST: self.scan(words, files, workers=self.workers, sample="first"),
             ALONE: self.scan(words, files, workers=1),
             HERE: self.scan(words, files, workers=0, sample="first"),
-            LOOP: lambda: _plain_loop(words, files),
+            LOOP: lambda: plain_loop(words, files),
         }
         if shutil.which("wc"):
             sides[WC] = self.program(["wc", "-w", *map(str, files)], str(self.folder / "wc.txt"))
@@ -184,7 +187,7 @@ class _Bench:
 
     def growth(self, files: list[Path], counts: Counter[str]) -> dict[str, Any]:
         """What more keywords, more workers, less text cost; memory in megabytes; start-up."""
-        lists = {number: _rare_words(counts, number) for number in GROWTH}
+        lists = {number: rare_words(counts, number) for number in GROWTH}
         by_keywords = {
             f"{number} keywords": self.scan(words, files, workers=self.workers)
             for number, words in lists.items()
@@ -201,7 +204,7 @@ class _Bench:
         tiny.write_text("a small text\n")
         small = {
             "small, scan": self.scan(words, [part], workers=self.workers),
-            "small, Python loop": lambda: _plain_loop(words, [part]),
+            "small, Python loop": lambda: plain_loop(words, [part]),
             "start-up of two workers": self.scan(["text"], [tiny], workers=2),
             "start-up of the command": lambda: self._memory(["text"], [tiny], 2),
         }
@@ -244,55 +247,6 @@ def _seconds(side: Side) -> float:
 
 def _rounded(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
     return {name: [round(value, 3) for value in took] for name, took in seconds.items()}
-
-
-def _plain_loop(words: list[str], files: list[Path]) -> Counter[str]:
-    """Lines that hold each word, as one would write it without further thought."""
-    wanted, found = set(words), Counter()
-    blank = str.maketrans(string.punctuation, " " * len(string.punctuation))
-    for path in files:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                found.update(wanted.intersection(line.lower().translate(blank).split()))
-    return found
-
-
-def _parts(corpus: str | None, megabytes: float, parts: int, work: Path) -> list[Path]:
-    """The corpus in small letters as so many plain files of equal size, kept in ``work``."""
-    from bioptimus_lib.files import atomic_write
-    from bioptimus_lib.passes import open_bytes
-    from bioptimus_lib.pocket import write_corpus
-    from bioptimus_lib.records import readable_files
-
-    sources = [] if corpus is None else readable_files(corpus)
-    size = f"{megabytes:g}" if corpus is None else sum(s.stat().st_size for s in sources)
-    name = "pocket" if corpus is None else Path(corpus).name
-    goals = [work / f"{name}-{size}-{number + 1}-of-{parts}.txt" for number in range(parts)]
-    if all(goal.exists() for goal in goals):
-        return goals
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as temporary, ExitStack() as stack:
-        if corpus is None:
-            sources = write_corpus(Path(temporary) / "all.txt", megabytes=megabytes)
-        outs = [stack.enter_context(atomic_write(goal, "wb")) for goal in goals]
-        written = [0] * parts
-        for source in sources:
-            with open_bytes(source) as file:
-                for line in file:
-                    least = written.index(min(written))
-                    written[least] += outs[least].write(line.lower())
-    return goals
-
-
-def _rare_words(counts: Counter[str], number: int) -> list[str]:
-    """The most frequent words that pocket BERT's vocabulary lacks; then such as do not occur."""
-    from bioptimus_lib.files import data_dir
-
-    tokenizer = json.loads((data_dir() / "pocket-bert" / "tokenizer.json").read_text("utf-8"))
-    known = tokenizer["model"]["vocab"]
-    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    found = [w for w, _ in by_count if w not in known and w.isascii() and w.isalnum()]
-    return (found + [f"unheard{n}" for n in range(number)])[:number]
 
 
 def _ripgrep(given: str | None) -> str | None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from bioptimus_lib import bench_scan, ledger
+from bioptimus_lib.bench_text import equal_parts, plain_loop, rare_words
 from bioptimus_lib.cli import main
 from bioptimus_lib.counting import count_words
 from bioptimus_lib.ledger import check
@@ -24,22 +25,29 @@ def no_ripgrep(monkeypatch):
 
 def test_the_plain_loop_finds_what_the_scan_finds(tmp_path):
     (file,) = write_corpus(tmp_path / "a.txt", megabytes=0.2)
-    words = bench_scan._rare_words(count_words(file, workers=0), 300)
+    words = rare_words(count_words(file, workers=0), 300)
     found = find_contexts(words, file, workers=0).counts
-    lines = bench_scan._plain_loop(words, [file])
+    lines = plain_loop(words, [file])
     # The loop knows no punctuation but ASCII's, so it misses words beside other dashes.
     assert all(lines[word] <= number for word, number in found.items())
     assert sum(lines.values()) > 0.99 * sum(found.values()) > 1000
 
 
 def test_parts_are_equal_small_letters_and_kept(tmp_path):
-    files = bench_scan._parts(None, 0.2, 2, tmp_path)
+    files = equal_parts(None, 0.2, 2, tmp_path)
     sizes = [file.stat().st_size for file in files]
     assert abs(sizes[0] - sizes[1]) < 5_000 and 190_000 < sum(sizes) < 220_000
     assert all(file.read_text("utf-8") == file.read_text("utf-8").lower() for file in files)
     before = [file.stat().st_mtime_ns for file in files]
-    assert bench_scan._parts(None, 0.2, 2, tmp_path) == files
+    assert equal_parts(None, 0.2, 2, tmp_path) == files
     assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_a_corpus_is_repeated(tmp_path):
+    (tmp_path / "a.txt").write_text("Zinc\n" * 3_000)
+    for size, lines in ((None, 3_000), (0.02, 6_000)):
+        files = equal_parts(str(tmp_path / "a.txt"), size, 2, tmp_path / "work")
+        assert [file.read_text() for file in files] == ["zinc\n" * (lines // 2)] * 2
 
 
 def test_without_ripgrep(tmp_path, capsys, no_ripgrep):
