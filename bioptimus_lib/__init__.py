@@ -6,12 +6,12 @@ the modules behind it follow; a room imports from rooms above it, never from one
 
 | room | front door | behind it |
 |---|---|---|
-| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` |
+| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` |
 | data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
 | text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
 | matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |
-| scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` |
+| scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` ``loaded`` |
 | word statistics | ``wordstats`` | ``memory`` |
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |

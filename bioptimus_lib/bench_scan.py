@@ -36,19 +36,17 @@ PRINTS = ((), ("-N", "-I", "--no-heading"))  # ways in which ripgrep can print
 SMALL = 22_000_000  # bytes at which starting processes weighs about as much as scanning
 GROWTH = (1_000, 10_000, 100_000)  # keywords
 #: Run in a process of its own: what it prints is its peak memory and the greatest of its workers.
-#: Linux tells the peak of this program alone; what ``getrusage`` tells began with who started it.
 MEMORY = """
-import json, re, resource, sys
-from pathlib import Path
+import json, sys
+from concurrent.futures import ProcessPoolExecutor
+from bioptimus_lib.machine import peak_memory
+from bioptimus_lib.passes import worker_context
 from bioptimus_lib.scan import find_contexts
 words, files, contexts, workers = json.load(sys.stdin)
-find_contexts(words, files, contexts=contexts, workers=workers)
-mine, workers = (resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF,
-                                                           resource.RUSAGE_CHILDREN))
-status = Path("/proc/self/status")
-if status.exists():
-    mine = int(re.search(r"VmHWM:\\s*(\\d+)", status.read_text())[1])
-print(mine, workers)
+with ProcessPoolExecutor(workers, mp_context=worker_context()) as pool:
+    find_contexts(words, files, contexts=contexts, executor=pool)
+    others = [pool.submit(peak_memory) for _ in range(20 * workers)]
+    print(peak_memory(), max(other.result() for other in others))
 """
 
 
@@ -234,8 +232,7 @@ class _Bench:
         done = subprocess.run(
             [sys.executable, "-c", MEMORY], input=task, capture_output=True, text=True, check=True
         )
-        unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024
-        parent, worker = (round(int(number) / unit, 1) for number in done.stdout.split())
+        parent, worker = (round(float(number) / 1e6, 1) for number in done.stdout.split())
         return {"parent": parent, "worker": worker}
 
 

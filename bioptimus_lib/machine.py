@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
+from pathlib import Path
 
 
 def usable_cores() -> int:
@@ -10,3 +13,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in bytes; not a number where the system does not
+    tell (Windows)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; ``resource`` there counts the parent's memory in
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return 1024 * float(line.split()[1])
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most if sys.platform == "darwin" else 1024 * most)

@@ -5,14 +5,13 @@ Python's own ``tracemalloc`` does not see what C libraries such as libxml2 take;
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib.machine import peak_memory
 from bioptimus_lib.passes import open_bytes
 from bioptimus_lib.records import documents
 
@@ -33,23 +32,9 @@ def peak(function: Callable[..., Any], *arguments: Any) -> float:
 
 
 def _rise(function: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
-    before = _highest()
+    before = peak_memory()
     function(*arguments)
-    return (_highest() - before) / MEGABYTE
-
-
-def _highest() -> float:
-    """The most memory that this process has held, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux; ``resource`` there counts the parent's memory in
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return 1024 * float(line.split()[1])
-    try:
-        import resource
-    except ImportError:
-        return math.nan
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(most if sys.platform == "darwin" else 1024 * most)
+    return (peak_memory() - before) / MEGABYTE
 
 
 def stream_records(path: Path) -> int:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -167,6 +168,20 @@ def in_order(
         yield from crew.in_order(function, tasks)
 
 
+def worker_context() -> BaseContext:
+    """How worker processes are started.
+
+    Not forked from this one: a fork of a process with threads (torch, tokenizers) can hang. A
+    server process that has loaded nothing but ``loaded`` is forked instead; it starts with the
+    first worker, and workers that come later have all they need. Windows starts each anew.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["bioptimus_lib.loaded"])
+    return context
+
+
 class Crew:
     """Those who do the work, for as many rounds of tasks as there are, as a context manager.
 
@@ -179,9 +194,8 @@ class Crew:
         self._own: ProcessPoolExecutor | None = None
         self._executor = executor
         if executor is None and workers:
-            # Spawned, not forked: a fork of a process with threads (torch, tokenizers) can hang.
             self._own = self._executor = ProcessPoolExecutor(
-                workers, mp_context=get_context("spawn"), initializer=_prepare
+                workers, mp_context=worker_context(), initializer=_prepare
             )
 
     def __enter__(self) -> Crew:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from bioptimus_lib.matching import Keywords, count_lines
-from bioptimus_lib.passes import decode
+from bioptimus_lib.passes import decode, worker_context
 from bioptimus_lib.qik import qik_find
 from bioptimus_lib.words import BYTES, CONTROLS, words
 
@@ -274,7 +274,7 @@ def with_processes(
     scan: Callable[[Executor], object], workers: int, *, repeats: int = 5
 ) -> float:
     """Seconds of a scan on processes that are up; a first scan, which starts them, is not timed."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=worker_context()) as pool:
         scan(pool)
         return best_of(lambda: scan(pool), repeats=repeats)
 

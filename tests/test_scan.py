@@ -629,6 +629,15 @@ def wait(task: int) -> int:
     return task
 
 
+def workers_of(parent) -> list:
+    """The worker processes of a process: children of its server, or its own."""
+    children = {" ".join(child.cmdline()): child for child in parent.children()}
+    servers = [child for line, child in children.items() if "forkserver" in line]
+    if servers:
+        return servers[0].children()
+    return [child for line, child in children.items() if "spawn_main" in line]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX")
 def test_killed_worker_is_an_error():
     with pytest.raises(ChildProcessError, match="worker"):
@@ -648,7 +657,7 @@ def test_no_orphans(kind):
         [sys.executable, "-c", code], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
-    while sum("spawn_main" in " ".join(c.cmdline()) for c in parent.children()) < 2:
+    while len(workers_of(parent)) < 2:
         assert time.monotonic() < deadline and parent.poll() is None
         time.sleep(0.05)
     time.sleep(1.5)  # the workers are in their task now
@@ -673,12 +682,12 @@ def test_a_scan_that_is_ended(tmp_path, kind, code):
         env=os.environ | {"PYTHONPATH": str(Path(passes.__file__).parents[1])},
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while sum("spawn_main" in " ".join(c.cmdline()) for c in parent.children()) < 1:
+    while not workers_of(parent):
         assert time.monotonic() < deadline and parent.poll() is None
         time.sleep(0.05)
     time.sleep(1.5)  # the workers are in their task now
     children = parent.children(recursive=True)
-    worker = next(c for c in children if "spawn_main" in " ".join(c.cmdline()))
+    worker = workers_of(parent)[0]
     (parent if kind == "SIGINT" else worker).send_signal(getattr(signal, kind))
     _, error = parent.communicate(timeout=30)
     assert parent.returncode == code
