@@ -42,14 +42,31 @@ def house():
     torch.set_num_threads(before)
 
 
-def test_words_are_read_in_two_texts_and_only_those_of_both(house):
+def test_words_are_read_in_two_texts_and_words_of_one_are_only_fitted(house):
     model, tokenizer, one, other = house
     found = read_examples(model, tokenizer, one, other, contexts=3, precision="fp32")
-    assert sorted(tokenizer.convert_ids_to_tokens(found.ids.tolist())) == sorted(WORDS)
-    assert found.fit.layers == (0, 1, 2, 3)
+    names = tokenizer.convert_ids_to_tokens
+    assert sorted(names(found.test_ids.tolist())) == sorted(WORDS)
+    assert sorted(names(found.fit_ids.tolist())) == sorted([*WORDS, "seen"])
+    assert found.fit.layers == (0, 1, 2, 3) and found.contexts == 3
     assert set(found.fit.count.tolist()) == set(found.test.count.tolist()) == {3}
-    assert not torch.allclose(found.fit.states, found.test.states)
-    assert torch.equal(found.fit.pieces, found.test.pieces)
+    place = [found.fit_ids.tolist().index(n) for n in found.test_ids.tolist()]
+    assert not torch.allclose(found.fit.states[place], found.test.states)
+    assert torch.equal(found.fit.pieces[place], found.test.pieces)
+    few = read_examples(model, tokenizer, one, other, words=20, contexts=3, precision="fp32")
+    assert torch.equal(few.fit_ids, few.test_ids) and len(few.fit_ids) == 20
+    (row,) = recover(found, strategies=["calibrated"], splits=[0])
+    assert row["fit_words"] == len(WORDS) + 1 - row["tokens"]
+
+
+def test_words_with_few_sentences_are_tested_if_asked_for(house):
+    model, tokenizer, one, other = house
+    other = {word: some[: 1 + n % 4] for n, (word, some) in enumerate(other.items())}
+    found = read_examples(model, tokenizer, one, other, contexts=4, precision="fp32")
+    for least in (None, 1, 2):
+        (row,) = recover(found, strategies=["contextual"], splits=[0], least=least)
+        many = sum(len(some) >= (least or 4) for some in other.values())
+        assert row["tokens"] == round(0.3 * many)
 
 
 def test_contexts_read_in_parts_are_contexts_read_at_once(house, tmp_path):
@@ -70,7 +87,7 @@ def test_contexts_read_in_parts_are_contexts_read_at_once(house, tmp_path):
 
 def test_a_row_for_each_strategy_and_split(house):
     model, tokenizer, one, other = house
-    examples = read_examples(model, tokenizer, one, other, precision="fp32")
+    examples = read_examples(model, tokenizer, one, other, contexts=4, precision="fp32")
     names = ["random", "calibrated", "token_distillation"]
     rows = recover(examples, strategies=names, splits=[0, 1], model=model, tokenizer=tokenizer)
     assert [(row["strategy"], row["split"]) for row in rows] == [
@@ -89,9 +106,9 @@ def test_words_to_test_are_not_fitted_on(house):
     import dataclasses
 
     model, tokenizer, one, other = house
-    examples = read_examples(model, tokenizer, one, other, precision="fp32")
+    examples = read_examples(model, tokenizer, one, other, contexts=4, precision="fp32")
     order = torch.randperm(len(WORDS), generator=torch.Generator().manual_seed(0))
-    test = examples.ids[order[: round(0.3 * len(WORDS))]]
+    test = examples.test_ids[order[: round(0.3 * len(WORDS))]]
     table = examples.table.clone()
     table[test] = 7.0
     spoilt = dataclasses.replace(examples, table=table)

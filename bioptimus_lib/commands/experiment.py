@@ -24,6 +24,9 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--corpus", default="biomed", metavar="NAME", help="source or folder of text (biomed)"
     )
+    parser.add_argument(
+        "--fit-corpus", default="", metavar="NAME", help="more text to calibrate on (none)"
+    )
     parser.add_argument("--megabytes", type=float, default=90, metavar="N", help="of text (90)")
     parser.add_argument("--words", type=int, default=12_000, metavar="N", help="known (12000)")
     parser.add_argument("--contexts", type=int, default=10, metavar="N", help="per word (10)")
@@ -52,9 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"strategy {min(unknown)!r} is unknown: choose of {list(STRATEGIES)}")
     setting = Setting(
         out=Path(arguments.out), model=arguments.model, corpus=arguments.corpus,
-        megabytes=arguments.megabytes, words=arguments.words, contexts=arguments.contexts,
-        seeds=arguments.seeds, steps=arguments.steps, strategies=tuple(arguments.strategies),
-        device=arguments.device, minutes=arguments.minutes, progress=not arguments.quiet,
+        fit_corpus=arguments.fit_corpus, megabytes=arguments.megabytes, words=arguments.words,
+        contexts=arguments.contexts, seeds=arguments.seeds, steps=arguments.steps,
+        strategies=tuple(arguments.strategies), device=arguments.device, minutes=arguments.minutes, progress=not arguments.quiet,
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:
@@ -74,7 +77,9 @@ def _keep(name: str, rows: list, setting, file: str) -> None:
     from bioptimus_lib.records import readable_files
 
     folder = sources.model_path(setting.model, progress=setting.progress)
-    data = [*readable_files(corpus(setting)), *sorted(folder.glob("*.safetensors"))]
+    texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
+    data = [file for text in texts for file in readable_files(text)]
+    data += sorted(folder.glob("*.safetensors"))
     origin = ledger.provenance(data=data, device=setting.device)
     ledger.append(
         name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True

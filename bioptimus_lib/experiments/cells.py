@@ -28,7 +28,8 @@ class Setting:
         out: folder of cells and of what they share; cells that are there are not made again.
         model: name or folder of the old model.
         corpus: source or folder of text.
-        megabytes: of it.
+        fit_corpus: more text to calibrate on, if any.
+        megabytes: of the corpus.
         words: known words that are read, at most.
         contexts: sentences per word.
         seeds: splits, or training runs, of each strategy.
@@ -42,6 +43,7 @@ class Setting:
     out: Path
     model: str = "minilm"
     corpus: str = "biomed"
+    fit_corpus: str = ""
     megabytes: float = 90
     words: int = 12_000
     contexts: int = 10

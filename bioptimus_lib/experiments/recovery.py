@@ -1,7 +1,8 @@
 """Token recovery: are words that the model knows found again, when they are distilled as if new?
 
 Words are split at random: with some, strategies that calibrate are fitted, and layers are chosen;
-with the others all are tested. What is fitted has read one text, what is tested another.
+with the others all are tested. What is fitted has read one text, what is tested another. Words that
+only the first text has are to fit on, too.
 """
 
 from __future__ import annotations
@@ -43,16 +44,19 @@ class Examples:
     """Known words as they are read in two texts.
 
     Attributes:
-        ids: int64 (N,), their ids.
-        fit, test: what was read in the one text and in the other.
+        fit_ids, fit: int64 (N,), ids of words and what was read of them in the text to fit on.
+        test_ids, test: int64 (M,), some of them, and what was read in the text to test on.
         wanted: what was wanted of the second.
+        contexts: sentences that were read of a word, if it has so many.
         table: float32 (V, H), the true rows.
     """
 
-    ids: torch.Tensor
+    fit_ids: torch.Tensor
     fit: Evidence
+    test_ids: torch.Tensor
     test: Evidence
     wanted: Wanted
+    contexts: int
     table: torch.Tensor
 
 
@@ -76,26 +80,27 @@ def read_examples(
 
     Args:
         fit_contexts, test_contexts: word → sentences; words that the tokenizer has whole and that
-            have more than ``skip`` sentences in both are used.
-        words: at most so many of them, drawn with ``seed``.
+            have more than ``skip`` sentences in the text to fit on are used.
+        words: at most so many of them, drawn with ``seed``; those that the other text has first.
         contexts: at most so many sentences of each, after the first ``skip``.
         layers: to read; all by default.
         keep: folder where what was read is kept for the next call with the same arguments.
     """
     cutter = Cutter(tokenizer)
-    both = sorted(
+    usable = [
         word
-        for word in fit_contexts
-        if len(cutter.cut(word)) == 1
-        and min(len(fit_contexts[word]), len(test_contexts.get(word, ()))) > skip
-    )
-    chosen = random.Random(seed).sample(both, min(words, len(both)))
+        for word in sorted(fit_contexts)
+        if len(cutter.cut(word)) == 1 and len(fit_contexts[word]) > skip
+    ]
+    random.Random(seed).shuffle(usable)
+    usable.sort(key=lambda word: len(test_contexts.get(word, ())) <= skip)
+    chosen = usable[:words]
     if layers is None:
         layers = range(model.config.num_hidden_layers + 1)
     table = model.get_input_embeddings().weight.detach().float().cpu()
     read: list[tuple[Wanted, Evidence]] = []
     for name, found in (("fit", fit_contexts), ("test", test_contexts)):
-        some = {word: found[word][skip : skip + contexts] for word in chosen}
+        some = {word: found.get(word, [])[skip : skip + contexts] for word in chosen}
         wanted = known_tokens(tokenizer, cutter, some, limit=len(chosen))
         file = keep and keep / f"{name}-{len(chosen)}-{skip}-{skip + contexts}.safetensors"
         states = _kept(file)
@@ -106,8 +111,9 @@ def read_examples(
             )  # fmt: skip
             _keep(states, file)
         read.append((wanted, Evidence.of(wanted, states, table)))
-    (_, fit), (wanted, test) = read
-    return Examples(torch.tensor(wanted.ids), fit, test, wanted, table)
+    (fit_wanted, fit), (wanted, test) = read
+    fit_ids, test_ids = (torch.tensor(some.ids) for some in (fit_wanted, wanted))
+    return Examples(fit_ids, fit, test_ids, test, wanted, skip + contexts, table)
 
 
 def examples_of(setting: Setting, *, skip: int = 0, contexts: int | None = None) -> Examples:
@@ -155,9 +161,13 @@ def joined(one: Examples, other: Examples) -> Examples:
         share = (a.count / count.clamp(min=1))[:, None, None]
         return replace(a, states=share * a.states + (1 - share) * b.states, count=count)
 
-    if not torch.equal(one.ids, other.ids):
+    if not (
+        torch.equal(one.fit_ids, other.fit_ids) and torch.equal(one.test_ids, other.test_ids)
+    ):
         raise ValueError("the examples are of different words: read the same with both")
-    return replace(one, fit=means(one.fit, other.fit), test=means(one.test, other.test))
+    return replace(
+        other, fit=means(one.fit, other.fit), test=means(one.test, other.test)
+    )
 
 
 def recover(
@@ -167,6 +177,7 @@ def recover(
     splits: Sequence[int] = range(5),
     layer: int | Sequence[int] | None = None,
     fit_words: int | None = None,
+    least: int | None = None,
     model: PreTrainedModel | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> list[dict[str, Any]]:
@@ -175,9 +186,10 @@ def recover(
     Args:
         examples: from ``read_examples``.
         strategies: names in ``STRATEGIES``.
-        splits: seeds of random splits of the words, 70 % to fit and 30 % to test.
+        splits: seeds of random splits of the words to test: 30 % are tested, the others fitted on.
         layer: to read; by default chosen among the words to fit.
         fit_words: use no more of them.
+        least: test words have so many sentences; by default as many as were to be read.
         model, tokenizer: for strategies that train rows, which test ``TRAINED_WORDS`` words.
 
     Returns:
@@ -185,16 +197,17 @@ def recover(
         ``token_recovery`` gives, also ``centred``: by cosine after the table's mean row is taken
         away.
     """
-    ids, table = examples.ids, examples.table
+    ids, table = examples.test_ids, examples.table
     depth = max(examples.test.layers)
-    usable = torch.nonzero((examples.fit.count > 0) & (examples.test.count > 0)).flatten()
+    usable = torch.nonzero(examples.test.count >= (least or examples.contexts)).flatten()
     rows = []
     for split in splits:
         draw = torch.Generator().manual_seed(split)
-        order = usable[torch.randperm(len(usable), generator=draw)]
-        cut = round(HELD_OUT * len(order))
-        test, fit = order[:cut], order[cut:][:fit_words]
-        known = Known(examples.fit[fit], ids[fit])
+        test = usable[torch.randperm(len(usable), generator=draw)][: round(HELD_OUT * len(usable))]
+        others = ~torch.isin(examples.fit_ids, ids[test]) & (examples.fit.count > 0)
+        fit = torch.nonzero(others).flatten()
+        fit = fit[torch.randperm(len(fit), generator=draw)][:fit_words]
+        known = Known(examples.fit[fit], examples.fit_ids[fit])
         for name in strategies:
             recipe, at = STRATEGIES[name], test
             choices = layer_choices(recipe, layer, depth)

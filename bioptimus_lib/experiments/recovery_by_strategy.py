@@ -42,16 +42,24 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     name, _, words = name.partition("@")
     model, tokenizer = old_model(setting) if STRATEGIES[name].training else (None, None)
     examples = _examples(setting)
-    (found,) = recover(
-        examples, strategies=[name], splits=[int(split)], model=model,
-        tokenizer=tokenizer, fit_words=int(words) if words else None,
-    )  # fmt: skip
-    variant = f"{setting.model}, {setting.contexts} contexts"
-    if not words:
-        yield ledger_row(found, variant=variant, dataset=setting.text_name)
-    elif found["fit_words"] == int(words) < round((1 - HELD_OUT) * len(examples.ids)):
-        about = f"{variant}, fitted on {int(words):,}"
-        yield ledger_row(found, variant=about, dataset=setting.text_name)
+    fit_words = int(words) if words else None
+    about = f"{setting.model}, {setting.contexts} contexts"
+    if words:
+        about += f", fitted on {fit_words:,}"
+    # Words that have all contexts, and all words: most of a vocabulary's words are rare.
+    leasts = {about: None} if words or model else {about: None, f"{about} or fewer": 1}
+    for variant, least in leasts.items():
+        (found,) = recover(
+            examples, strategies=[name], splits=[int(split)], fit_words=fit_words, least=least,
+            model=model, tokenizer=tokenizer,
+        )  # fmt: skip
+        if fit_words is None or found["fit_words"] == fit_words < _most(examples):
+            yield ledger_row(found, variant=variant, dataset=setting.text_name)
+
+
+def _most(examples: Examples) -> int:
+    """Words to fit on, if there is no limit."""
+    return len(examples.fit_ids) - round(HELD_OUT * len(examples.test_ids))
 
 
 @lru_cache(1)

@@ -20,16 +20,17 @@ SHARD_MEGABYTES = 3
 TEXTS = ("fit", "test")
 
 
-def corpus(setting: Setting) -> Path:
-    """The folder of the corpus that a setting names: a source, or a folder."""
+def corpus(setting: Setting, name: str | None = None) -> Path:
+    """The folder of a corpus, by default that of a setting: a source, or a folder."""
     from bioptimus_lib import sources
     from bioptimus_lib.source_table import table
 
-    if setting.corpus in table():
-        return sources.fetch(setting.corpus, progress=setting.progress)
-    if not Path(setting.corpus).exists():
-        raise FileNotFoundError(f"{setting.corpus} is neither a folder nor a source: see `fetch`")
-    return Path(setting.corpus)
+    name = name or setting.corpus
+    if name in table():
+        return sources.fetch(name, progress=setting.progress)
+    if not Path(name).exists():
+        raise FileNotFoundError(f"{name} is neither a folder nor a source: see `fetch`")
+    return Path(name)
 
 
 def two_texts(setting: Setting) -> dict[str, list[Path]]:
@@ -49,8 +50,11 @@ def two_texts(setting: Setting) -> dict[str, list[Path]]:
 
 def known_word_contexts(
     setting: Setting, tokenizer: PreTrainedTokenizerBase
-) -> tuple[Contexts, Contexts]:
-    """Sentences of the words that the tokenizer has whole, from the text to fit and to test."""
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Sentences of the words that the tokenizer has whole, from the text to fit and to test.
+
+    Those of ``fit_corpus`` come behind those of the text to fit, for words that have too few.
+    """
     from bioptimus_lib.scan import count_words, find_contexts
     from bioptimus_lib.vocab import calibration_words
 
@@ -64,5 +68,15 @@ def known_word_contexts(
                 words, texts[name], contexts=MOST_CONTEXTS, progress=setting.progress
             )
             found.to_parquet(file)
-    fit, test = (Contexts.load(file) for file in files.values())
+    fit, test = (dict(Contexts.load(file)) for file in files.values())
+    if setting.fit_corpus:
+        file = setting.out / "text" / "more.parquet"
+        if not file.exists():
+            more = [corpus(setting, setting.fit_corpus)]
+            words = calibration_words(tokenizer, counts := count_words(more), n=len(counts))
+            find_contexts(
+                words, more, contexts=MOST_CONTEXTS, progress=setting.progress
+            ).to_parquet(file)
+        for word, sentences in Contexts.load(file).items():
+            fit[word] = fit.get(word, []) + sentences
     return fit, test
