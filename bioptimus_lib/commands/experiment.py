@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         out=Path(arguments.out), model=arguments.model, corpus=arguments.corpus,
         fit_corpus=arguments.fit_corpus, megabytes=arguments.megabytes, words=arguments.words,
         contexts=arguments.contexts, seeds=arguments.seeds, steps=arguments.steps,
-        strategies=tuple(arguments.strategies), device=arguments.device, minutes=arguments.minutes, progress=not arguments.quiet,
+        strategies=tuple(arguments.strategies), device=arguments.device,
+        minutes=arguments.minutes, progress=not arguments.quiet,
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:
