@@ -8,93 +8,94 @@ from __future__ import annotations
 import numpy as np
 
 from bioptimus_lib.compiling import compiled
+from bioptimus_lib.words import WHITE_SPACE
+
+LINE_END = 10
+NO_BLANK, BLANK, PERHAPS = range(3)  # what a byte is
+BLANKS = [chr(code).encode() for code in sorted(WHITE_SPACE)]
+
+
+def _kinds(place: int) -> np.ndarray:
+    """What each byte is, if white space may have it at this place."""
+    kinds = np.full(256, NO_BLANK, dtype=np.uint8)
+    for blank in BLANKS:
+        kinds[blank[place]] = BLANK if len(blank) == 1 else PERHAPS
+    return kinds
+
+
+FIRST, LAST = _kinds(0), _kinds(-1)
+#: White space of several bytes, each as one number.
+WIDE = np.array([int.from_bytes(blank, "big") for blank in BLANKS if len(blank) > 1])
 
 
 @compiled
-def blank(text: np.ndarray, at: int) -> int:
-    """How many bytes the white space has that begins at a byte; 0 if none does.
-
-    White space as BERT sees it: the blanks of Unicode, and of control characters only those that
-    are not taken out.
-    """
-    byte = text[at]
-    if byte < 0x80:
-        return 1 if byte == 32 or byte == 9 or byte == 13 or byte == 10 else 0
-    left = len(text) - at
-    if byte == 0xC2:
-        return 2 if left > 1 and text[at + 1] == 0xA0 else 0
-    if left < 3:
-        return 0
-    second, third = text[at + 1], text[at + 2]
-    if byte == 0xE2:
-        if second == 0x80:
-            some = 0x80 <= third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF
-        else:
-            some = second == 0x81 and third == 0x9F
-        return 3 if some else 0
-    if byte == 0xE1:
-        return 3 if second == 0x9A and third == 0x80 else 0
-    return 3 if byte == 0xE3 and second == 0x80 and third == 0x80 else 0
-
-
-@compiled
-def blank_before(text: np.ndarray, at: int) -> int:
-    """How many bytes the white space has that ends before a byte; 0 if none does."""
-    for size in range(1, min(at, 3) + 1):
-        if blank(text, at - size) == size:
-            return size
-    return 0
+def wide(text: np.ndarray, begin: int, end: int) -> bool:
+    """Whether two or three bytes of a text are white space."""
+    if begin < 0 or end > len(text):
+        return False
+    number = 0
+    for byte in text[begin:end]:
+        number = number << 8 | np.int64(byte)
+    for blank in WIDE:
+        if number == blank:
+            return True
+    return False
 
 
 @compiled
 def forwards(text: np.ndarray, at: int, words: int) -> tuple[int, int]:
     """The end of the so many words from a place on, and how many there are in its line."""
-    end, many = at, 0
-    while at < len(text) and text[at] != 10:
-        size = blank(text, at)
-        if size:
-            at += size
-            continue
-        if many == words:
-            break
-        many += 1
-        while at < len(text) and blank(text, at) == 0:
+    end, many, inside = at, 0, False
+    while at < len(text) and text[at] != LINE_END:
+        kind = FIRST[text[at]]
+        size = 1
+        if kind == PERHAPS:
+            size = 2 if wide(text, at, at + 2) else 3 if wide(text, at, at + 3) else 0
+        if kind == NO_BLANK or size == 0:
+            if not inside and many == words:
+                break
+            many += not inside
+            inside = True
             at += 1
-        end = at
+            end = at
+        else:
+            inside = False
+            at += size
     return end, many
 
 
 @compiled
 def backwards(text: np.ndarray, at: int, words: int) -> tuple[int, int]:
-    """The beginning of the so many words before a place, and how many there are in its line."""
-    begin, many = at, 0
-    while at > 0 and text[at - 1] != 10:
-        size = blank_before(text, at)
-        if size:
-            at -= size
-            continue
-        if many == words:
-            break
-        many += 1
-        while at > 0 and blank_before(text, at) == 0:
+    """The beginning of the so many words before the one at a place, and how many there are in its
+    line."""
+    begin, many, inside = at, 0, True
+    while at > 0 and text[at - 1] != LINE_END:
+        kind = LAST[text[at - 1]]
+        size = 1
+        if kind == PERHAPS:
+            size = 2 if wide(text, at - 2, at) else 3 if wide(text, at - 3, at) else 0
+        if kind == NO_BLANK or size == 0:
+            if not inside and many == words:
+                break
+            many += not inside
+            inside = True
             at -= 1
-        begin = at
+            begin = at
+        else:
+            inside = False
+            at -= size
     return begin, many
 
 
 @compiled
 def bounds(text: np.ndarray, hits: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the texts around some places begin and end."""
+    """Where the texts of ``limit`` words around some places begin and end."""
     begins, ends = np.empty(len(hits), dtype=np.int64), np.empty(len(hits), dtype=np.int64)
-    before = limit // 2
+    left, right = limit // 2, limit - limit // 2
     for n in range(len(hits)):
-        first = hits[n]
-        while first > 0 and blank_before(text, first) == 0:
-            first -= 1
-        _, after = forwards(text, first, limit - before)
-        begin, there = backwards(text, first, max(before, limit - after))
-        if there == 0:
-            begin = first
-        begins[n] = begin
-        ends[n], _ = forwards(text, begin, limit)
+        end, after = forwards(text, hits[n], right)
+        begin, before = backwards(text, hits[n], limit - after)
+        if before < left and after == right:  # the line has more on the right
+            end, _ = forwards(text, hits[n], limit - before)
+        begins[n], ends[n] = begin, end
     return begins, ends

@@ -108,7 +108,7 @@ class State(NamedTuple):
         here: int64 (10,); what its places hold is named below.
         word: uint8, the first bytes of the word that it is in, as many as the longest target has.
         recent: int64 (R, 3), a ring of the last targets that were met: number of the word, target,
-            where it begins.
+            where it begins. R is a power of two.
     """
 
     here: np.ndarray
@@ -177,10 +177,10 @@ def match(
     found: Found,
     state: State,
 ) -> int:
-    """Go through a text of whole lines, and note the wanted lines of each form.
+    """Go through a text, and note the wanted lines of each form.
 
     Args:
-        text: uint8.
+        text: uint8, whole lines; the last byte is a line end.
         offset: where it begins in its file.
         base: what the order of lines begins with in this file.
         state: of the stop before, if there was one; else ``here`` is 0.
@@ -197,17 +197,17 @@ def match(
     longest, ring, slots = len(word), len(recent), len(targets.slots)
     order, ordered = _0, False  # of this line
     why = DONE
-    while at <= len(text):
-        kind = kinds[text[at]] if at < len(text) else LINE_END
-        if kind > ODD:  # a letter
-            if length == 0:
-                begin = at
+    while at < len(text):
+        kind = kinds[text[at]]
+        if length == 0:
+            begin = at
+        while kind > ODD:  # a letter
             if length < longest:
                 word[length] = kind
             length += 1
             mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(kind)
             at += 1
-            continue
+            kind = kinds[text[at]]
         if kind == VANISHES:
             at += 1
             continue
@@ -226,8 +226,6 @@ def match(
             cuts = becomes[page, code, 0] > 0 and becomes[page, code, 1] == ord(" ")
             for n in range(0 if cuts else becomes[page, code, 0]):
                 byte = becomes[page, code, n + 1]
-                if length == 0:
-                    begin = at
                 if length < longest:
                     word[length] = byte
                 length += 1
@@ -270,22 +268,23 @@ def match(
             number += 1
             if target == NOBODY:
                 continue
-            met += 1
-            recent[met % ring, 0] = number
-            recent[met % ring, 1] = target
-            recent[met % ring, 2] = begin
+            if ring > 1:
+                met += 1
+                recent[met & (ring - 1), 0] = number
+                recent[met & (ring - 1), 1] = target
+                recent[met & (ring - 1), 2] = begin
             for n in range(targets.last[target], targets.last[target + 1]):
                 first, many = targets.begins[n], targets.begins[n + 1] - targets.begins[n]
-                back = 1
+                form, hit, back = targets.form[n], begin, 1
                 while back < many:
-                    before = (met - back) % ring
+                    before = (met - back) & (ring - 1)
                     if (
                         recent[before, 0] != number - back
                         or recent[before, 1] != targets.parts[first + many - 1 - back]
                     ):
                         break
+                    hit = recent[before, 2]
                     back += 1
-                form = targets.form[n]
                 if back < many or wanted.seen[form] == lines or wanted.counts[form] >= wanted.most:
                     continue
                 wanted.seen[form] = lines
@@ -301,7 +300,7 @@ def match(
                     found.form[hits] = form
                     found.order[hits] = own
                     found.line[hits] = line + offset
-                    found.hit[hits] = recent[(met - many + 1) % ring, 2] + offset
+                    found.hit[hits] = hit + offset
                     hits += 1
         at += size
         if kind == LINE_END:

@@ -136,6 +136,11 @@ class Search:
         )
 
     @property
+    def read(self) -> int:
+        """Lines, so far."""
+        return int(self._state.here[loop.LINES])
+
+    @property
     def invalid(self) -> int:
         """Bytes that were not UTF-8, so far."""
         return int(self._state.here[loop.INVALID])
@@ -149,6 +154,8 @@ class Search:
             base: what the order of lines begins with in this file.
         """
         self._retire()
+        if not block.endswith(b"\n"):
+            block += b"\n"
         text = np.frombuffer(block, dtype=np.uint8)
         here = self._state.here
         here[[loop.AT, loop.LINE]] = 0

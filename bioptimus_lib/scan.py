@@ -116,12 +116,11 @@ def find_contexts(
         skipped = tuple(dict.fromkeys([*plan.skipped, *total.problems]))
         for problem in skipped:
             log.warning("left out: %s", problem)
-        samples = _texts(crew, total, plan.files, max_words)
+        number = {form: n for n, form in enumerate(forms)}
+        rows = np.array([number[form] for form in wanted.values()])
+        lines = _texts(crew, total, plan.files, max_words, rows)
 
-    number = {form: n for n, form in enumerate(forms)}
-    rows = np.array([number[form] for form in wanted.values()])
-    lines = samples.take(rows)
-    kept = np.bincount(total.keyword, minlength=len(forms))[rows]
+    kept = lines.value_lengths().to_numpy()
     report = ScanReport(
         files=len(plan.files) - len(set(total.problems)),
         bytes=total.tally["bytes"],
@@ -141,9 +140,10 @@ def find_contexts(
 
 
 def _texts(
-    crew: Crew, total: Sketch, files: Sequence[Path], max_words: int
+    crew: Crew, total: Sketch, files: Sequence[Path], max_words: int, rows: np.ndarray
 ) -> pyarrow.LargeListArray:
-    """For each keyword its lines, in their order, as texts of at most ``max_words`` words."""
+    """For each keyword, given by the number of its form, its lines, in their order, as texts of at
+    most ``max_words`` words."""
     import pyarrow
 
     # By the place in the corpus, so that each file is gone through once.
@@ -158,14 +158,15 @@ def _texts(
         shares.append(gone)
         texts.append(Texts(b"".join(kept), np.array([len(text) for text in kept])))
 
-    nothing = np.empty(0, dtype=np.int64)
     ends = np.cumsum(np.concatenate([[0], *(text.sizes for text in texts)]))
     raw = pyarrow.py_buffer(b"".join(text.raw for text in texts))
-    buffers = [None, pyarrow.py_buffer(ends), raw]
-    every = pyarrow.LargeStringArray.from_buffers(len(ends) - 1, *buffers[1:])
-    order = np.concatenate([nothing, *shares]).argsort()
-    bounds = np.searchsorted(total.keyword, np.arange(len(total.counts) + 1))
-    return pyarrow.LargeListArray.from_arrays(bounds, every.take(pyarrow.array(order)))
+    every = pyarrow.LargeStringArray.from_buffers(len(ends) - 1, pyarrow.py_buffer(ends), raw)
+    place = np.empty(len(by_place), dtype=np.int64)
+    place[np.concatenate([by_place[:0], *shares])] = np.arange(len(by_place))
+    first, last = (np.searchsorted(total.keyword, rows, side=side) for side in ("left", "right"))
+    bounds = np.concatenate([[0], np.cumsum(last - first)])
+    entries = np.arange(bounds[-1]) + np.repeat(first - bounds[:-1], last - first)
+    return pyarrow.LargeListArray.from_arrays(bounds, every.take(pyarrow.array(place[entries])))
 
 
 def _shares(entries: np.ndarray, rank: np.ndarray) -> list[np.ndarray]:

@@ -79,12 +79,12 @@ def _scan_piece(piece: Piece, job: Job, lines: Search, found: Sketch) -> None:
     kept = not can_go_back(piece.path)
     for offset, block in text_blocks(piece, found.tally):
         found.tally["bytes"] += len(block)
-        found.tally["lines"] += block.count(b"\n") + (not block.endswith(b"\n"))
         for some in lines.find(block, offset, first):
             if kept:
                 _keep(some.hit, block, offset, piece.rank, job.max_words, found)
             rank = np.full(len(some.form), piece.rank)
             found.offer(some.form, some.order, rank, some.line, some.hit)
+    found.tally["lines"] += lines.read
     found.tally[INVALID] += lines.invalid
 
 

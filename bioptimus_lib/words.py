@@ -13,13 +13,14 @@ import string
 import unicodedata
 
 PUNCTUATION = string.punctuation.encode()
-#: Rust's ``char::is_whitespace`` without the control characters, which vanish before.
-_BLANKS = frozenset(
-    {0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
+#: Rust's ``char::is_whitespace`` without the control characters that vanish before.
+WHITE_SPACE = frozenset(
+    {0x09, 0x0A, 0x0D, 0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F,
+     0x3000}
 )
 #: What ``str.split`` takes for white space, and BERT for control characters.
 _NO_BLANK = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
-_PART = re.compile(rf"[^\t\n\r{''.join(map(chr, sorted(_BLANKS)))}]+")
+_PART = re.compile(f"[^{''.join(map(chr, sorted(WHITE_SPACE)))}]+")
 #: The blocks that BERT calls Chinese characters (``tokenizers`` leaves 2B820 to 2B91F out).
 _CHINESE = (
     (0x4E00, 0x9FFF),
@@ -43,7 +44,7 @@ class _Table(dict):
 
 def _become(code: int) -> str:
     character = chr(code)
-    if code in _BLANKS or character in "\t\n\r":
+    if code in WHITE_SPACE:
         return " "
     if code == 0xFFFD or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co"):
         return ""
