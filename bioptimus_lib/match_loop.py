@@ -20,6 +20,7 @@ BLANK, LINE_END, MARK, VANISHES, ODD = range(5)
 UNKNOWN = NOBODY = -1
 DONE, FULL = -1, -2  # why the loop has stopped; else the character that it does not know
 PAGE = 256  # characters in a page
+SPACE = 32
 
 _GOLDEN, _MIX1, _MIX2 = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -54,6 +55,7 @@ class Targets(NamedTuple):
         shift: uint64, what leaves of a hash a place.
         hashes: uint64 (T,).
         letters: uint8, the bytes of all targets; ``ends`` int64 (T + 1,), where each begins.
+        alone: int64 (T,), the form that a target is, if it is the last word of no other.
         last: int64 (T + 1,), which of the forms end with a target: those from ``last[t]`` on.
         form: int64 (N,), the numbers of these forms, in that order.
         parts: int64, the targets that each of them is made of; ``begins`` int64 (N + 1,), where.
@@ -66,6 +68,7 @@ class Targets(NamedTuple):
     hashes: np.ndarray
     letters: np.ndarray
     ends: np.ndarray
+    alone: np.ndarray
     last: np.ndarray
     form: np.ndarray
     parts: np.ndarray
@@ -101,25 +104,11 @@ class Found(NamedTuple):
     hit: np.ndarray
 
 
-class State(NamedTuple):
-    """Where the loop is when it stops, so that it can go on.
-
-    Args:
-        here: int64 (10,); what its places hold is named below.
-        word: uint8, the first bytes of the word that it is in, as many as the longest target has.
-        recent: int64 (R, 3), a ring of the last targets that were met: number of the word, target,
-            where it begins. R is a power of two.
-    """
-
-    here: np.ndarray
-    word: np.ndarray
-    recent: np.ndarray
-
-
-#: What the places of ``State.here`` hold: the byte we are at; where its line begins and how many
-#: were before; where its word begins, its length so far and its hash; how many words and how many
-#: targets we have met; bytes that are not UTF-8; places of ``Found`` that are taken.
-AT, LINE, LINES, BEGIN, LENGTH, HASH, NUMBER, MET, INVALID, HITS = range(10)
+#: What the places of the state hold when the loop stops: the byte we are at; where its line begins
+#: and how many were before; where its word begins (``NOBODY`` between words), and its hash; how
+#: many words and how many targets we have met; bytes that are
+#: not UTF-8; places of ``Found`` that are taken.
+AT, LINE, LINES, BEGIN, HASH, NUMBER, MET, INVALID, HITS = range(9)
 
 
 @compiled
@@ -167,6 +156,33 @@ def character(text: np.ndarray, at: int) -> tuple[int, int]:
 
 
 @compiled
+def spell(
+    word: np.ndarray, text: np.ndarray, begin: int, end: int, characters: Characters
+) -> int:
+    """Write what the characters of a word become, as far as there is room; how many bytes it is."""
+    kinds, pages, becomes = characters
+    length = 0
+    while begin < end:
+        kind, size = kinds[text[begin]], 1
+        if kind > ODD:
+            if length < len(word):
+                word[length] = kind
+            length += 1
+        elif kind == ODD:
+            code, size = character(text, begin)
+            page = pages[code // PAGE]
+            for n in range(becomes[page, code % PAGE, 0] if size else 0):
+                byte = becomes[page, code % PAGE, n + 1]
+                if byte != SPACE:
+                    if length < len(word):
+                        word[length] = byte
+                    length += 1
+            size = max(size, 1)
+        begin += size
+    return length
+
+
+@compiled
 def match(
     text: np.ndarray,
     offset: int,
@@ -175,7 +191,9 @@ def match(
     targets: Targets,
     wanted: Wanted,
     found: Found,
-    state: State,
+    word: np.ndarray,
+    recent: np.ndarray,
+    state: np.ndarray,
 ) -> int:
     """Go through a text, and note the wanted lines of each form.
 
@@ -183,39 +201,39 @@ def match(
         text: uint8, whole lines; the last byte is a line end.
         offset: where it begins in its file.
         base: what the order of lines begins with in this file.
-        state: of the stop before, if there was one; else ``here`` is 0.
+        word: uint8, room for the bytes of the longest target.
+        recent: int64 (R, 3), a ring of the last targets that were met: number of the word, target,
+            where it begins. R is a power of two, and not below the words of any form.
+        state: int64 (9,), of the stop before; see ``AT``.
 
     Returns:
         ``DONE``; ``FULL`` if ``found`` may have no place for one more line; else the number of a
         character that ``characters`` does not know. Then call again with the same state.
     """
     kinds, pages, becomes = characters
-    here, word, recent = state
-    at, line, lines, begin, length = here[AT], here[LINE], here[LINES], here[BEGIN], here[LENGTH]
-    mixed, number, met = np.uint64(here[HASH]), here[NUMBER], here[MET]
-    hits, room = 0, len(found.form) - len(wanted.counts)
-    longest, ring, slots = len(word), len(recent), len(targets.slots)
+    marks, flags, slots, shift, hashes, letters, ends, alone, last, forms, parts, begins = targets
+    counts, most, limit, factor, seen = wanted
+    found_form, found_order, found_line, found_hit = found
+    at, line, lines, begin = state[AT], state[LINE], state[LINES], state[BEGIN]
+    mixed, number, met = np.uint64(state[HASH]), state[NUMBER], state[MET]
+    hits, room, ring = 0, len(found_form) - len(counts), len(recent)
     order, ordered = _0, False  # of this line
     why = DONE
     while at < len(text):
         kind = kinds[text[at]]
-        if length == 0:
-            begin = at
-        while kind > ODD:  # a letter
-            if length < longest:
-                word[length] = kind
-            length += 1
-            mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(kind)
-            at += 1
-            kind = kinds[text[at]]
-        if kind == VANISHES:
-            at += 1
-            continue
-        size, cuts, page, code = 1, True, 0, 0
+        if kind > ODD:
+            if begin == NOBODY:
+                begin = at
+            while kind > ODD:  # a letter
+                mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(kind)
+                at += 1
+                kind = kinds[text[at]]
+        size = 1
+        mark = kind == MARK  # a punctuation mark is a word as well
         if kind == ODD:
             code, size = character(text, at)
             if size == 0:
-                here[INVALID] += 1
+                state[INVALID] += 1
                 at += 1
                 continue
             page = pages[code // PAGE]
@@ -223,48 +241,54 @@ def match(
                 why = code
                 break
             code %= PAGE
-            cuts = becomes[page, code, 0] > 0 and becomes[page, code, 1] == ord(" ")
-            for n in range(0 if cuts else becomes[page, code, 0]):
-                byte = becomes[page, code, n + 1]
-                if length < longest:
-                    word[length] = byte
-                length += 1
-                mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
-            if not cuts:
+            many = becomes[page, code, 0]
+            if many == 0 or becomes[page, code, 1] != SPACE:
+                if many and begin == NOBODY:
+                    begin = at
+                for n in range(many):
+                    byte = becomes[page, code, n + 1]
+                    mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
                 at += size
                 continue
-        # Here a word ends, if we were in one; and there may be a mark, which is a word as well.
-        mark = kind == MARK or (kind == ODD and becomes[page, code, 0] > 1)
-        while length or mark:
-            target = NOBODY
-            if not length:
+            mark = many > 1
+        elif kind == VANISHES:
+            at += 1
+            continue
+        # Here a word ends, if we were in one.
+        while begin != NOBODY or mark:
+            end, target = at, NOBODY
+            if begin == NOBODY:
                 mark = False
-                begin = at
+                begin, end = at, at + size
                 if kind == MARK:
-                    target = targets.marks[text[at]]
+                    target = marks[text[at]]
                 else:
                     for n in range(2, becomes[page, code, 0]):
                         byte = becomes[page, code, n]
-                        if length < longest:
-                            word[length] = byte
-                        length += 1
                         mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
-            if 0 < length <= longest:
-                place = place_of(mixed, targets.shift)
-                if targets.flags[place >> _3] >> (place & _7) & 1:
-                    slot = np.int64(place >> _3)
-                    while targets.slots[slot] != NOBODY:
-                        t = targets.slots[slot]
-                        first = targets.ends[t]
-                        if targets.hashes[t] == mixed and targets.ends[t + 1] - first == length:
-                            same = 0
-                            while same < length and targets.letters[first + same] == word[same]:
-                                same += 1
-                            if same == length:
-                                target = t
-                                break
-                        slot = slot + 1 if slot + 1 < slots else 0
-            length, mixed = 0, _0
+            place = place_of(mixed, shift)
+            if mixed and flags[place >> _3] >> (place & _7) & 1:
+                slot = np.int64(place >> _3)
+                while slots[slot] != NOBODY and target == NOBODY:
+                    maybe = slots[slot]
+                    slot = slot + 1 if slot + 1 < len(slots) else 0
+                    if hashes[maybe] != mixed:
+                        continue
+                    own, own_end, there = ends[maybe], ends[maybe + 1], begin
+                    while own < own_end and there < end and letters[own] == kinds[text[there]]:
+                        own += 1
+                        there += 1
+                    if there < end and kinds[text[there]] <= ODD:
+                        # More than plain letters: spelt out, they are compared from the beginning.
+                        length = spell(word, text, begin, end, characters)
+                        own, there = ends[maybe], 0
+                        while own < own_end and there < length and letters[own] == word[there]:
+                            own += 1
+                            there += 1
+                        there += end - length
+                    if own == own_end and there == end:
+                        target = maybe
+            first_byte, begin, mixed = begin, NOBODY, _0
             number += 1
             if target == NOBODY:
                 continue
@@ -272,35 +296,39 @@ def match(
                 met += 1
                 recent[met & (ring - 1), 0] = number
                 recent[met & (ring - 1), 1] = target
-                recent[met & (ring - 1), 2] = begin
-            for n in range(targets.last[target], targets.last[target + 1]):
-                first, many = targets.begins[n], targets.begins[n + 1] - targets.begins[n]
-                form, hit, back = targets.form[n], begin, 1
-                while back < many:
-                    before = (met - back) & (ring - 1)
-                    if (
-                        recent[before, 0] != number - back
-                        or recent[before, 1] != targets.parts[first + many - 1 - back]
-                    ):
-                        break
-                    hit = recent[before, 2]
-                    back += 1
-                if back < many or wanted.seen[form] == lines or wanted.counts[form] >= wanted.most:
+                recent[met & (ring - 1), 2] = first_byte
+            form, hit = alone[target], first_byte
+            several = form == NOBODY
+            for n in range(last[target] if several else 0, last[target + 1] if several else 1):
+                if several:
+                    form, hit, back, many = forms[n], first_byte, 1, begins[n + 1] - begins[n]
+                    while back < many:
+                        before = (met - back) & (ring - 1)
+                        if (
+                            recent[before, 0] != number - back
+                            or recent[before, 1] != parts[begins[n + 1] - 1 - back]
+                        ):
+                            break
+                        hit = recent[before, 2]
+                        back += 1
+                    if back < many:
+                        continue
+                if seen[form] == lines or counts[form] >= most:
                     continue
-                wanted.seen[form] = lines
-                wanted.counts[form] += 1
+                seen[form] = lines
+                counts[form] += 1
                 if not ordered:
                     ordered = True
-                    if len(wanted.factor):
+                    if len(factor):
                         order = scattered(base, line + offset)
                     else:
                         order = base + np.uint64(line + offset)
-                own = order * wanted.factor[form] if len(wanted.factor) else order
-                if own <= wanted.limit[form]:
-                    found.form[hits] = form
-                    found.order[hits] = own
-                    found.line[hits] = line + offset
-                    found.hit[hits] = hit + offset
+                own = order * factor[form] if len(factor) else order
+                if own <= limit[form]:
+                    found_form[hits] = form
+                    found_order[hits] = own
+                    found_line[hits] = line + offset
+                    found_hit[hits] = hit + offset
                     hits += 1
         at += size
         if kind == LINE_END:
@@ -311,8 +339,8 @@ def match(
             if hits > room:
                 why = FULL
                 break
-    here[AT], here[LINE], here[LINES], here[BEGIN], here[LENGTH] = at, line, lines, begin, length
-    here[HASH], here[NUMBER], here[MET], here[HITS] = np.int64(mixed), number, met, hits
+    state[AT], state[LINE], state[LINES], state[BEGIN] = at, line, lines, begin
+    state[HASH], state[NUMBER], state[MET], state[HITS] = np.int64(mixed), number, met, hits
     return why
 
 

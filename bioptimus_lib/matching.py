@@ -18,7 +18,7 @@ from bioptimus_lib import match_loop as loop
 from bioptimus_lib.match_loop import Wanted
 from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, TABLE
 
-SPARSE = 32  # places for each target: a word that is wanted by nobody rarely meets a flag
+SPARSE = 16  # places for each target: a word that is wanted by nobody rarely meets a flag
 LARGEST_TABLE = 27  # bits of a place, at most: 16 megabytes of flags
 ROOM = 1 << 16  # lines that are noted before they are handed over
 WIDEST = 12  # bytes that a character becomes, at most
@@ -87,6 +87,10 @@ class Keywords:
         for word, target in number.items():
             if word.encode() in PUNCTUATION:
                 marks[ord(word)] = target
+        alone = np.full(len(number), loop.NOBODY)
+        for n, (*others, target) in enumerate(parts):
+            if not others and last[target + 1] - last[target] == 1:
+                alone[target] = n
         self.targets = loop.Targets(
             marks=marks,
             flags=self._flags(np.arange(len(raw))),
@@ -95,12 +99,12 @@ class Keywords:
             hashes=hashes,
             letters=letters,
             ends=begins,
+            alone=alone,
             last=last,
             form=np.array(by_last),
             parts=np.array([target for n in by_last for target in parts[n]]),
             begins=ends,
         )
-        self._longest = max(map(len, raw))
         self._most_parts = max(map(len, parts))
 
     def _flags(self, targets: np.ndarray) -> np.ndarray:
@@ -129,21 +133,20 @@ class Search:
         room = len(keywords.forms) + ROOM
         self._found = loop.Found(*(np.empty(room, dtype=t) for t in "qQqq"))
         ring = 1 << (keywords._most_parts - 1).bit_length()
-        self._state = loop.State(
-            np.zeros(10, dtype=np.int64),
-            np.zeros(keywords._longest, dtype=np.uint8),
-            np.full((ring, 3), loop.NOBODY),
-        )
+        self._word = np.zeros(int(np.diff(keywords.targets.ends).max()), dtype=np.uint8)
+        self._recent = np.full((ring, 3), loop.NOBODY)
+        self._state = np.zeros(9, dtype=np.int64)
+        self._state[loop.BEGIN] = loop.NOBODY
 
     @property
     def read(self) -> int:
         """Lines, so far."""
-        return int(self._state.here[loop.LINES])
+        return int(self._state[loop.LINES])
 
     @property
     def invalid(self) -> int:
         """Bytes that were not UTF-8, so far."""
-        return int(self._state.here[loop.INVALID])
+        return int(self._state[loop.INVALID])
 
     def find(self, block: bytes, offset: int, base: int) -> Iterator[loop.Found]:
         """The wanted lines of a block, in portions.
@@ -157,18 +160,17 @@ class Search:
         if not block.endswith(b"\n"):
             block += b"\n"
         text = np.frombuffer(block, dtype=np.uint8)
-        here = self._state.here
-        here[[loop.AT, loop.LINE]] = 0
+        self._state[[loop.AT, loop.LINE]] = 0
         why = loop.FULL
         while why != loop.DONE:
             why = loop.match(
                 text, offset, np.uint64(base), _characters.arrays, self._targets, self._wanted,
-                self._found, self._state,
+                self._found, self._word, self._recent, self._state,
             )  # fmt: skip
             if why >= 0:
                 _characters.learn(why)
-            if here[loop.HITS]:
-                yield loop.Found(*(column[: here[loop.HITS]].copy() for column in self._found))
+            if hits := self._state[loop.HITS]:
+                yield loop.Found(*(column[:hits].copy() for column in self._found))
 
     def _retire(self) -> None:
         """Look no more for what has enough lines, once this is a tenth of what we look for."""
