@@ -25,7 +25,8 @@ SPACE = 32
 _GOLDEN, _MIX1, _MIX2 = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
-_0, _3, _5, _7, _27, _30, _31, _59 = map(np.uint64, (0, 3, 5, 7, 27, 30, 31, 59))
+_0, _1, _3, _5, _7, _27, _30, _31, _59 = map(np.uint64, (0, 1, 3, 5, 7, 27, 30, 31, 59))
+_PRIME = np.uint64(0x100000001B3)  # of the hash FNV-1a
 
 
 class Characters(NamedTuple):
@@ -55,10 +56,10 @@ class Targets(NamedTuple):
         shift: uint64, what leaves of a hash a place.
         hashes: uint64 (T,).
         letters: uint8, the bytes of all targets; ``ends`` int64 (T + 1,), where each begins.
-        alone: int64 (T,), the form that a target is, if it is the last word of no other.
-        last: int64 (T + 1,), which of the forms end with a target: those from ``last[t]`` on.
-        form: int64 (N,), the numbers of these forms, in that order.
-        parts: int64, the targets that each of them is made of; ``begins`` int64 (N + 1,), where.
+        alone: int64 (T,), the form that a target is, if no other form ends with it.
+        last: int64 (T + 1,), else which forms do: those from ``last[t]`` to ``last[t + 1]`` in
+        form: int64 (P,), numbers of forms, made of
+        parts: int64, targets; ``begins`` int64 (P + 1,), where those of each form begin.
     """
 
     marks: np.ndarray
@@ -362,3 +363,19 @@ def table_of(
             slot = (slot + 1) % len(slots)
         slots[slot] = target
     return hashes, places, slots
+
+
+@compiled
+def factors(forms: np.ndarray, seed: np.uint64) -> np.ndarray:
+    """An odd number for each form, uint64 (N,), drawn with a seed; forms are bytes, a line each."""
+    numbers = np.empty(1 + (forms == 10).sum(), dtype=np.uint64)
+    mixed, form = _0, 0
+    for byte in forms:
+        if byte == 10:
+            numbers[form] = scattered(seed, np.int64(mixed)) | _1
+            mixed = _0
+            form += 1
+        else:
+            mixed = (mixed ^ np.uint64(byte)) * _PRIME
+    numbers[form] = scattered(seed, np.int64(mixed)) | _1
+    return numbers

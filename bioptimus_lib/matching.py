@@ -69,28 +69,31 @@ class Keywords:
     def __init__(self, payload: bytes) -> None:
         """``payload``: the forms, a line each."""
         self.forms = payload.decode().split("\n")
-        number: dict[str, int] = {}
-        parts = [
-            [number.setdefault(word, len(number)) for word in form.split(" ")]
-            for form in self.forms
-        ]
-        by_last = sorted(range(len(parts)), key=lambda n: parts[n][-1])
-        ends = np.cumsum([0, *(len(parts[n]) for n in by_last)])
-        last = np.searchsorted([parts[n][-1] for n in by_last], np.arange(len(number) + 1))
+        self._single = np.array([n for n, form in enumerate(self.forms) if " " not in form])
+        number = {self.forms[n]: target for target, n in enumerate(self._single.tolist())}
+        self._phrases = {
+            n: [number.setdefault(word, len(number)) for word in form.split(" ")]
+            for n, form in enumerate(self.forms)
+            if " " in form
+        }
         raw = [word.encode() for word in number]
         letters = np.frombuffer(b"".join(raw), dtype=np.uint8)
-        begins = np.cumsum([0, *map(len, raw)])
+        ends = np.cumsum([0, *map(len, raw)])
         self._bits = min(max(12, (SPARSE * len(raw)).bit_length()), LARGEST_TABLE)
         shift = np.uint64(64 - self._bits)
-        hashes, self._places, slots = loop.table_of(letters, begins, shift)
+        hashes, self._places, slots = loop.table_of(letters, ends, shift)
         marks = np.full(128, loop.NOBODY, dtype=np.int32)
-        for word, target in number.items():
-            if word.encode() in PUNCTUATION:
-                marks[ord(word)] = target
-        alone = np.full(len(number), loop.NOBODY)
-        for n, (*others, target) in enumerate(parts):
-            if not others and last[target + 1] - last[target] == 1:
-                alone[target] = n
+        for byte in PUNCTUATION:
+            marks[byte] = number.get(chr(byte), loop.NOBODY)
+        alone = np.full(len(raw), loop.NOBODY)
+        alone[: len(self._single)] = self._single
+        # Phrases by their last target, and what such a target is by itself.
+        by_last = [(parts[-1], n, parts) for n, parts in self._phrases.items()]
+        for target in {last for last, _, _ in by_last}:
+            if alone[target] != loop.NOBODY:
+                by_last.append((target, int(alone[target]), [target]))
+                alone[target] = loop.NOBODY
+        by_last.sort()
         self.targets = loop.Targets(
             marks=marks,
             flags=self._flags(np.arange(len(raw))),
@@ -98,14 +101,15 @@ class Keywords:
             shift=shift,
             hashes=hashes,
             letters=letters,
-            ends=begins,
+            ends=ends,
             alone=alone,
-            last=last,
-            form=np.array(by_last),
-            parts=np.array([target for n in by_last for target in parts[n]]),
-            begins=ends,
+            last=np.searchsorted([last for last, _, _ in by_last], np.arange(len(raw) + 1)),
+            form=np.array([n for _, n, _ in by_last], dtype=np.int64),
+            parts=np.array([part for _, _, parts in by_last for part in parts], dtype=np.int64),
+            begins=np.cumsum([0, *(len(parts) for _, _, parts in by_last)]),
         )
-        self._most_parts = max(map(len, parts))
+        self.longest = max(map(len, raw))
+        self.most_words = max(map(len, self._phrases.values()), default=1)
 
     def _flags(self, targets: np.ndarray) -> np.ndarray:
         up = np.zeros(1 << self._bits, dtype=bool)
@@ -114,9 +118,10 @@ class Keywords:
 
     def only(self, live: np.ndarray) -> loop.Targets:
         """The targets with flags for those alone that a form needs which is ``live``, bool (N,)."""
-        many = np.diff(self.targets.begins)
-        needed = self.targets.parts[np.repeat(live[self.targets.form], many)]
-        return self.targets._replace(flags=self._flags(needed))
+        needed = [part for n, parts in self._phrases.items() if live[n] for part in parts]
+        single = np.flatnonzero(live[self._single])
+        flags = self._flags(np.concatenate([single, np.array(needed, dtype=np.int64)]))
+        return self.targets._replace(flags=flags)
 
 
 class Search:
@@ -132,8 +137,8 @@ class Search:
         self._live = len(keywords.forms)
         room = len(keywords.forms) + ROOM
         self._found = loop.Found(*(np.empty(room, dtype=t) for t in "qQqq"))
-        ring = 1 << (keywords._most_parts - 1).bit_length()
-        self._word = np.zeros(int(np.diff(keywords.targets.ends).max()), dtype=np.uint8)
+        ring = 1 << (keywords.most_words - 1).bit_length()
+        self._word = np.zeros(keywords.longest, dtype=np.uint8)
         self._recent = np.full((ring, 3), loop.NOBODY)
         self._state = np.zeros(9, dtype=np.int64)
         self._state[loop.BEGIN] = loop.NOBODY

@@ -187,7 +187,8 @@ def forms_of(keywords: Iterable[str]) -> dict[str, str]:
     twice = 0
     for keyword in keywords:
         twice += keyword in wanted
-        wanted[keyword] = " ".join(words(keyword))
+        simple = keyword.isascii() and keyword.isalnum()
+        wanted[keyword] = keyword.lower() if simple else " ".join(words(keyword))
         if not wanted[keyword]:
             raise ValueError(f"the keyword {keyword!r} holds no word")
     if not wanted:

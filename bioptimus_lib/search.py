@@ -40,16 +40,10 @@ def _limits(scan: str, keywords: int) -> np.ndarray:
     return np.full(keywords, LARGEST, dtype=np.uint64)
 
 
-@lru_cache(maxsize=2)
-def _factors(payload: bytes, seed: int) -> np.ndarray:
-    """What makes the order of lines another one for each keyword, see ``match_loop``."""
-    forms = payload.decode().split("\n")
-    return np.array([digest(seed, form) | 1 for form in forms], dtype=np.uint64)
-
-
 def search(job: Job) -> Sketch:
     """Scan a group of pieces."""
     # Not above: a process that only hands out work need not load the compiled loop.
+    from bioptimus_lib.match_loop import factors
     from bioptimus_lib.matching import Search, Wanted, laid_out
 
     keywords = laid_out(job.payload)
@@ -57,12 +51,13 @@ def search(job: Job) -> Sketch:
     found = Sketch.empty(many, job.contexts)
     found.limit = _limits(job.scan, many)
     if job.seed is None:
-        most, factors = job.contexts, np.empty(0, dtype=np.uint64)
+        most, factor = job.contexts, np.empty(0, dtype=np.uint64)
     else:
-        most, factors = LARGEST >> 1, _factors(job.payload, job.seed)
+        payload = np.frombuffer(job.payload, dtype=np.uint8)
+        most, factor = LARGEST >> 1, factors(payload, np.uint64(digest(job.seed, "keyword")))
     for piece in sorted(job.pieces, key=lambda piece: (piece.rank, piece.start)):
         before = found.copy() if job.keep_going else None
-        wanted = Wanted(found.counts, most, found.limit, factors, np.full(many, -1))
+        wanted = Wanted(found.counts, most, found.limit, factor, np.full(many, -1))
         try:
             _scan_piece(piece, job, Search(keywords, wanted), found)
         except (OSError, DataError) as error:
