@@ -95,8 +95,8 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it moves every bit
 
 
 def places(small: bytes, bits: int) -> tuple[np.ndarray, ...]:
-    """Of each word of a text in small letters, words between blanks: where it begins and ends, and
-    its place in a table of 2 ** bits, from its length and its first eight bytes as one number."""
+    """Of each word between blanks: where it begins, where it ends, and its
+    place in a table, from its length and its first eight bytes."""
     padded = b"".join((b" ", small, b" " * 9))
     in_word = np.frombuffer(padded, dtype=np.uint8) > ord(" ")
     edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
