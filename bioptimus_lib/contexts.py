@@ -29,7 +29,7 @@ class ScanReport:
     Args:
         files, bytes, lines: read, unpacked.
         invalid_bytes: bytes that are not UTF-8; in contexts they are U+FFFD.
-        seconds: time taken.
+        seconds: time taken, once what does the work is loaded.
         keywords: how many were looked for.
         missing: keywords that occur nowhere.
         contexts: sentences kept.

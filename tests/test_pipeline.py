@@ -147,10 +147,11 @@ def test_a_folder_of_another_configuration_is_refused(finished):
 
 
 def test_minutes_become_steps_once(small_profile, tmp_path):
-    run = Run(tmp_path / "r", profile=small_profile, minutes=3, progress=False, device="cpu")
+    # An hour: enough on a machine that is busy with something else.
+    run = Run(tmp_path / "r", profile=small_profile, minutes=60, progress=False, device="cpu")
     steps = run.stage("budget")["steps"]
     assert steps > 10
-    again = Run(tmp_path / "r", profile=small_profile, minutes=3, progress=False, device="cpu")
+    again = Run(tmp_path / "r", profile=small_profile, minutes=60, progress=False, device="cpu")
     assert again.stage("budget")["steps"] == steps
     hasty = Run(tmp_path / "h", profile=small_profile, minutes=0.001, progress=False, device="cpu")
     with pytest.raises(ValueError, match="give --minutes 0.002 or more"):
