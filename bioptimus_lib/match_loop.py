@@ -107,14 +107,20 @@ class Found(NamedTuple):
 
 #: What the places of the state hold when the loop stops: the byte we are at; where its line begins
 #: and how many were before; where its word begins (``NOBODY`` between words), and its hash; how
-#: many words and how many targets we have met; bytes that are
-#: not UTF-8; places of ``Found`` that are taken.
+#: many words and how many targets we have met; bytes that are not UTF-8; places of ``Found`` that
+#: are taken.
 AT, LINE, LINES, BEGIN, HASH, NUMBER, MET, INVALID, HITS = range(9)
 
 
 @compiled
+def grown(mixed: np.uint64, byte: int) -> np.uint64:
+    """The hash of a word, one byte longer. It is cheap, not unique: long words may even have 0."""
+    return ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
+
+
+@compiled
 def place_of(mixed: np.uint64, shift: np.uint64) -> np.uint64:
-    """Where a hash belongs in the table of flags: its uppermost bits, once all have met all."""
+    """Where a hash belongs in the table of flags: its uppermost bits, after a multiplication."""
     return (mixed * _GOLDEN) >> shift
 
 
@@ -226,7 +232,7 @@ def match(
             if begin == NOBODY:
                 begin = at
             while kind > ODD:  # a letter
-                mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(kind)
+                mixed = grown(mixed, kind)
                 at += 1
                 kind = kinds[text[at]]
         size = 1
@@ -248,7 +254,7 @@ def match(
                     begin = at
                 for n in range(many):
                     byte = becomes[page, code, n + 1]
-                    mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
+                    mixed = grown(mixed, byte)
                 at += size
                 continue
             mark = many > 1
@@ -266,9 +272,9 @@ def match(
                 else:
                     for n in range(2, becomes[page, code, 0]):
                         byte = becomes[page, code, n]
-                        mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
+                        mixed = grown(mixed, byte)
             place = place_of(mixed, shift)
-            if mixed and flags[place >> _3] >> (place & _7) & 1:
+            if flags[place >> _3] >> (place & _7) & 1:
                 slot = np.int64(place >> _3)
                 while slots[slot] != NOBODY and target == NOBODY:
                     maybe = slots[slot]
@@ -356,7 +362,7 @@ def table_of(
     for target in range(many):
         mixed = _0
         for byte in letters[ends[target] : ends[target + 1]]:
-            mixed = ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
+            mixed = grown(mixed, byte)
         hashes[target], places[target] = mixed, np.int64(place_of(mixed, shift))
         slot = places[target] >> 3
         while slots[slot] != NOBODY:

@@ -9,6 +9,7 @@ text with these arrays is ``match_loop.match``.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -46,18 +47,21 @@ class _Characters:
         pages = np.full(0x110000 // loop.PAGE, loop.UNKNOWN, dtype=np.int32)
         becomes = np.zeros((0, loop.PAGE, WIDEST + 1), dtype=np.uint8)
         self.arrays = loop.Characters(_kinds(), pages, becomes)
+        self._lock = threading.Lock()
 
     def learn(self, code: int) -> None:
-        """Take in the page of a character. The arrays are new ones: a loop may use the old."""
-        kinds, pages, becomes = self.arrays
+        """Take in the page of a character. The arrays are new ones: a loop may use the old. None
+        forgets a page, whichever threads learn: a loop may be in a word that has one of it."""
         row = np.zeros((1, loop.PAGE, WIDEST + 1), dtype=np.uint8)
         page = code // loop.PAGE
         for n in range(loop.PAGE):
             raw = TABLE[page * loop.PAGE + n].encode("utf-8", "surrogatepass")
             row[0, n, : len(raw) + 1] = len(raw), *raw
-        pages = pages.copy()
-        pages[page] = len(becomes)
-        self.arrays = loop.Characters(kinds, pages, np.concatenate([becomes, row]))
+        with self._lock:
+            kinds, pages, becomes = self.arrays
+            pages = pages.copy()
+            pages[page] = len(becomes)
+            self.arrays = loop.Characters(kinds, pages, np.concatenate([becomes, row]))
 
 
 _characters = _Characters()
@@ -179,6 +183,8 @@ class Search:
 
     def _retire(self) -> None:
         """Look no more for what has enough lines, once this is a tenth of what we look for."""
+        if len(self._wanted.factor):
+            return  # a sample is drawn from all lines
         live = self._wanted.counts < self._wanted.most
         if (many := int(live.sum())) < 0.9 * self._live:
             self._live, self._targets = many, self._keywords.only(live)

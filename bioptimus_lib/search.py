@@ -22,7 +22,7 @@ OFFSETS = 40  # bits of an offset where rank and offset make one number: a file 
 
 class Job(NamedTuple):
     pieces: Sequence[Piece]
-    payload: bytes  # the keywords' words, a line each; every worker compiles them once
+    payload: bytes  # the keywords' words, a line each; every worker lays them out once
     contexts: int
     seed: int | None  # of the sample; None takes the first lines
     scan: str  # which scan this is; groups of one scan tell each other what goes too late

@@ -108,6 +108,8 @@ CASES = {
     "first half of a dash": (b"aspirin\xe2\x80 zinc\n\x93aspirin\n", "aspirin", 2),
     "half a letter before a dash": (b"aspirin\xf0\xe2\x80\x93\n", "aspirin", 1),
     "half a letter before a control character": (b"aspirin\xc3\x01\n", "aspirin", 1),
+    "a word of one letter many times": (b"a" * 128 + b" " + b"b" * 128 + b"\n" + b"a" * 127 + b"\n",
+                                        "a" * 128, 1),
     "last byte of a dash in another letter": ("aspirin\u3013\n".encode(), "aspirin", 0),
 }
 
