@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from bioptimus_lib.bench import ratio, take_turns
 from bioptimus_lib.bench_text import equal_parts, plain_loop, rare_words
+from bioptimus_lib.scan_steps import best_of
 
 Side = Callable[[], Any]
 
@@ -177,7 +177,7 @@ class _Bench:
                 command = [rg, *flags, "-f", str(self.folder / "words.txt"), *map(str, files)]
                 goal = "/dev/null" if out == "null" else str(self.folder / "rg.txt")
                 side = self.program(command, goal)
-                took = min(_seconds(side) for _ in range(2))
+                took = best_of(side, repeats=2)
                 if best is None or took < best[0]:
                     best, fact = (took, side), {"options": " ".join(flags), "output": out}
         version = subprocess.run([rg, "--version"], capture_output=True, text=True, check=True)
@@ -234,12 +234,6 @@ class _Bench:
         )
         parent, worker = (round(float(number) / 1e6, 1) for number in done.stdout.split())
         return {"parent": parent, "worker": worker}
-
-
-def _seconds(side: Side) -> float:
-    began = time.perf_counter()
-    side()
-    return time.perf_counter() - began
 
 
 def _rounded(seconds: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -141,6 +141,16 @@ def test_a_cell_is_made_once_and_not_after_its_minutes(tmp_path, monkeypatch):
     assert made == ["a", "b", "b"] and missing == ["b"] and len(rows) == 1
 
 
+def test_experiments_share_a_folder_only_if_they_share_their_text(tmp_path):
+    run_cells("x", fake([]), Setting(tmp_path, model="m"))
+    run_cells("y", fake([]), Setting(tmp_path, model="m", words=5))
+    with pytest.raises(ValueError, match="fit_corpus:  there, general here"):
+        run_cells("y", fake([]), Setting(tmp_path, model="m", words=5, fit_corpus="general"))
+    assert not (tmp_path / "z").exists()
+    with pytest.raises(ValueError, match="fit_corpus"):
+        run_cells("z", fake([]), Setting(tmp_path, model="m", fit_corpus="general"))
+
+
 def test_cells_of_another_setting_are_refused(tmp_path):
     run_cells("x", fake([]), Setting(tmp_path, model="m"))
     with pytest.raises(ValueError, match="model: m there, other here"):

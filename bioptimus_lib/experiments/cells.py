@@ -74,6 +74,10 @@ class Setting:
         free = ("out", "seeds", "strategies", "device", "minutes", "progress")
         return {k: v for k, v in asdict(self).items() if k not in free}
 
+    def same_text(self) -> dict[str, Any]:
+        """What experiments must share to share a folder: text, and the model that reads it."""
+        return {k: getattr(self, k) for k in ("model", "corpus", "fit_corpus", "megabytes")}
+
 
 def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row], list[str]]:
     """The rows of all cells, made now or before, and the names of cells that are still missing.
@@ -82,7 +86,8 @@ def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row
         ValueError: the folder holds cells of another setting.
     """
     folder, began = setting.out / name, time.monotonic()
-    _same_setting(folder / "setting.json", setting)
+    _same_setting(setting.out / "setting.json", setting.same_text())
+    _same_setting(folder / "setting.json", setting.same())
     rows: list[Row] = []
     missing: list[str] = []
     for cell in module.cells(setting):
@@ -104,8 +109,7 @@ def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row
     return (finish(rows) if finish else rows), missing
 
 
-def _same_setting(file: Path, setting: Setting) -> None:
-    mine = json.loads(json.dumps(setting.same()))
+def _same_setting(file: Path, mine: dict[str, Any]) -> None:
     if not file.exists():
         with atomic_write(file) as handle:
             json.dump(mine, handle, indent=1)

@@ -73,10 +73,11 @@ def known_word_contexts(
         file = setting.out / "text" / "more.parquet"
         if not file.exists():
             more = [corpus(setting, setting.fit_corpus)]
-            words = calibration_words(tokenizer, counts := count_words(more), n=len(counts))
+            counts = count_words(more)
+            words = calibration_words(tokenizer, counts, n=len(counts))
             find_contexts(
                 words, more, contexts=MOST_CONTEXTS, progress=setting.progress
             ).to_parquet(file)
         for word, sentences in Contexts.load(file).items():
-            fit[word] = fit.get(word, []) + sentences
+            fit[word] = (fit.get(word, []) + sentences)[:MOST_CONTEXTS]
     return fit, test
