@@ -20,6 +20,18 @@ TINY_TEXT = [
 ]
 
 
+def sound_svg(draw):
+    """The text of a figure that a function draws: SVG, and the same when it is drawn again."""
+    from xml.etree import ElementTree
+
+    from bioptimus_lib import plots
+
+    text = plots.svg(draw())
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert plots.svg(draw()) == text
+    return text
+
+
 def random_bert(tokenizer):
     """A random 2 × 32 BERT over the pieces of a tokenizer, the same each time."""
     import torch
