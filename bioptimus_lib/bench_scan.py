@@ -22,7 +22,6 @@ from typing import Any
 
 from bioptimus_lib.bench import ratio, take_turns
 from bioptimus_lib.bench_text import equal_parts, plain_loop, rare_words
-from bioptimus_lib.scan_steps import best_of
 
 Side = Callable[[], Any]
 
@@ -35,18 +34,14 @@ PAIRS = (
 PRINTS = ((), ("-N", "-I", "--no-heading"))  # ways in which ripgrep can print
 SMALL = 22_000_000  # bytes at which starting processes weighs about as much as scanning
 GROWTH = (1_000, 10_000, 100_000)  # keywords
-#: Run in a process of its own: what it prints is its peak memory and the greatest of its workers.
+#: Run in a process of its own: what it prints is its peak memory and the size of what it kept.
 MEMORY = """
 import json, sys
-from concurrent.futures import ProcessPoolExecutor
 from bioptimus_lib.machine import peak_memory
-from bioptimus_lib.passes import worker_context
 from bioptimus_lib.scan import find_contexts
 words, files, contexts, workers = json.load(sys.stdin)
-with ProcessPoolExecutor(workers, mp_context=worker_context()) as pool:
-    find_contexts(words, files, contexts=contexts, executor=pool)
-    others = [pool.submit(peak_memory) for _ in range(20 * workers)]
-    print(peak_memory(), max(other.result() for other in others))
+found = find_contexts(words, files, contexts=contexts, workers=workers)
+print(peak_memory(), sum(len(line.encode()) for lines in found.values() for line in lines))
 """
 
 
@@ -169,6 +164,8 @@ class _Bench:
 
     def ripgrep(self, rg: str, files: list[Path], words: list[str]) -> tuple[Side, dict[str, str]]:
         """ripgrep with the way to print that is fastest, and what it is."""
+        from bioptimus_lib.scan_steps import best_of
+
         (self.folder / "words.txt").write_text("\n".join(words) + "\n")
         best, fact = None, {}
         for options in PRINTS:
@@ -227,13 +224,13 @@ class _Bench:
         }
 
     def _memory(self, words: list[str], files: list[Path], workers: int) -> dict[str, float]:
-        """Peak memory of a scan in a fresh process and of its greatest worker."""
+        """Peak memory of a scan in a fresh process, and the size of the contexts in it."""
         task = json.dumps([words, [str(file) for file in files], self.contexts, workers])
         done = subprocess.run(
             [sys.executable, "-c", MEMORY], input=task, capture_output=True, text=True, check=True
         )
-        parent, worker = (round(float(number) / 1e6, 1) for number in done.stdout.split())
-        return {"parent": parent, "worker": worker}
+        peak, contexts = (round(float(number) / 1e6, 1) for number in done.stdout.split())
+        return {"peak": peak, "contexts": contexts}
 
 
 def _rounded(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -264,7 +261,7 @@ def text(result: dict[str, Any]) -> str:
     for name, seconds in result.get("growth", {}).items():
         lines.append(f"{name:<34} {statistics.median(seconds):8.2f} s")
     for name, row in result.get("memory", {}).items():
-        sizes = f"parent {row['parent']:.0f} MB, worker {row['worker']:.0f} MB"
+        sizes = f"{row['peak']:.0f} MB at most, {row['contexts']:.0f} MB of them contexts"
         lines.append(f"{'memory at ' + name:<34} {sizes}")
     lines.append("")
     for name, row in result["ratios"].items():

@@ -99,3 +99,15 @@ def bounds(text: np.ndarray, hits: np.ndarray, limit: int) -> tuple[np.ndarray, 
             end, _ = forwards(text, hits[n], limit - before)
         begins[n], ends[n] = begin, end
     return begins, ends
+
+
+@compiled
+def joined(text: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The bytes from each of the begins to its end, one behind the other."""
+    every = np.empty((ends - begins).sum(), dtype=np.uint8)
+    at = 0
+    for n in range(len(begins)):
+        size = ends[n] - begins[n]
+        every[at : at + size] = text[begins[n] : ends[n]]
+        at += size
+    return every

@@ -20,17 +20,19 @@ class Cut(NamedTuple):
         path: the file.
         hits: int64, where keywords begin.
         limit: words that a text may have.
+        valid: whether all bytes of the file are known to be UTF-8.
     """
 
     path: str
     hits: np.ndarray
     limit: int
+    valid: bool = False
 
 
 class Texts(NamedTuple):
     """Texts, one behind the other, in UTF-8; ``sizes`` int64, the bytes of each."""
 
-    raw: bytes
+    raw: bytes | np.ndarray
     sizes: np.ndarray
 
 
@@ -38,31 +40,35 @@ def cut(task: Cut) -> Texts:
     """The texts of a task, one for each of its places."""
     with open(task.path, "rb") as file:
         raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return around(raw, task.hits, task.limit)
+    return around(raw, task.hits, task.limit, valid=task.valid)
 
 
-def around(raw: bytes | mmap.mmap, hits: np.ndarray, limit: int) -> Texts:
+def around(
+    raw: bytes | mmap.mmap, hits: np.ndarray, limit: int, *, valid: bool = False
+) -> Texts:
     """The ``limit`` words around each place, as far as its line has so many.
 
     A keyword stands in the middle, or nearer to one end of its text where its line ends. Bytes that
-    are not UTF-8 become U+FFFD.
+    are not UTF-8 become U+FFFD; there is none if the text is known to be ``valid``.
     """
     # Not above: a process that only hands out work need not load the compiled loop.
-    from bioptimus_lib.excerpt_loop import bounds
+    from bioptimus_lib.excerpt_loop import bounds, joined
 
-    begins, ends = bounds(np.frombuffer(raw, dtype=np.uint8), hits, limit)
-    pieces = [raw[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-    joined = b"".join(pieces)
-    try:
-        joined.decode()
-    except UnicodeDecodeError:
-        pieces = [decode(piece)[0].encode() for piece in pieces]
-        return Texts(b"".join(pieces), np.array([len(piece) for piece in pieces]))
-    return Texts(joined, ends - begins)
+    text = np.frombuffer(raw, dtype=np.uint8)
+    begins, ends = bounds(text, hits, limit)
+    found = Texts(joined(text, begins, ends), ends - begins)
+    if not valid:
+        try:
+            str(found.raw.data, "utf-8")
+        except UnicodeDecodeError:
+            pieces = [decode(piece)[0].encode() for piece in as_bytes(found)]
+            return Texts(b"".join(pieces), np.array([len(piece) for piece in pieces]))
+    return found
 
 
 def as_bytes(texts: Texts) -> list[bytes]:
     """The texts, one by one."""
     ends = np.cumsum(texts.sizes)
     begins = ends - texts.sizes
-    return [texts.raw[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
+    raw = bytes(texts.raw)
+    return [raw[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]

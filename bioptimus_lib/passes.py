@@ -16,7 +16,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -188,24 +188,36 @@ class Crew:
     Args:
         workers: processes to start; 0 works in this one.
         executor: any ``concurrent.futures.Executor`` to use instead; it is not shut down.
+        threads: start threads, for work that does without Python's lock. They start at once, and
+            what they make need not travel. Nothing can end a thread from without: it must look at
+            ``stopped`` from time to time.
     """
 
-    def __init__(self, workers: int, executor: Executor | None = None) -> None:
-        self._own: ProcessPoolExecutor | None = None
-        self._executor = executor
-        if executor is None and workers:
-            self._own = self._executor = ProcessPoolExecutor(
+    def __init__(
+        self, workers: int, executor: Executor | None = None, *, threads: bool = False
+    ) -> None:
+        self.stopped = threading.Event()
+        self._threads: ThreadPoolExecutor | None = None
+        self._processes: ProcessPoolExecutor | None = None
+        if executor is None and workers and threads:
+            executor = self._threads = ThreadPoolExecutor(workers)
+        elif executor is None and workers:
+            executor = self._processes = ProcessPoolExecutor(
                 workers, mp_context=worker_context(), initializer=_prepare
             )
+        self._executor = executor
 
     def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        if self._own is not None:
+        self.stopped.set()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+        if self._processes is not None:
             if kind is None:
-                self._own.shutdown()
-            _stop(self._own)
+                self._processes.shutdown()
+            _stop(self._processes)
 
     def in_order(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]

@@ -1,4 +1,4 @@
-"""Finding keywords in a large corpus: one pass whatever their number, on any number of processes.
+"""Finding keywords in a large corpus: one pass whatever their number, on any number of cores.
 
 What a word is stands in ``words``, how a block of the corpus is matched in ``matching``, which
 lines are kept in ``sketch``, what a worker does in ``search``, how the corpus is cut in ``passes``,
@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from bioptimus_lib.excerpts import Cut, Texts, cut
 from bioptimus_lib.passes import Crew, can_go_back, decode
 from bioptimus_lib.records import INVALID
 from bioptimus_lib.scan_plan import Paths, ScanPlan, bar, plan_scan
-from bioptimus_lib.search import Job, search
+from bioptimus_lib.search import Job, get_ready, search
 from bioptimus_lib.sketch import Sketch
 from bioptimus_lib.words import words
 
@@ -72,8 +73,9 @@ def find_contexts(
         sample: ``random`` draws K of a keyword's lines, each with equal chance. ``first`` takes the
             first K of the corpus; it looks no more for a keyword that has them, which is faster,
             and so does not know how many there are.
-        workers: processes; 0 works in this one, None chooses. The answer is always the same.
-        executor: any ``concurrent.futures.Executor`` to work on instead of our processes.
+        workers: how many work at once: threads if all of it is plain text, else processes. 0 does
+            without, None chooses. The answer is always the same.
+        executor: any ``concurrent.futures.Executor`` to work on instead.
         seed: of the sample.
         max_words: a longer line is cut to as many words around the keyword.
         piece_bytes: see ``plan_scan``.
@@ -95,7 +97,11 @@ def find_contexts(
     plan = plan_scan(
         paths, workers=workers, executor=executor, piece_bytes=piece_bytes, keep_going=keep_going
     )
-    if not (executor or plan.workers):
+    # Plain text is the loop's alone, and that runs without Python's lock; what must be unpacked or
+    # parsed first is not.
+    threads = executor is None and all(map(can_go_back, plan.files))
+    here = executor is None and (threads or not plan.workers)
+    if here:
         # The loops are compiled and loaded once in a process; that is no part of a scan's speed.
         from bioptimus_lib import loaded  # noqa: F401
     began = time.perf_counter()
@@ -112,8 +118,13 @@ def find_contexts(
         for n, group in enumerate(plan.groups)
     ]
     total = Sketch.empty(len(forms), contexts)
-    with Crew(plan.workers, executor) as crew:
-        for found in bar(crew.in_order(search, jobs), len(jobs), "scan", progress):
+    with Crew(plan.workers, executor, threads=threads) as crew:
+        work = search
+        if threads:
+            for job in jobs[:1]:
+                get_ready(job)  # once, for all threads
+            work = partial(search, stopped=crew.stopped.is_set)
+        for found in bar(crew.in_order(work, jobs), len(jobs), "scan", progress):
             total.merge(found)
         total.shrink()
         skipped = tuple(dict.fromkeys([*plan.skipped, *total.problems]))
@@ -153,7 +164,8 @@ def _texts(
     by_place = np.lexsort((total.hit, total.rank))
     here = np.array([can_go_back(file) for file in files])[total.rank[by_place]]
     shares = _shares(by_place[here], total.rank)
-    tasks = [Cut(str(files[total.rank[s[0]]]), total.hit[s], max_words) for s in shares]
+    valid = not total.tally[INVALID]
+    tasks = [Cut(str(files[total.rank[s[0]]]), total.hit[s], max_words, valid) for s in shares]
     texts = list(crew.in_order(cut, tasks))
     if len(gone := by_place[~here]):
         where = zip(total.rank[gone].tolist(), total.hit[gone].tolist(), strict=True)
@@ -163,6 +175,7 @@ def _texts(
 
     ends = np.cumsum(np.concatenate([[0], *(text.sizes for text in texts)]))
     raw = pyarrow.py_buffer(b"".join(text.raw for text in texts))
+    texts.clear()  # they are as large as all contexts
     every = pyarrow.LargeStringArray.from_buffers(len(ends) - 1, pyarrow.py_buffer(ends), raw)
     place = np.empty(len(by_place), dtype=np.int64)
     place[np.concatenate([by_place[:0], *shares])] = np.arange(len(by_place))

@@ -1,4 +1,4 @@
-"""How a corpus will be read: which files, cut into which pieces, by how many processes."""
+"""How a corpus will be read: which files, cut into which pieces, by how many workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HANDS = 4  # groups of pieces per worker: enough to balance, few enough to merge
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """How a corpus will be read: files, their size on disk, processes, groups of pieces, and what
+    """How a corpus will be read: files, their size on disk, workers, groups of pieces, and what
     could not be found."""
 
     files: tuple[Path, ...]
@@ -34,7 +34,7 @@ class ScanPlan:
         cut = sum(map(len, self.groups))
         return (
             f"{len(self.files):,} files, {self.bytes / 1e6:.1f} MB on disk, {cut:,} pieces "
-            f"in {len(self.groups)} groups, {self.workers} worker processes"
+            f"in {len(self.groups)} groups, {self.workers} workers"
         )
 
 
@@ -50,8 +50,8 @@ def plan_scan(
 
     Args:
         paths: a file, a folder, or several.
-        workers: processes; 0 works in this one, None takes one per core if the work is worth it.
-        executor: for whose processes the plan is, if not for ours.
+        workers: 0 does without, None takes one per core if the work is worth it.
+        executor: for whose workers the plan is, if not for ours.
         piece_bytes: size of a piece of a plain file; None chooses.
         keep_going: leave out paths that are missing, unless all are.
     """

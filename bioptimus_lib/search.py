@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from bioptimus_lib.records import INVALID, documents, structured
 from bioptimus_lib.sketch import LARGEST, Sketch, digest
 
 if TYPE_CHECKING:
-    from bioptimus_lib.matching import Search
+    from bioptimus_lib.matching import Keywords, Search
 
 OFFSETS = 40  # bits of an offset where rank and offset make one number: a file of a terabyte
 
@@ -40,16 +41,28 @@ def _limits(scan: str, keywords: int) -> np.ndarray:
     return np.full(keywords, LARGEST, dtype=np.uint64)
 
 
-def search(job: Job) -> Sketch:
-    """Scan a group of pieces."""
+def get_ready(job: Job) -> tuple[Keywords, np.ndarray]:
+    """What all jobs of a scan share in a process: its keywords, laid out, and its limits."""
     # Not above: a process that only hands out work need not load the compiled loop.
-    from bioptimus_lib.match_loop import factors
-    from bioptimus_lib.matching import Search, Wanted, laid_out
+    from bioptimus_lib.matching import laid_out
 
     keywords = laid_out(job.payload)
+    return keywords, _limits(job.scan, len(keywords.forms))
+
+
+def search(job: Job, *, stopped: Callable[[], bool] | None = None) -> Sketch:
+    """Scan a group of pieces.
+
+    Raises:
+        CancelledError: ``stopped``, which is asked before each block, said yes.
+    """
+    from bioptimus_lib.match_loop import factors
+    from bioptimus_lib.matching import Search, Wanted
+
+    keywords, limits = get_ready(job)
     many = len(keywords.forms)
     found = Sketch.empty(many, job.contexts)
-    found.limit = _limits(job.scan, many)
+    found.limit = limits
     if job.seed is None:
         most, factor = job.contexts, np.empty(0, dtype=np.uint64)
     else:
@@ -59,7 +72,7 @@ def search(job: Job) -> Sketch:
         before = found.copy() if job.keep_going else None
         wanted = Wanted(found.counts, most, found.limit, factor, np.full(many, -1))
         try:
-            _scan_piece(piece, job, Search(keywords, wanted), found)
+            _scan_piece(piece, job, Search(keywords, wanted), found, stopped)
         except (OSError, DataError) as error:
             if before is None:
                 raise
@@ -69,10 +82,14 @@ def search(job: Job) -> Sketch:
     return found
 
 
-def _scan_piece(piece: Piece, job: Job, lines: Search, found: Sketch) -> None:
+def _scan_piece(
+    piece: Piece, job: Job, lines: Search, found: Sketch, stopped: Callable[[], bool] | None
+) -> None:
     first = piece.rank << OFFSETS if job.seed is None else digest(job.seed, "file", piece.name)
     kept = not can_go_back(piece.path)
     for offset, block in text_blocks(piece, found.tally):
+        if stopped is not None and stopped():
+            raise CancelledError
         found.tally["bytes"] += len(block)
         for some in lines.find(block, offset, first):
             if kept:

@@ -12,7 +12,7 @@ import sys
 import time
 import unicodedata
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from bioptimus_lib.excerpts import around
 from bioptimus_lib.matching import Keywords, count_lines
 from bioptimus_lib.pocket import write_corpus
 from bioptimus_lib.scan import count_words, find_contexts, plan_scan, read_keywords, words
+from bioptimus_lib.search import Job, search
 from bioptimus_lib.words import split
 
 BERT_NORMALIZER, BERT_PRE_TOKENIZER = BertNormalizer(lowercase=True), BertPreTokenizer()
@@ -455,7 +456,7 @@ def test_excerpts_hold_the_keyword_and_as_many_words_as_there_are(parts, limit):
     if "zinc" not in words(line):
         return
     raw = line.encode()
-    text = around(raw, np.array([raw.index(b"zinc")]), limit).raw.decode()
+    text = around(raw, np.array([raw.index(b"zinc")]), limit).raw.tobytes().decode()
     assert "zinc" in words(text)
     assert len(split(text)) == min(limit, len(split(line)))
     assert f" {' '.join(split(text))} " in f" {' '.join(split(line))} "
@@ -697,6 +698,56 @@ def test_a_scan_that_is_ended(tmp_path, kind, code):
     assert ("interrupted" if kind == "SIGINT" else "a worker process died") in error
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == [] and list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are for POSIX")
+def test_ctrl_c_ends_threads_at_once(tmp_path):
+    """On plain text, which threads go through; a thread cannot be killed."""
+    (tmp_path / "corpus").mkdir()
+    first = tmp_path / "corpus" / "0.txt"
+    first.write_text("zinc and aspirin were given to some of the patients\n" * 400_000)
+    for number in range(1, 500):  # ten gigabytes to read, and one file on the disk
+        os.link(first, first.with_name(f"{number}.txt"))
+    (tmp_path / "k.txt").write_text("zinc")
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "bioptimus_lib", "scan", "--workers", "2", "--corpus", "corpus",
+         "--keywords", "k.txt", "--out", "out/c.json"],
+        cwd=tmp_path, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(passes.__file__).parents[1])},
+    )  # fmt: skip
+    assert parent.stderr.read(5) == b"\rscan"  # its bar
+    time.sleep(0.5)
+    parent.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, error = parent.communicate(timeout=60)
+    assert time.monotonic() - sent < 5
+    assert parent.returncode == 130 and error.strip().endswith(b"interrupted")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_search_that_is_stopped(corpus):
+    plan = plan_scan(corpus, workers=1)
+    job = Job(plan.groups[0], b"zinc", 3, 0, "stopped", 80, True)
+    with pytest.raises(CancelledError):
+        search(job, stopped=lambda: True)
+    asked = iter([False, True])
+    with pytest.raises(CancelledError):
+        search(job._replace(pieces=job.pieces * 2), stopped=lambda: next(asked))
+
+
+@pytest.mark.parametrize("sample", ["random", "first"])
+def test_same_sample_with_threads(corpus, sample, tmp_path, monkeypatch):
+    """Plain text needs no process."""
+    monkeypatch.setattr(passes, "ProcessPoolExecutor", None)
+    for path in plan_scan(corpus).files:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        (tmp_path / path.name.removesuffix(".gz")).write_bytes(raw)
+    options = {"contexts": 5, "sample": sample}
+    alone = find_contexts(KEYWORDS, tmp_path, workers=0, **options)
+    for workers, piece in ((1, 50_000), (2, None), (4, 20_000)):
+        found = find_contexts(KEYWORDS, tmp_path, workers=workers, piece_bytes=piece, **options)
+        assert dict(found) == dict(alone) and found.counts == alone.counts
 
 
 # -- the command ----------------------------------------------------------------------------------

@@ -25,7 +25,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--sample", choices=("random", "first"), default="random",
         help="lines drawn at random, or the first ones, which is faster",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
+    parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="that work at once; 0 does without (default: one per core, if the text is long)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--out", metavar="FILE", help="F.parquet, or F.json as qik-find writes it")
     parser.add_argument(
