@@ -20,9 +20,10 @@ from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
 LEAVES = (
-    "plots", "plots_corpus", "plots_scan", "plots_vocab", "plots_distill", "pictures", "widgets",
-    "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger", "evidence", "report",
-    "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison", "word_classes", "cli",
+    "plots", "plots_corpus", "plots_scan", "plots_vocab", "plots_distill", "plots_ledger",
+    "pictures", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger",
+    "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
+    "word_classes", "cli",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -32,9 +32,9 @@ COMMANDS = {
 
 def score_table(experiment: str, *, metric: str = "f1") -> str:
     """A line per model: mean and spread of a metric over seeds."""
-    rows = _rows(experiment, metric)
+    rows = rows_of(experiment, metric)
     if not rows:
-        return _nothing(experiment)
+        return nothing_in(experiment)
     head = metric.upper() if len(metric) < 4 else metric
     groups: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
@@ -63,9 +63,9 @@ def rows_table(
             columns but the first are set to the right.
         keep: which rows to take.
     """
-    rows = [row for row in _rows(experiment) if keep(row)]
+    rows = [row for row in rows_of(experiment) if keep(row)]
     if not rows:
-        return _nothing(experiment)
+        return nothing_in(experiment)
     if columns is None:
         lines = [
             {"what": ", ".join(filter(None, (row["model"], row["dataset"], row.get("variant"))))}
@@ -88,9 +88,9 @@ def metrics_table(
             one gets a dash.
         first: heading of the column of models.
     """
-    rows = _rows(experiment)
+    rows = rows_of(experiment)
     if not rows:
-        return _nothing(experiment)
+        return nothing_in(experiment)
     if metrics is None:
         shared = [m for m in rows[0]["metrics"] if all(m in row["metrics"] for row in rows)]
         metrics = {name.replace("_", " "): name for name in shared}
@@ -114,9 +114,9 @@ def ratio_table(experiment: str) -> str:
     A row's ``model`` names its sides, "SLOWER / FASTER"; its metrics are ``ratio`` (the median over
     rounds in which the sides took turns), ``least`` and ``most``.
     """
-    rows = sorted(_rows(experiment, "ratio"), key=lambda row: row["metrics"]["ratio"])
+    rows = sorted(rows_of(experiment, "ratio"), key=lambda row: row["metrics"]["ratio"])
     if not rows:
-        return _nothing(experiment)
+        return nothing_in(experiment)
     lines = []
     for row in rows:
         slower, _, faster = row["model"].partition(" / ")
@@ -131,7 +131,8 @@ def ratio_table(experiment: str) -> str:
     return table(lines, numbers=("times as fast", "least to most")) + _origins(rows)
 
 
-def _rows(experiment: str, metric: str | None = None) -> list[Row]:
+def rows_of(experiment: str, metric: str | None = None) -> list[Row]:
+    """The rows of an experiment that have a metric; none if there is no such experiment yet."""
     try:
         rows = ledger.read(experiment)
     except FileNotFoundError:
@@ -139,7 +140,8 @@ def _rows(experiment: str, metric: str | None = None) -> list[Row]:
     return [row for row in rows if metric is None or metric in row["metrics"]]
 
 
-def _nothing(experiment: str) -> str:
+def nothing_in(experiment: str) -> str:
+    """A panel that says that there are no rows, and how to make some."""
     command = escape(COMMANDS.get(experiment, "bioptimus --help"))
     return panel(
         f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "

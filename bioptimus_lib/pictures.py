@@ -83,6 +83,11 @@ def panel(content: str, *, label: str | None = None) -> str:
     return f'{CSS}<div class="bio"{name}>{content}</div>'
 
 
+def folded(heading: str, content: str) -> str:
+    """HTML that a reader opens if it is wanted."""
+    return panel(f"<details><summary>{escape(heading)}</summary>{content}</details>")
+
+
 # -- the map -------------------------------------------------------------------------------------
 
 SANS = "font-family='Helvetica Neue,Helvetica,Arial,DejaVu Sans,sans-serif'"

@@ -1,0 +1,135 @@
+"""Figures of the ledger: the rows of an experiment as a picture, with the tables a click away.
+
+Each function gives HTML; an experiment without rows gives the panel of ``evidence`` that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bioptimus_lib import evidence, stats
+from bioptimus_lib.pictures import folded
+from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
+from bioptimus_lib.plots_distill import curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+TABLE = "The numbers, and the command"
+
+
+def by_model(row: Row) -> str:
+    """The label that a row has if it is not told otherwise."""
+    return row["model"]
+
+
+def every(_: Row) -> bool:
+    """Keep all rows."""
+    return True
+
+
+def seeds(
+    experiment: str,
+    metric: str,
+    *,
+    title: str,
+    xlabel: str,
+    label: Callable[[Row], str] = by_model,
+    keep: Callable[[Row], bool] = every,
+    table: str = "",
+) -> str:
+    """A line per label: an open mark per row, a filled one at their mean.
+
+    Args:
+        label: what a row belongs to; labels stand in the order of their means.
+        keep: which rows to take.
+        table: HTML to fold away below.
+    """
+    groups: dict[str, list[float]] = {}
+    for row in evidence.rows_of(experiment, metric):
+        if keep(row):
+            groups.setdefault(label(row), []).append(row["metrics"][metric])
+    if not groups:
+        return evidence.nothing_in(experiment)
+    said = "; ".join(f"{name} {_mean(values)}" for name, values in groups.items())
+    figure = dots(groups, title=title, xlabel=xlabel)
+    alt = f"{title}: {xlabel}. {said}."
+    return image(figure, alt=alt) + (folded(TABLE, table) if table else "")
+
+
+def lines(
+    experiment: str,
+    points: Callable[[Row], Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    label: Callable[[Row], str] = by_model,
+    keep: Callable[[Row], bool] = every,
+    log: bool = False,
+    table: str = "",
+) -> str:
+    """A line per label through the means of its rows, with bars from the least to the most.
+
+    Args:
+        points: (x, y) of a row, one or several.
+        log: a logarithmic x axis.
+        label, keep, table: as in ``seeds``; at most six labels.
+    """
+    series: dict[str, dict[float, list[float]]] = {}
+    for row in evidence.rows_of(experiment):
+        if keep(row):
+            for x, y in points(row):
+                series.setdefault(label(row), {}).setdefault(x, []).append(y)
+    if not series:
+        return evidence.nothing_in(experiment)
+    figure = curves(series, xlabel=xlabel, ylabel=ylabel, title=title, log=log)
+    said = "; ".join(f"{name}: {_ends(some)}" for name, some in series.items())
+    alt = f"{title}: {ylabel} over {xlabel}. {said}."
+    return image(figure, alt=alt) + (folded(TABLE, table) if table else "")
+
+
+def _mean(values: Sequence[float]) -> str:
+    found = stats.summary(values)
+    return f"{found.mean:.3g}" + (f" ± {found.sd:.2g}" if found.n > 1 else "")
+
+
+def _ends(points: Mapping[float, Sequence[float]]) -> str:
+    means = {x: sum(values) / len(values) for x, values in points.items()}
+    first, last = min(means), max(means)
+    return f"{means[first]:.3g} at {first:g}, {means[last]:.3g} at {last:g}"
+
+
+def dots(groups: Mapping[str, Sequence[float]], *, title: str, xlabel: str) -> Figure:
+    """One row per group, by their means: an open mark per value, a filled one at the mean.
+
+    Raises:
+        ValueError: nothing to draw.
+    """
+    import numpy as np
+
+    rows = {name: np.asarray(values, float) for name, values in groups.items() if len(values)}
+    if not rows:
+        raise ValueError("no values to draw")
+    ordered = sorted(rows, key=lambda name: rows[name].mean())
+    values = np.concatenate(list(rows.values()))
+    width = max(float(np.ptp(values)), 1e-9)
+    with style():
+        figure, axes = new_figure(height=0.9 + 0.34 * len(rows))
+        for place, name in enumerate(ordered):
+            some = rows[name]
+            axes.plot([some.min(), some.max()], [place] * 2, color=BLUE, lw=1.5, alpha=0.5)
+            axes.plot(some, np.full(len(some), place), "o", mfc=PAGE, mec=BLUE, ms=5, mew=1.2,
+                      linestyle="none")
+            axes.plot(some.mean(), place, "o", color=BLUE, ms=8, mec=INK, mew=0.8)
+            axes.text(values.max() + 0.05 * width, place, f"{some.mean():.3g}", va="center")
+        axes.set_yticks(range(len(ordered)), ordered)
+        axes.grid(axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlim(values.min() - 0.06 * width, values.max() + 0.2 * width)
+        axes.set(title=title, xlabel=xlabel)
+    return figure

@@ -1,0 +1,74 @@
+"""Figures of the ledger: means, spread, and a panel where there is nothing yet."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from conftest import sound_svg
+
+from bioptimus_lib import evidence, ledger, plots_ledger
+
+
+def row(model: str, seed: int, value: float) -> dict:
+    return {
+        "model": model, "dataset": "made", "profile": "any", "seed": seed, "variant": f"v{seed}",
+        "metrics": {"mrr": value}, "command": "bioptimus experiment made", "device": "cpu",
+        "curve": [[0, value + 2], [10, value]],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    found = [row("one", 0, 1.0), row("one", 1, 3.0), row("two", 0, 4.0), row("<three>", 0, 9.0)]
+    monkeypatch.setattr(ledger, "read", lambda experiment: found)
+    return found
+
+
+def alt(html: str) -> str:
+    return re.search(r'alt="([^"]*)"', html).group(1)
+
+
+def test_a_mark_per_row_and_one_at_the_mean():
+    def draw():
+        return plots_ledger.dots({"high": [5.0], "low": [1.0, 3.0]}, title="T", xlabel="x")
+
+    sound_svg(draw)
+    axes = draw().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["low", "high"]
+    marks = [line.get_xdata() for line in axes.lines if line.get_marker() == "o"]
+    assert [np.asarray(some).tolist() for some in marks] == [[1.0, 3.0], [2.0], [5.0], [5.0]]
+    assert [text.get_text() for text in axes.texts] == ["2", "5"]
+    with pytest.raises(ValueError, match="no values"):
+        plots_ledger.dots({"none": []}, title="T", xlabel="x")
+
+
+def test_seeds_say_mean_and_spread(rows):
+    html = plots_ledger.seeds("made", "mrr", title="Recovery", xlabel="rank", table="<b>all</b>")
+    assert alt(html) == "Recovery: rank. one 2 ± 1.4; two 4; &lt;three&gt; 9."
+    assert "<summary>The numbers, and the command</summary><b>all</b>" in html
+    few = plots_ledger.seeds(
+        "made", "mrr", title="R", xlabel="r", keep=lambda r: r["seed"] == 1, label=lambda r: "x"
+    )
+    assert alt(few) == "R: r. x 3." and "summary" not in few
+
+
+def test_lines_go_through_the_means(rows):
+    html = plots_ledger.lines(
+        "made", lambda r: r["curve"], title="Loss", xlabel="steps", ylabel="bits",
+        keep=lambda r: r["model"] != "two",
+    )  # fmt: skip
+    assert alt(html).startswith("Loss: bits over steps. one: 4 at 0, 2 at 10; ")
+
+
+@pytest.mark.parametrize("draw", [
+    lambda: plots_ledger.seeds("start", "mrr", title="T", xlabel="x"),
+    lambda: plots_ledger.lines("start", lambda r: [], title="T", xlabel="x", ylabel="y"),
+])  # fmt: skip
+def test_nothing_yet(draw, monkeypatch):
+    def none(experiment):
+        raise FileNotFoundError(experiment)
+
+    monkeypatch.setattr(ledger, "read", none)
+    assert draw() == evidence.nothing_in("start") and "experiment start" in draw()
