@@ -26,6 +26,8 @@ COMMANDS = {
     "layers": "bioptimus experiment layers --ledger minilm",
     "contexts": "bioptimus experiment contexts --ledger minilm",
     "start": "bioptimus experiment start --ledger minilm",
+    "phases": "bioptimus experiment phases --model pocket-bert --megabytes 100 --words 4000 "
+    "--contexts 5 --steps 4900 --seeds 3 --ledger laptop",
     "distill": "bioptimus bench distill --ledger pocket",
 }
 

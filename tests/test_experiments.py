@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+from dataclasses import replace
 
 import pytest
 
@@ -209,3 +210,35 @@ def test_steps_are_counted_to_where_random_ends(tmp_path):
     names = cells(Setting(tmp_path, seeds=2))
     assert names[0] == "old-0" and "calibrated+bare-1" in names
     assert json.dumps(rows)
+
+
+# -- phases --------------------------------------------------------------------------------------
+
+
+def test_phases_have_a_row_per_version_and_per_fine_tuning(tmp_path, monkeypatch):
+    from bioptimus_lib.experiments import phases
+    from bioptimus_lib.pocket import write_corpus
+    from bioptimus_lib.profile import PROFILES
+
+    small = replace(
+        PROFILES["laptop"], ner="pocket", ner_sentences=20, ner_epochs=1, length=64, batch=2
+    )
+    monkeypatch.setitem(PROFILES, "laptop", small)
+    monkeypatch.setattr(phases, "FINE_TUNINGS", 1)
+    write_corpus(tmp_path / "text", megabytes=0.25)
+    setting = Setting(
+        out=tmp_path / "out", model="pocket-bert", corpus=str(tmp_path / "text"), megabytes=0.25,
+        words=100, contexts=2, steps=2, seeds=1, progress=False,
+    )  # fmt: skip
+    rows, missing = run_cells("phases", phases, setting)
+    assert not missing
+    trained = {row["model"]: row for row in rows if row["variant"] == "pre-training"}
+    assert list(trained) == ["v0.1", "v0.2", "v0.3", "v0.4", "continued"]
+    assert all(row["steps"] == 2 and len(row["curve"]) == 2 for row in trained.values())
+    for row in trained.values():  # 15 % of words, all hidden, is harder than with corruption
+        assert row["metrics"]["loss"] > 0 and row["metrics"]["loss_phase4"] > 0
+    tagged = [row for row in rows if row["variant"] == "fine-tuned"]
+    assert [row["model"] for row in tagged] == ["old", *trained]
+    assert all(0 <= row["metrics"]["f1"] <= 100 for row in tagged)
+    more = phases.cells(replace(setting, seeds=2))
+    assert "ner-old-0-0" in more and "ner-old-1-0" not in more and "ner-v0.4-1-0" in more
