@@ -58,6 +58,10 @@ def test_words_are_read_in_two_texts_and_words_of_one_are_only_fitted(house):
     assert torch.equal(few.fit_ids, few.test_ids) and len(few.fit_ids) == 20
     (row,) = recover(found, strategies=["calibrated"], splits=[0])
     assert row["fit_words"] == len(WORDS) + 1 - row["tokens"]
+    bands = list(row["bands"].values())
+    assert sum(band["tokens"] for band in bands) == row["tokens"]
+    mean = sum(band["tokens"] * band["mrr"] for band in bands) / row["tokens"]
+    assert mean == pytest.approx(row["mrr"], abs=1e-3) and "cos" in bands[0]["centred"]
 
 
 def test_words_with_few_sentences_are_tested_if_asked_for(house):

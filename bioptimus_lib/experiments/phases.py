@@ -2,8 +2,8 @@
 
 Every seed is a run of the pipeline of its own (``laptop``, with as many megabytes and steps a phase
 as the setting says), so vocabulary, sample, masks and order of the text differ between seeds. The
-control goes through the same phases with the old vocabulary. Each version is fine-tuned with several
-seeds, which tells the noise of fine-tuning from that of pre-training.
+control goes through the same phases with the old vocabulary. Each version is fine-tuned with
+several seeds, which tells the noise of fine-tuning from that of pre-training.
 """
 
 from __future__ import annotations

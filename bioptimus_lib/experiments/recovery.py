@@ -36,6 +36,7 @@ from bioptimus_lib.wanted import Wanted, known_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+BANDS = ("the most frequent third", "the middle third", "the rarest third")
 TRAINED_WORDS = 300  # test words of strategies that train rows: each needs its own gradients
 
 
@@ -195,7 +196,8 @@ def recover(
     Returns:
         For each strategy and split: ``strategy``, ``split``, ``layers``, ``fit_words``, and what
         ``token_recovery`` gives, also ``centred``: by cosine after the table's mean row is taken
-        away.
+        away. ``bands`` has the same for the thirds of the test words by their number: BERT's
+        vocabulary begins with the most frequent words.
     """
     ids, table = examples.test_ids, examples.table
     depth = max(examples.test.layers)
@@ -225,20 +227,29 @@ def recover(
                     model, tokenizer, examples.wanted.only(at.tolist()), made,
                     settings=recipe.training, precision="auto", seed=split,
                 )  # fmt: skip
-            mean = table.mean(0)
-            rows.append({
-                "strategy": name,
-                "split": split,
-                "layers": list(chosen),
+            about = {
+                "strategy": name, "split": split, "layers": list(chosen),
                 "fit_words": len(fit) if recipe.calibrates else 0,
-                **token_recovery(made, ids[at], table),
-                "centred": {
-                    k: v
-                    for k, v in token_recovery(made - mean, ids[at], table - mean).items()
-                    if k in ("cos", "top1", "top10", "mrr")
+            }  # fmt: skip
+            rows.append({
+                **about,
+                **measured(made, ids[at], table),
+                "bands": {
+                    band: about | measured(made[some], ids[at][some], table)
+                    for band, some in zip(BANDS, ids[at].argsort().chunk(len(BANDS)), strict=False)
                 },
             })
     return rows
+
+
+def measured(made: torch.Tensor, ids: torch.Tensor, table: torch.Tensor) -> dict[str, Any]:
+    """What ``token_recovery`` gives, and as ``centred`` what it gives without the mean row."""
+    mean = table.mean(0)
+    off = token_recovery(made - mean, ids, table - mean)
+    return {
+        **token_recovery(made, ids, table),
+        "centred": {name: off[name] for name in ("cos", "top1", "top10", "mrr")},
+    }
 
 
 def ledger_row(found: Mapping[str, Any], *, variant: str, dataset: str) -> dict[str, Any]:

@@ -55,6 +55,9 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
         if fit_words is None or found["fit_words"] == fit_words < _most(examples):
             yield ledger_row(found, variant=variant, dataset=setting.text_name)
+        if len(leasts) > 1 and least is None:
+            for band, some in found["bands"].items():
+                yield ledger_row(some, variant=f"{about}, {band}", dataset=setting.text_name)
 
 
 def _most(examples: Examples) -> int:
