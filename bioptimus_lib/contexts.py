@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,7 @@ class Contexts(Mapping[str, list[str]]):
         return cls._from_json(path) if path.suffix == ".json" else cls._from_parquet(path)
 
     def _facts(self, *, counts: bool = True) -> dict[str, Any]:
-        facts: dict[str, Any] = {"report": None if self.report is None else asdict(self.report)}
+        facts: dict[str, Any] = {"report": None if self.report is None else vars(self.report)}
         return facts | ({"counts": self.counts} if counts else {})
 
     @classmethod

@@ -106,7 +106,8 @@ def find_contexts(
         from bioptimus_lib import loaded  # noqa: F401
     began = time.perf_counter()
 
-    forms = sorted(set(wanted.values()))
+    number = {form: n for n, form in enumerate(dict.fromkeys(wanted.values()))}
+    forms = list(number)
     payload = "\n".join(forms).encode()
     drawn = seed if sample == "random" else None
     scan = uuid.uuid4().hex
@@ -130,11 +131,11 @@ def find_contexts(
         skipped = tuple(dict.fromkeys([*plan.skipped, *total.problems]))
         for problem in skipped:
             log.warning("left out: %s", problem)
-        number = {form: n for n, form in enumerate(forms)}
-        rows = np.array([number[form] for form in wanted.values()])
+        rows = np.fromiter(map(number.__getitem__, wanted.values()), np.int64, len(wanted))
         lines = _texts(crew, total, plan.files, max_words, rows)
 
     kept = lines.value_lengths().to_numpy()
+    names = list(wanted)
     report = ScanReport(
         files=len(plan.files) - len(set(total.problems)),
         bytes=total.tally["bytes"],
@@ -142,14 +143,14 @@ def find_contexts(
         invalid_bytes=total.tally[INVALID],
         seconds=round(time.perf_counter() - began, 3),
         keywords=len(wanted),
-        missing=tuple(keyword for keyword, n in zip(wanted, kept.tolist(), strict=True) if not n),
+        missing=tuple(names[n] for n in np.flatnonzero(kept == 0).tolist()),
         contexts=int(kept.sum()),
         skipped=skipped,
     )
     log.info("%s", report)
-    counts = dict(zip(wanted, total.counts[rows].tolist(), strict=True))
+    counts = dict(zip(names, total.counts[rows].tolist(), strict=True))
     return Contexts.of_columns(
-        list(wanted), lines, counts=counts if sample == "random" else None, report=report
+        names, lines, counts=counts if sample == "random" else None, report=report
     )
 
 
