@@ -21,6 +21,8 @@ UNKNOWN = NOBODY = -1
 DONE, FULL = -1, -2  # why the loop has stopped; else the character that it does not know
 PAGE = 256  # characters in a page
 SPACE = 32
+EVERY, LETTER = 0xFF, 0x60  # bits that all bytes have in common: any, and those from a to z
+SHORT = 12  # letters of five bits: a hash holds so many, and no two such words share one
 
 _GOLDEN, _MIX1, _MIX2 = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -55,6 +57,7 @@ class Targets(NamedTuple):
             taken, the next slot has another.
         shift: uint64, what leaves of a hash a place.
         hashes: uint64 (T,).
+        short: bool (T,), at most ``SHORT`` letters from a to z: then the hash tells the word.
         letters: uint8, the bytes of all targets; ``ends`` int64 (T + 1,), where each begins.
         alone: int64 (T,), the form that a target is, if no other form ends with it.
         last: int64 (T + 1,), else which forms do: those from ``last[t]`` to ``last[t + 1]`` in
@@ -67,6 +70,7 @@ class Targets(NamedTuple):
     slots: np.ndarray
     shift: np.uint64
     hashes: np.ndarray
+    short: np.ndarray
     letters: np.ndarray
     ends: np.ndarray
     alone: np.ndarray
@@ -218,11 +222,15 @@ def match(
         character that ``characters`` does not know. Then call again with the same state.
     """
     kinds, pages, becomes = characters
-    marks, flags, slots, shift, hashes, letters, ends, alone, last, forms, parts, begins = targets
+    marks, flags, slots, shift, hashes, short, letters, ends, alone, last, forms, parts, begins = (
+        targets
+    )
     counts, most, limit, factor, seen = wanted
     found_form, found_order, found_line, found_hit = found
     at, line, lines, begin = state[AT], state[LINE], state[LINES], state[BEGIN]
     mixed, number, met = np.uint64(state[HASH]), state[NUMBER], state[MET]
+    common = EVERY if begin == NOBODY else 0  # bits that all bytes of the word have
+    last_slot = np.uint64(len(slots) - 1)  # there are 2^n of them
     hits, room, ring = 0, len(found_form) - len(counts), len(recent)
     order, ordered = _0, False  # of this line
     why = DONE
@@ -231,10 +239,13 @@ def match(
         if kind > ODD:
             if begin == NOBODY:
                 begin = at
+            ahead = np.uint64(at)  # with a sign Numba would ask each time if it counts from the end
             while kind > ODD:  # a letter
                 mixed = grown(mixed, kind)
-                at += 1
-                kind = kinds[text[at]]
+                common &= kind
+                ahead += _1
+                kind = kinds[text[ahead]]
+            at = np.int64(ahead)
         size = 1
         mark = kind == MARK  # a punctuation mark is a word as well
         if kind == ODD:
@@ -255,6 +266,7 @@ def match(
                 for n in range(many):
                     byte = becomes[page, code, n + 1]
                     mixed = grown(mixed, byte)
+                common = 0
                 at += size
                 continue
             mark = many > 1
@@ -275,27 +287,33 @@ def match(
                         mixed = grown(mixed, byte)
             place = place_of(mixed, shift)
             if flags[place >> _3] >> (place & _7) & 1:
-                slot = np.int64(place >> _3)
+                slot = place >> _3
                 while slots[slot] != NOBODY and target == NOBODY:
-                    maybe = slots[slot]
-                    slot = slot + 1 if slot + 1 < len(slots) else 0
+                    maybe = np.uint64(slots[slot])
+                    slot = (slot + _1) & last_slot
                     if hashes[maybe] != mixed:
                         continue
-                    own, own_end, there = ends[maybe], ends[maybe + 1], begin
-                    while own < own_end and there < end and letters[own] == kinds[text[there]]:
-                        own += 1
-                        there += 1
-                    if there < end and kinds[text[there]] <= ODD:
+                    if short[maybe] and common & LETTER == LETTER and end - begin <= SHORT:
+                        target = np.int64(maybe)
+                        break
+                    own, own_end = np.uint64(ends[maybe]), np.uint64(ends[maybe + _1])
+                    there, last_byte = np.uint64(begin), np.uint64(end)
+                    while own < own_end and there < last_byte and (
+                        letters[own] == kinds[text[there]]
+                    ):
+                        own += _1
+                        there += _1
+                    if there < last_byte and kinds[text[there]] <= ODD:
                         # More than plain letters: spelt out, they are compared from the beginning.
-                        length = spell(word, text, begin, end, characters)
-                        own, there = ends[maybe], 0
+                        length = np.uint64(spell(word, text, begin, end, characters))
+                        own, there = np.uint64(ends[maybe]), _0
                         while own < own_end and there < length and letters[own] == word[there]:
-                            own += 1
-                            there += 1
-                        there += end - length
-                    if own == own_end and there == end:
-                        target = maybe
-            first_byte, begin, mixed = begin, NOBODY, _0
+                            own += _1
+                            there += _1
+                        there += last_byte - length
+                    if own == own_end and there == last_byte:
+                        target = np.int64(maybe)
+            first_byte, begin, mixed, common = begin, NOBODY, _0, EVERY
             number += 1
             if target == NOBODY:
                 continue
@@ -320,18 +338,19 @@ def match(
                         back += 1
                     if back < many:
                         continue
-                if seen[form] == lines or counts[form] >= most:
+                which = np.uint64(form)
+                if seen[which] == lines or counts[which] >= most:
                     continue
-                seen[form] = lines
-                counts[form] += 1
+                seen[which] = lines
+                counts[which] += 1
                 if not ordered:
                     ordered = True
                     if len(factor):
                         order = scattered(base, line + offset)
                     else:
                         order = base + np.uint64(line + offset)
-                own = order * factor[form] if len(factor) else order
-                if own <= limit[form]:
+                own = order * factor[which] if len(factor) else order
+                if own <= limit[which]:
                     found_form[hits] = form
                     found_order[hits] = own
                     found_line[hits] = line + offset

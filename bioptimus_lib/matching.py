@@ -104,6 +104,7 @@ class Keywords:
             slots=slots,
             shift=shift,
             hashes=hashes,
+            short=np.array([len(word) <= loop.SHORT and word.isalpha() for word in raw]),
             letters=letters,
             ends=ends,
             alone=alone,

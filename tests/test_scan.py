@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bioptimus_lib import matching, passes
+from bioptimus_lib import match_loop, matching, passes
 from bioptimus_lib.cli import main
 from bioptimus_lib.contexts import Contexts
 from bioptimus_lib.errors import DataError
@@ -839,3 +839,33 @@ def test_twenty_slices_of_real_text_against_a_naive_count(tmp_path):
         found = scan_bytes(tmp_path, raw, [*expected, *phrases, "nowhere"], piece_bytes=20_000)
         assert found.counts == expected | phrases | {"nowhere": 0}
         assert count_words(tmp_path / "text.txt") == Counter(w for line in lines for w in line)
+
+
+@given(st.lists(st.text("abcyz", min_size=1, max_size=14), min_size=2, max_size=40, unique=True))
+def test_short_words_never_share_a_hash(some):
+    """The loop takes a word of at most twelve letters for found when its hash is."""
+    raw = [word.encode() for word in some]
+    ends = np.cumsum([0, *map(len, raw)])
+    letters = np.frombuffer(b"".join(raw), dtype=np.uint8)
+    hashes, _, _ = match_loop.table_of(letters, ends, np.uint64(48))
+    short = [int(h) for h, word in zip(hashes, some, strict=True) if len(word) <= match_loop.SHORT]
+    assert len(set(short)) == len(short)
+    assert Keywords("\n".join(some).encode()).targets.short.tolist() == [
+        len(word) <= match_loop.SHORT for word in some
+    ]
+
+
+@pytest.mark.parametrize(
+    "word, keyword",
+    [("a1", "cq"), ("cq", "a1"), ("ab\0c", "abc"), ("ábc", "abc"), ("ABC", "abc"), ("ab1", "abq")],
+)
+def test_a_letter_and_a_digit_may_share_a_hash(tmp_path, word, keyword):
+    raw = f"{word} here\n{keyword}\n{word}{keyword}\nno {keyword}x\n".encode()
+    for some in (word, keyword):
+        assert scan_bytes(tmp_path, raw, [some]).counts == {some: len(naive(some, raw))}
+
+
+def test_such_words_are_there():
+    raw = np.frombuffer(b"a1cq", dtype=np.uint8)
+    one, other = match_loop.table_of(raw, np.array([0, 2, 4]), np.uint64(48))[0]
+    assert one == other
