@@ -190,10 +190,10 @@ def by_hand(row, masking, pieces, draws) -> set[int]:
     total = sum(map(len, words))
     if not words:
         return set()
-    first, second, spans = draws
+    turn, key, spans = draws
     if masking.unit == "token":
-        number = max(1, int(masking.rate * total + first[0]))
-        ordinary = sorted((second[p], p) for word in words for p in word)
+        number = max(1, int(masking.rate * total + turn))
+        ordinary = sorted((key[p], p) for word in words for p in word)
         return {p for _, p in ordinary[:number]}
     units: list[list[int]] = []
     ends, at = set(), 0
@@ -206,8 +206,8 @@ def by_hand(row, masking, pieces, draws) -> set[int]:
             units.append([])
         units[-1].extend(word)
     where, at = {}, 0
-    for _, number in sorted((first[n], n) for n in range(len(units))):
-        where[number] = (at + total * second[0]) % total
+    for _, number in sorted((key[n], n) for n in range(len(units))):
+        where[number] = (at + total * turn) % total
         at += len(units[number])
     taken = {n for n, begin in where.items() if begin < masking.rate * total}
     taken = taken or {min(where, key=where.get)}
@@ -224,10 +224,12 @@ def test_the_tensors_do_what_the_rule_says(unit, rate, pieces):
     chosen = choose(ids, Masking(unit, rate), pieces, generator=generator_for(9))
     again, shape, one = generator_for(9), tuple(ids.shape), (len(ids), 1)
     spans = torch.randint(1, LONGEST_SPAN + 1, shape, generator=again) if unit == "span" else None
-    order = (one, shape) if unit == "token" else (shape, one)
-    first, second = (torch.rand(s, generator=again, dtype=torch.float64) for s in order)
+    bits = ids.shape[1].bit_length()
+    turn = [torch.rand(one, generator=again, dtype=torch.float64) for _ in range(unit == "token")]
+    key = torch.randint(1 << (62 - bits), shape, generator=again)
+    turn = turn or [torch.rand(one, generator=again, dtype=torch.float64)]
     for n, row in enumerate(ids):
-        draws = first[n].tolist(), second[n].tolist(), [] if spans is None else spans[n].tolist()
+        draws = turn[0][n].item(), key[n].tolist(), [] if spans is None else spans[n].tolist()
         expected = by_hand(row, Masking(unit, rate), pieces, draws)
         assert set(chosen[n].nonzero().flatten().tolist()) == expected
 
