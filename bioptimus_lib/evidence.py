@@ -27,6 +27,9 @@ COMMANDS = {
     "contexts": "bioptimus experiment contexts --ledger minilm",
     "start": "bioptimus experiment start --ledger minilm",
     "distill": "bioptimus bench distill --ledger pocket",
+    "masking-difficulty": "bioptimus experiment masking-difficulty --model pocket-bert "
+    "--megabytes 6 --steps 200 --ledger pocket-bert",
+    "bench-masking": "bioptimus bench masking --ledger pocket",
 }
 
 

@@ -25,7 +25,9 @@ LOOKS = {
 
 
 def mask_grid(
-    panels: Mapping[str, Mapping[str, Sequence[Cell]]], *, title: str = "One sentence, every setting"
+    panels: Mapping[str, Mapping[str, Sequence[Cell]]],
+    *,
+    title: str = "One sentence, every setting",
 ) -> Figure:
     """The same text under many settings: a row each, a box for each piece, words set apart.
 

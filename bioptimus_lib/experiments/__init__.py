@@ -16,6 +16,7 @@ EXPERIMENTS: dict[str, str] = {
     "layers": "bioptimus_lib.experiments.recovery_by_layer",
     "contexts": "bioptimus_lib.experiments.recovery_by_contexts",
     "start": "bioptimus_lib.experiments.start",
+    "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
 }
 
 
