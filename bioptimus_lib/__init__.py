@@ -27,7 +27,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
-| of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | ``plots_distill`` ``plots_masking`` |
+| figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
+| figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks of text | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |

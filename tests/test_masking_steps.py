@@ -17,12 +17,15 @@ from bioptimus_lib.guesses import (
 )
 from bioptimus_lib.masking import Masking, PieceTable
 from bioptimus_lib.masking_steps import (
+    RULES,
     coin,
+    rate_by_length,
     shares_of_rows,
     stock_collator,
     stock_epochs,
     stock_rows,
     stock_words,
+    word_sizes,
 )
 from bioptimus_lib.pretrain import evaluate_mlm
 from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer
@@ -173,7 +176,8 @@ def test_without_words_of_several_pieces_there_is_no_gain(tokenizer):
 def test_the_collator_hides_every_chosen_word(tokenizer):
     collator, said = stock_collator(tokenizer, whole_word_mask=True, mlm_probability=0.5, seed=0)
     assert len(said) == 1 and "mask_replace_prob" in said[0]
-    batch = collator(stock_rows(tokenizer, [" ".join(WORDS[:30])] * 20))
+    texts = [" ".join(WORDS[: 20 + n]) for n in range(20)]
+    batch = collator(stock_rows(tokenizer, texts))
     chosen = batch["labels"] != -100
     assert chosen.any() and (batch["input_ids"][chosen] == tokenizer.mask_token_id).all()
     assert stock_collator(tokenizer)[1] == []
@@ -202,3 +206,19 @@ def test_a_coin_leaves_rows_without_a_question_and_a_budget_does_not(tokenizer):
     assert nothing == pytest.approx(0.85**10, abs=0.04)
     assert {round(share, 3) for share in by_budget} == {0.1, 0.2}
     assert np.mean(by_coin) == pytest.approx(0.15, abs=0.01)
+
+
+def test_only_the_window_gives_long_words_their_share():
+    draw = np.random.default_rng(0)
+    rows = [draw.choice([1, 2, 4], p=[0.6, 0.2, 0.2], size=40).tolist() for _ in range(20)]
+    found = {name: rate_by_length(rows, rule, rate=0.2, draws=200) for name, rule in RULES.items()}
+    away = {name: {k: (p - 0.2) / e for k, (p, e) in some.items()} for name, some in found.items()}
+    assert away["until full"][0] > 10, "always over"
+    assert abs(away["last by chance"][0]) < 3
+    assert away["last by chance"][1] > 3 > -3 > away["last by chance"][4]
+    assert max(map(abs, away["window"].values())) < 3
+
+
+def test_sizes_of_words_are_those_of_the_rows(blocks, tokenizer):
+    rows = word_sizes(torch.tensor(blocks[:60].astype("int64")), PieceTable.of(tokenizer))
+    assert all(sum(row) == 62 and min(row) == 1 for row in rows)
