@@ -81,7 +81,11 @@ def rows_table(
 
 
 def metrics_table(
-    experiment: str, metrics: Mapping[str, str] | None = None, *, first: str = "strategy"
+    experiment: str,
+    metrics: Mapping[str, str] | None = None,
+    *,
+    first: str = "strategy",
+    keep: Callable[[Row], bool] = lambda row: True,
 ) -> str:
     """A line per model and variant: mean and spread of several metrics over seeds.
 
@@ -90,8 +94,9 @@ def metrics_table(
         metrics: heading → metric; by default all that every row has. A group of rows that lacks
             one gets a dash.
         first: heading of the column of models.
+        keep: which rows to take.
     """
-    rows = _rows(experiment)
+    rows = [row for row in _rows(experiment) if keep(row)]
     if not rows:
         return _nothing(experiment)
     if metrics is None:

@@ -68,7 +68,8 @@ def mask_grid(
                 side.set_visible(False)
         axes[-1, 0].set_xlim(-0.1, length + 0.1)
         axes[-1, 0].set_xticks([])
-        axes[-1, 0].set_xlabel("pieces; those of a word touch.  dark: [MASK]   ×: random   ●: kept")
+        figure.supxlabel("dark: [MASK]   ×: random piece   ●: left as it is   boxes of a word touch",
+                         x=0.01, ha="left", fontsize=10)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 
