@@ -68,8 +68,8 @@ def mask_grid(
                 side.set_visible(False)
         axes[-1, 0].set_xlim(-0.1, length + 0.1)
         axes[-1, 0].set_xticks([])
-        figure.supxlabel("dark: [MASK]   ×: random piece   ●: left as it is   boxes of a word touch",
-                         x=0.01, ha="left", fontsize=10)
+        said = "dark: [MASK]   ×: random piece   ●: left as it is   pieces of a word touch"
+        figure.supxlabel(said, x=0.01, ha="left", fontsize=10)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 
