@@ -1,6 +1,7 @@
-"""The stock collator under a lens, for a lesson: what it takes for a word, what it repeats.
+"""Other ways to mask beside ours, for a lesson: the stock collator, a coin, rules for a budget.
 
-Everything is found by looking on from outside, so that it holds for the version that is installed.
+What the collator does is found by looking on from outside, so that it holds for the version that
+is installed.
 """
 
 from __future__ import annotations
@@ -28,17 +29,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def stock_collator(tokenizer: PreTrainedTokenizerBase, **options: Any) -> Any:
-    """Hugging Face's collator, and what it warns of: (collator, messages).
-
-    Args:
-        options: its own, such as ``whole_word_mask``, ``mlm_probability`` and ``seed``.
-    """
+def stock_collator(
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    whole_words: bool = False,
+    rate: float = 0.15,
+    seed: int | None = None,
+) -> tuple[Any, list[str]]:
+    """Hugging Face's collator for these settings, and what it warns of when it is made."""
     from transformers import DataCollatorForLanguageModeling
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        collator = DataCollatorForLanguageModeling(tokenizer, **options)
+        collator = DataCollatorForLanguageModeling(
+            tokenizer, whole_word_mask=whole_words, mlm_probability=rate, seed=seed
+        )
     return collator, [str(one.message) for one in said]
 
 
@@ -63,7 +68,7 @@ def stock_words(
 
     Found by looking on: of so many draws at rate one half, neighbours that were never told apart.
     """
-    collator, _ = stock_collator(tokenizer, whole_word_mask=True, mlm_probability=0.5, seed=0)
+    collator, _ = stock_collator(tokenizer, whole_words=True, rate=0.5, seed=0)
     (row,) = stock_rows(tokenizer, [text])
     names = tokenizer.convert_ids_to_tokens(row["input_ids"])
     masked = collator([dict(row) for _ in range(draws)])["labels"] != IGNORED

@@ -174,7 +174,7 @@ def test_without_words_of_several_pieces_there_is_no_gain(tokenizer):
 
 
 def test_the_collator_hides_every_chosen_word(tokenizer):
-    collator, said = stock_collator(tokenizer, whole_word_mask=True, mlm_probability=0.5, seed=0)
+    collator, said = stock_collator(tokenizer, whole_words=True, rate=0.5, seed=0)
     assert len(said) == 1 and "mask_replace_prob" in said[0]
     texts = [" ".join(WORDS[: 20 + n]) for n in range(20)]
     batch = collator(stock_rows(tokenizer, texts))
