@@ -20,17 +20,20 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
 | pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
+| guesses | ``guesses`` | |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
-| lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
+| lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
-| figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
+| figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
+| figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
-| benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` ``bench_distill`` |
+| benchmarks of text | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
+| benchmarks of models | | ``bench_distill`` ``bench_masking`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

@@ -23,7 +23,7 @@ LEAVES = (
     "plots", "plots_corpus", "plots_scan", "plots_vocab", "plots_distill", "plots_ledger",
     "pictures", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger",
     "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
-    "word_classes", "cli",
+    "word_classes", "cli", "masking_steps", "plots_masking",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

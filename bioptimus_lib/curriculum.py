@@ -19,7 +19,7 @@ class Phase:
 
 PHASES: tuple[Phase, ...] = (
     Phase(1, "v0.1", Masking("token", 0.15, True), "single pieces, the original BERT task"),
-    Phase(2, "v0.2", Masking("word", 0.15, True), "whole words: no piece betrays its neighbour"),
+    Phase(2, "v0.2", Masking("word", 0.15, True), "whole words: few pieces betray others"),
     Phase(3, "v0.3", Masking("word", 0.20, True), "more words to guess, less context left"),
     Phase(4, "v0.4", Masking("word", 0.20, False), "no corruption: every guess is a [MASK]"),
 )

@@ -29,6 +29,9 @@ COMMANDS = {
     "phases": "bioptimus experiment phases --model pocket-bert --megabytes 100 --words 4000 "
     "--contexts 5 --steps 4900 --seeds 3 --ledger laptop",
     "distill": "bioptimus bench distill --ledger pocket",
+    "masking-difficulty": "bioptimus experiment masking-difficulty --model pocket-bert "
+    "--megabytes 6 --steps 200 --ledger pocket-bert",
+    "bench-masking": "bioptimus bench masking --ledger pocket",
 }
 
 
@@ -80,7 +83,11 @@ def rows_table(
 
 
 def metrics_table(
-    experiment: str, metrics: Mapping[str, str] | None = None, *, first: str = "strategy"
+    experiment: str,
+    metrics: Mapping[str, str] | None = None,
+    *,
+    first: str = "strategy",
+    keep: Callable[[Row], bool] = lambda row: True,
 ) -> str:
     """A line per model and variant: mean and spread of several metrics over seeds.
 
@@ -89,8 +96,9 @@ def metrics_table(
         metrics: heading → metric; by default all that every row has. A group of rows that lacks
             one gets a dash.
         first: heading of the column of models.
+        keep: which rows to take.
     """
-    rows = rows_of(experiment)
+    rows = [row for row in rows_of(experiment) if keep(row)]
     if not rows:
         return nothing_in(experiment)
     if metrics is None:

@@ -114,6 +114,7 @@ def test_metrics_of_the_ledger_are_means_over_seeds_by_model_and_variant(tmp_pat
     assert html.count("bioptimus x") == 1 and "CPU &lt;2&gt;" in html
     assert ">mrr<" in evidence.metrics_table("recovery")  # the one metric that all rows share
     assert "top1" not in evidence.metrics_table("recovery")
+    assert ">random<" not in evidence.metrics_table("recovery", keep=lambda r: r["seed"] == 1)
 
 
 # -- the widget ----------------------------------------------------------------------------------

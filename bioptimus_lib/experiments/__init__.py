@@ -17,6 +17,7 @@ EXPERIMENTS: dict[str, str] = {
     "contexts": "bioptimus_lib.experiments.recovery_by_contexts",
     "start": "bioptimus_lib.experiments.start",
     "phases": "bioptimus_lib.experiments.phases",
+    "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
 }
 
 
