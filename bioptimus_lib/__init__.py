@@ -19,7 +19,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | reading in context | ``occurrences`` | ``early_exit`` ``wanted`` |
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
-| pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``packing`` ``masked_loss`` ``masked_trainer`` ``recorder`` ``warm_start`` |
+| blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
+| pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |

@@ -23,6 +23,7 @@ from transformers import Trainer
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.masked_loss import masked_logits
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
+from bioptimus_lib.models import no_bars
 from bioptimus_lib.packing import Steps, only
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ class MaskedTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         try:
             self.args.output_dir = str(part)
-            super()._save_checkpoint(model, trial)
+            with no_bars():
+                super()._save_checkpoint(model, trial)
             if first:
                 self.tokenizer.save_pretrained(part / f"checkpoint-{step}")
         except Exception as error:  # what a full disk raises depends on who was writing

@@ -375,9 +375,7 @@ def _of_phase(settings: Settings, phase: Phase, steps: int, every: int) -> Setti
 
 
 def _budget(minutes: float, speed: float, settings: Settings, length: int, phases: int) -> Row:
-    from accelerate import PartialState
-
-    batch = settings.batch * settings.accumulate * PartialState().num_processes
+    batch = settings.batch * settings.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
     steps = int(60 * minutes * SPARE * speed / (batch * length) / phases)
     if steps < 10:
         raise ValueError(

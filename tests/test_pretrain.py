@@ -8,8 +8,6 @@ import os
 import random
 import re
 import signal
-import socket
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +34,7 @@ from bioptimus_lib.pretrain import (
     set_dropout,
 )
 from bioptimus_lib.vocab import train_wordpiece
-from tests.conftest import TINY_TEXT
+from tests.conftest import TINY_TEXT, in_child
 
 
 @pytest.fixture(scope="module")
@@ -116,36 +114,6 @@ def test_training_learns_and_logs(tiny, blocks, tmp_path):
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in log] == list(range(5, 41, 5))
     assert log[-1]["loss"] < log[0]["loss"]
-
-
-def in_child(work, *, processes: int = 1) -> list[int]:
-    """Do something in processes of their own, forked because starting Python anew takes seconds;
-    several are as ``torchrun`` starts them. Returns how each ended."""
-    if not hasattr(os, "fork"):
-        pytest.skip("this system does not fork")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    children = []
-    for rank in range(processes):
-        if child := os.fork():
-            children.append(child)
-            continue
-        code = 1
-        try:
-            torch.set_num_threads(1)
-            if processes > 1:
-                os.environ |= {
-                    "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
-                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                }  # fmt: skip
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
 def log_of(folder) -> list[dict]:
