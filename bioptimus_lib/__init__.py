@@ -31,6 +31,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` ``bench_distill`` |
+| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

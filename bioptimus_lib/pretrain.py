@@ -8,6 +8,7 @@ positions alone to the model's own output layer.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -250,7 +251,7 @@ def pretrain(
             / max(seconds - recorder.tested, 1e-9)
         ),
         "held_out": recorder.examined,
-        "settings": asdict(settings),
+        "settings": json.loads(json.dumps(asdict(settings))),  # as it will stand in a file
     }
 
 
