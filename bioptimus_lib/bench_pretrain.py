@@ -347,7 +347,9 @@ def run(arguments: argparse.Namespace) -> int:
             shape, text, vocabulary, batch=batch, steps=arguments.steps, rounds=arguments.rounds,
             precisions=precisions, device=device, progress=progress,
         )  # fmt: skip
-        found["difference"] = bench_learning.difference(shape, text, vocabulary, batch=batch)
+        found["difference"] = bench_learning.difference(
+            shape, text, vocabulary, batch=min(batch, 8), device=device
+        )
         found |= bench_learning.megabytes(shape, text, vocabulary, batch, precisions[0], device)
         rows[f"{shape}, {vocabulary:,} pieces, {length}"] = found
     if arguments.learn:
@@ -377,7 +379,8 @@ def _keep(
     data = readable_files(path) if path else ()
     origin = ledger.provenance(data=data, device=arguments.device)
     ledger.append(EXPERIMENT, [
-        {**origin, "model": title.partition(",")[0], "profile": "bench", "seed": 0,
-         "dataset": path.name if path else "pocket", "variant": title, "metrics": dict(row)}
+        {**origin, "model": "pocket-bert" if title == "learning" else title.partition(",")[0],
+         "profile": "bench", "seed": 0, "dataset": path.name if path else "pocket",
+         "variant": title, "metrics": dict(row)}
         for title, row in rows.items()
     ], file=arguments.ledger, replace=True)  # fmt: skip
