@@ -94,6 +94,25 @@ class MaskedTrainer(Trainer):
             )
         return optimizer
 
+    def _load_optimizer_and_scheduler(self, checkpoint) -> None:
+        """Load them, but keep the rates of these settings: one goes on with a lower one."""
+        rates = list(self.lr_scheduler.base_lrs)
+        super()._load_optimizer_and_scheduler(checkpoint)
+        old = list(self.lr_scheduler.base_lrs)
+        if rates == old:
+            return
+        self.lr_scheduler.base_lrs = rates
+        for group, rate, before in zip(self.optimizer.param_groups, rates, old, strict=True):
+            group["lr"] = group["lr"] * rate / before if before else rate
+            group["initial_lr"] = rate
+        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _issue_warnings_after_load(self, load_result) -> None:
+        """Say nothing of tied weights: they are saved once, under one of their names."""
+        tied = set(self.model._tied_weights_keys or ())
+        load_result.missing_keys[:] = [k for k in load_result.missing_keys if k not in tied]
+        super()._issue_warnings_after_load(load_result)
+
     def draw(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and labels of this batch of the step's rows (G, T), each (B, T)."""
         if self.step != self.state.global_step:

@@ -38,8 +38,12 @@ LOGGED = 40  # points of a phase's loss curve
 PROBE_STEPS = 30  # training steps that measure the speed of a device
 SPARE = 0.93  # share of the minutes that is planned with
 ORIGIN = "distillation.json"  # in the folder of a distilled model: what it was made from
-#: Settings that change how a training goes on, not what comes out.
-BESIDE = ("steps", "save_minutes", "save_steps", "log_steps", "evaluate_at", "loader_workers")
+#: Settings that a run may go on without: those that change no result, and the learning rate, which
+#: one lowers after a NaN. The steps are the budget.
+BESIDE = (
+    "steps", "save_minutes", "save_steps", "log_steps", "evaluate_at", "loader_workers", "compile",
+    "learning_rate",
+)  # fmt: skip
 
 
 # -- one phase -------------------------------------------------------------------------------------

@@ -242,6 +242,11 @@ def test_a_folder_of_another_training_is_refused(whole, tiny_folder, corpus, cap
     assert "holds a run of another configuration" in capsys.readouterr().err
 
 
+def test_a_learning_rate_may_be_lowered_on_the_way(whole, tiny_folder, corpus):
+    lower = replace(SETTINGS, learning_rate=1e-4, save_steps=1, loader_workers=1)
+    assert trained(tiny_folder, corpus, whole[1], settings=lower) == whole[0], "done before"
+
+
 def test_a_disk_that_is_nearly_full(tiny_folder, corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(phases, "needed_megabytes", lambda *_: 1e12)
     assert main(command(tiny_folder, corpus, tmp_path / "run", "--phase", "1")) == 2

@@ -392,6 +392,23 @@ def test_nan_is_told_by_its_step_and_the_checkpoint_before_it_stays(tiny, blocks
     load_masked_lm(tmp_path / "checkpoint-6")  # it would not load a NaN
 
 
+def test_a_run_goes_on_with_a_lower_rate(tiny, blocks, tmp_path, caplog):
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            control.should_training_stop |= state.global_step == 5
+
+    settings = {"steps": 10, "log_steps": 1, "save_steps": 5, "schedule": "constant"}
+    settings |= {"embedding_rate": 0.5}
+    trained(tiny, blocks, tmp_path, learning_rate=1e-3, callbacks=[Stop()], **settings)
+    model = load_masked_lm(tmp_path / "checkpoint-5")[0]
+    end = trained(tiny, blocks, tmp_path, learning_rate=1e-6, **settings)
+    assert "missing keys" not in caplog.text, "tied weights are there"
+    rates = [row["learning_rate"] for row in log_of(tmp_path)]
+    assert rates == pytest.approx([0] + [1e-3] * 4 + [1e-6] * 5), "the first step warms up"
+    for (name, a), b in zip(model.named_parameters(), end.parameters(), strict=True):
+        assert (a - b).abs().max() < 1e-5, name
+
+
 def test_a_gradient_of_nan_is_not_saved(tiny, blocks, tmp_path):
     class Spoil(TrainerCallback):
         def on_step_begin(self, args, state, control, model=None, **_):
