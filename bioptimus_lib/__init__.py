@@ -19,7 +19,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | reading in context | ``occurrences`` | ``early_exit`` ``wanted`` |
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
-| pre-training | ``pretrain`` ``pocket_bert`` | ``packing`` ``recorder`` ``warm_start`` |
+| blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
+| pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | guesses | ``guesses`` | |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
@@ -32,8 +33,9 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of the ledger | ``plots_ledger`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
-| benchmarks of text | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
+| benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` |
+| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

@@ -27,6 +27,7 @@ from bioptimus_lib.commands import (
     fetch,
     ner,
     pocket_bert,
+    pretrain,
     run,
     scan,
     vocab,
@@ -35,7 +36,9 @@ from bioptimus_lib.commands import (
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
-COMMANDS = (fetch, corpus, words, scan, vocab, distill, ner, run, experiment, pocket_bert, bench)
+COMMANDS = (
+    fetch, corpus, words, scan, vocab, distill, pretrain, ner, run, experiment, pocket_bert, bench
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 def data_dir() -> Path:
@@ -74,6 +75,50 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def claim(
+    folder: str | os.PathLike[str], configuration: dict[str, Any], *, megabytes: float
+) -> Path:
+    """A folder for one configuration, which is kept in it as ``config.json``: made if missing,
+    taken again by the same configuration, refused to any other.
+
+    Args:
+        configuration: JSON; objects in it are compared value by value.
+        megabytes: free disk below which no new folder is made.
+
+    Raises:
+        ValueError: the folder holds something else.
+        OSError: it cannot be written, or the disk is nearly full.
+    """
+    folder = Path(folder)
+    file, mine = folder / "config.json", json.loads(json.dumps(configuration))
+    if file.exists():
+        old, new = _flat(json.loads(file.read_text(encoding="utf-8"))), _flat(mine)
+        if changed := sorted(k for k in new if old.get(k) != new[k]):
+            says = ", ".join(f"{k} {old.get(k)!r} there, {new[k]!r} here" for k in changed[:3])
+            raise ValueError(
+                f"{folder} holds a run of another configuration ({says}): "
+                "choose another --out or delete it"
+            )
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is no run folder: choose another --out")
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"no permission to write in {parent}: choose another --out")
+    if (free := shutil.disk_usage(parent).free / 1e6) < megabytes:
+        raise OSError(f"{free:.0f} MB are free in {parent}, a run needs {megabytes:.0f} MB")
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as handle:
+        json.dump(mine, handle, indent=1)
+    return folder
+
+
+def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The values of a configuration, those of objects in it beside the others."""
+    parts = [v if isinstance(v, dict) else {k: v} for k, v in configuration.items()]
+    return {k: v for part in parts for k, v in part.items()}
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
 import sys
@@ -28,3 +29,17 @@ def peak_memory() -> float:
         return math.nan
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(most if sys.platform == "darwin" else 1024 * most)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that ``torchrun`` started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def wait_for_all(device: str) -> None:
+    """Wait until all processes that ``torchrun`` started have come here, a day at most."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        state = PartialState(cpu=device == "cpu", timeout=datetime.timedelta(days=1))
+        state.wait_for_everyone()

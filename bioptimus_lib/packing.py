@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from bioptimus_lib.files import atomic_write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,6 +52,16 @@ def pack(
     return blocks
 
 
+def kept(
+    file: Path, texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, length: int
+) -> np.ndarray:
+    """What ``pack`` gives, kept in a file: made once, and then read as it is needed."""
+    if not file.exists():
+        with atomic_write(file, "wb") as handle:
+            np.save(handle, pack(texts, tokenizer, length=length))
+    return np.load(file, mmap_mode="r")
+
+
 def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
     """Lists of ``size`` items; the last may be shorter."""
     iterator = iter(items)
@@ -56,19 +69,54 @@ def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield some
 
 
-class Blocks(torch.utils.data.Dataset):
-    """Packed blocks (N, T) as ``Trainer`` wants to read them."""
+class Steps(torch.utils.data.Dataset):
+    """The blocks of each optimiser step of a training: item n is int64 (G, T), those of step n.
 
-    def __init__(self, blocks: np.ndarray) -> None:
-        self.blocks = blocks
+    The blocks are read in a new order in each pass over them, one pass after the other without a
+    gap, so that all steps are of one size. The order depends on the seed alone, not on how a step
+    is divided between processes or batches.
+
+    Args:
+        blocks: packed text (N, T).
+        count: steps in all.
+        size: blocks per step, G.
+        parts: items per step; each is the whole step, for the reason in ``MaskedTrainer``.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, blocks: np.ndarray, *, count: int, size: int, parts: int = 1, seed: int = 0
+    ) -> None:
+        self.blocks, self.count, self.size, self.parts, self.seed = blocks, count, size, parts, seed
+        self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
-        return len(self.blocks)
+        return self.count * self.parts
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"input_ids": self.blocks[index]}
+    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
+        rows = self.blocks[self.rows(item // self.parts)]
+        return {"input_ids": torch.from_numpy(rows.astype("int64"))}
+
+    def rows(self, step: int) -> np.ndarray:
+        """Which blocks a step reads: (G,)."""
+        rounds, places = np.divmod(
+            np.arange(step * self.size, (step + 1) * self.size), len(self.blocks)
+        )
+        return np.concatenate(
+            [self._order(number)[places[rounds == number]] for number in np.unique(rounds)]
+        )
+
+    def _order(self, number: int) -> np.ndarray:
+        """The order of a pass; only the last ones are kept, for it may be long."""
+        if number not in self._orders:
+            self._orders = {n: o for n, o in self._orders.items() if n == number - 1}
+            order = np.arange(len(self.blocks), dtype=np.uint32)
+            np.random.default_rng([self.seed, number]).shuffle(order)
+            self._orders[number] = order
+        return self._orders[number]
 
 
-def collate(rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-    """Rows of packed blocks to one batch: int64 (B, T)."""
-    return {"input_ids": torch.from_numpy(np.stack([r["input_ids"] for r in rows]).astype("int64"))}
+def only(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The only item of a list: an item of ``Steps`` is a batch already."""
+    (item,) = items
+    return item

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_write
+from bioptimus_lib.files import atomic_write, claim
 from bioptimus_lib.fine_tunings import MODELS
 from bioptimus_lib.profile import Profile
 from bioptimus_lib.stages import STAGES, Stage
@@ -111,29 +109,7 @@ class Run:
 
     def _open(self) -> None:
         """Make or recognise the folder before any long work starts."""
-        file = self.out / "config.json"
-        mine = json.loads(json.dumps(self._configuration()))
-        if file.exists():
-            theirs = json.loads(file.read_text())
-            flat = lambda c: {**c.pop("profile"), **c}  # noqa: E731
-            old, new = flat(dict(theirs)), flat(dict(mine))
-            if changed := sorted(k for k in new if old.get(k) != new[k]):
-                says = ", ".join(f"{k} {old.get(k)!r} there, {new[k]!r} here" for k in changed[:3])
-                raise ValueError(
-                    f"{self.out} holds a run of another configuration ({says}): "
-                    "choose another --out or delete it"
-                )
-            return
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise ValueError(f"{self.out} exists and is no run folder: choose another --out")
-        parent = next(p for p in (self.out, *self.out.absolute().parents) if p.exists())
-        if not os.access(parent, os.W_OK):
-            raise PermissionError(f"no permission to write in {parent}: choose another --out")
-        if (free := shutil.disk_usage(parent).free / 1e6) < NEEDED_MB:
-            raise OSError(f"{free:.0f} MB are free in {parent}, a run needs {NEEDED_MB} MB")
-        self.out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as handle:
-            json.dump(mine, handle, indent=1)
+        claim(self.out, self._configuration(), megabytes=NEEDED_MB)
 
     def done(self, name: str) -> dict[str, Any] | None:
         """The result of a finished stage, or None."""
@@ -217,7 +193,8 @@ class Run:
     def losses(self, model: str) -> list[dict[str, float]]:
         """The training log of a model: step, tokens, loss, gradient norm, learning rate."""
         logs = sorted((self.out / "training" / model).glob("**/log.jsonl"))
-        return [json.loads(line) for path in logs for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for path in logs for line in path.read_text().splitlines()]
+        return [row for row in rows if "loss" in row]
 
     def scores(self) -> dict[str, list[float]]:
         """Test F1 in per cent of every model, one number per seed."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -188,7 +187,7 @@ def make(
         "steps": result["steps"],
         "tokens": result["tokens"],
         "epochs": round(result["tokens"] / blocks.size, 2),
-        "settings": asdict(settings),
+        "settings": result["settings"],
         "masking": str(masking),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seed": seed,

@@ -19,6 +19,16 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_dir, atomic_write, open_text
 from bioptimus_lib.fine_tunings import expected_tagging, ner
+from bioptimus_lib.phases import (
+    HELD_OUT_BLOCKS,
+    HELD_OUT_EVERY,
+    LOGGED,
+    PROBE_STEPS,
+    SPARE,
+    measured_speed,
+    train_version,
+    write_origin,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +38,6 @@ if TYPE_CHECKING:
     from bioptimus_lib.pretrain import Settings
 
 Row = dict[str, Any]
-HELD_OUT_EVERY = 50  # each 50th document is kept from training, vocabulary and scan
-HELD_OUT_BLOCKS = 512
-LOGGED = 40  # points of a phase's loss curve
-PROBE_STEPS = 30  # training steps that measure the speed of a device
-SPARE = 0.93  # share of the minutes that is planned with
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ def distillation(run: Run) -> Row:
         progress=run.progress,
     )
     save_model(result.model, result.tokenizer, run.folder("distilled"))
+    write_origin(run.folder("distilled"), run.folder("old"))
     report = result.report
     recovered = report["recovery"] or report["recovery_pieces"]
     return {
@@ -227,7 +233,15 @@ def budget(run: Run) -> Row:
     if not run.minutes:
         steps = run.profile.phase_steps
         return {"size": f"{steps:,} steps a phase", "measure": "as in the profile", "steps": steps}
-    speed, tagging = measured_speed(run), expected_tagging(run)
+    model, tokenizer = run.load("old")
+    speed = measured_speed(
+        model,
+        tokenizer,
+        packed(run, "held-out", tokenizer, "old"),
+        settings=settings_of(run, PROBE_STEPS, seed=run.seed),
+        device=run.device,
+    )
+    tagging = expected_tagging(run)
     used = sum((run.done(stage.name) or {"seconds": 0})["seconds"] for stage in run.stages)
     left = 60 * run.minutes * SPARE - used - tagging
     # Four phases, and as many steps for the control with the old vocabulary.
@@ -242,25 +256,6 @@ def budget(run: Run) -> Row:
         "measure": f"at {speed:,.0f} pieces a second; {tagging / 60:.1f} minutes kept for NER",
         "steps": steps,
     }
-
-
-def measured_speed(run: Run) -> float:
-    """Pieces a second in training steps of the old model on this device."""
-    from bioptimus_lib.pretrain import pretrain
-
-    model, tokenizer = run.load("old")
-    with tempfile.TemporaryDirectory(dir=run.out, prefix=".probe.") as temporary:
-        result = pretrain(
-            model,
-            tokenizer,
-            packed(run, "held-out", tokenizer, "old"),
-            masking=PHASES[-1].masking,
-            settings=settings_of(run, PROBE_STEPS, seed=run.seed),
-            out=temporary,
-            device=run.device,
-            progress=False,
-        )
-    return result["tokens_per_second"]
 
 
 def settings_of(run: Run, steps: int, *, seed: int) -> Settings:
@@ -278,42 +273,21 @@ def settings_of(run: Run, steps: int, *, seed: int) -> Settings:
 
 def train_phase(run: Run, number: int, *, start: str, goal: str, vocabulary: str) -> Row:
     """One phase of the curriculum from model ``start`` to model ``goal``."""
-    from bioptimus_lib.masking import Masking
-    from bioptimus_lib.models import save_model
-    from bioptimus_lib.pretrain import evaluate_mlm, pretrain
-
     model, tokenizer = run.load(start)
-    masking = PHASES[number - 1].masking
-    training = run.out / "training" / goal
-    result = pretrain(
+    return train_version(
         model,
         tokenizer,
         packed(run, "train", tokenizer, vocabulary),
-        masking=masking,
+        packed(run, "held-out", tokenizer, vocabulary),
+        masking=PHASES[number - 1].masking,
         settings=settings_of(
             run, run.done("budget")["steps"], seed=run.seed * len(PHASES) + number
         ),
-        out=training,
+        training=run.out / "training" / goal,
+        goal=run.folder(goal),
         device=run.device,
         progress=run.progress,
     )
-    # The same question to all versions, so that their losses can be compared with each other.
-    score = evaluate_mlm(
-        model,
-        tokenizer,
-        packed(run, "held-out", tokenizer, vocabulary)[:HELD_OUT_BLOCKS],
-        masking=Masking("word", 0.15, corruption=False),
-    )
-    save_model(model, tokenizer, run.folder(goal))
-    for checkpoint in training.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-    return {
-        "size": f"{result['tokens']:,} pieces",
-        "measure": f"held-out loss {score['loss']:.3f}, accuracy {score['accuracy']:.1%}",
-        "masking": str(masking),
-        **{key: result[key] for key in ("steps", "tokens", "tokens_per_second")},
-        "held_out": score,
-    }
 
 
 def phase(number: int) -> Callable[[Run], Row]:
@@ -347,17 +321,12 @@ def continued(run: Run) -> Row:
 
 def packed(run: Run, which: str, tokenizer: PreTrainedTokenizerBase, vocabulary: str) -> np.ndarray:
     """Packed blocks (N, T) of the ``train`` or ``held-out`` text, kept beside the run."""
-    import numpy as np
+    from bioptimus_lib.packing import kept
 
-    from bioptimus_lib.pretrain import pack
-
+    paths = run.shards if which == "train" else [run.held_out]
+    texts = (" ".join(document) for document in read_documents(paths))
     file = run.out / "blocks" / f"{which}-{vocabulary}.npy"
-    if not file.exists():
-        paths = run.shards if which == "train" else [run.held_out]
-        texts = (" ".join(document) for document in read_documents(paths))
-        with atomic_write(file, "wb") as handle:
-            np.save(handle, pack(texts, tokenizer, length=run.profile.length))
-    return np.load(file)
+    return kept(file, texts, tokenizer, length=run.profile.length)
 
 
 def read_documents(paths: list[Path]) -> Iterator[list[str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import traceback
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,38 @@ def sound_svg(draw):
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert plots.svg(draw()) == text
     return text
+
+
+def in_child(work, *, processes: int = 1) -> list[int]:
+    """Do something in processes of their own, forked because starting Python anew takes seconds;
+    several are as ``torchrun`` starts them. Returns how each ended."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(processes):
+        if child := os.fork():
+            children.append(child)
+            continue
+        code = 1
+        try:
+            import torch
+
+            torch.set_num_threads(1)
+            if processes > 1:
+                os.environ |= {
+                    "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
+                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+                }  # fmt: skip
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
 def random_bert(tokenizer):

@@ -5,28 +5,36 @@ from __future__ import annotations
 import copy
 import json
 import os
+import random
+import re
 import signal
-import subprocess
-import sys
-import textwrap
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
+from transformers import TrainerCallback, get_linear_schedule_with_warmup
 
+from bioptimus_lib.errors import DataError
+from bioptimus_lib.masked_trainer import checkpoints, last_checkpoint
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
 from bioptimus_lib.models import load_masked_lm, save_model
+from bioptimus_lib.packing import Steps
 from bioptimus_lib.pretrain import (
+    QUESTION,
     Settings,
     evaluate_mlm,
     masked_logits,
     pack,
     precision_for,
     pretrain,
+    set_dropout,
 )
-from tests.conftest import TINY_TEXT
+from bioptimus_lib.vocab import train_wordpiece
+from tests.conftest import TINY_TEXT, in_child
 
 
 @pytest.fixture(scope="module")
@@ -108,60 +116,255 @@ def test_training_learns_and_logs(tiny, blocks, tmp_path):
     assert log[-1]["loss"] < log[0]["loss"]
 
 
-KILLED = """
-import sys, numpy as np, torch
-from bioptimus_lib.masking import Masking
-from bioptimus_lib.models import load_masked_lm, save_model
-from bioptimus_lib.pretrain import Settings, pretrain
-folder, blocks, out = sys.argv[1:]
-torch.set_num_threads(1)
-model, tokenizer = load_masked_lm(folder)
-settings = Settings(steps=60, batch=8, learning_rate=1e-3, precision="fp32", dropout=0.1,
-                    save_steps=10, log_steps=5)
-pretrain(model, tokenizer, np.load(blocks), masking=Masking("word", 0.2), settings=settings,
-         out=out + "/run", device="cpu", progress=False)
-save_model(model, tokenizer, out + "/model")
-"""
+def log_of(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
-def test_a_killed_run_ends_with_the_same_weights(tiny_folder, blocks, tmp_path):
-    np.save(tmp_path / "blocks.npy", blocks)
-    script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(KILLED))
+class KillAt(TrainerCallback):
+    """``kill -9`` at the end of a step."""
 
-    def command(out):
-        return [sys.executable, str(script), str(tiny_folder), str(tmp_path / "blocks.npy"), out]
+    def __init__(self, step: int) -> None:
+        self.step = step
 
-    subprocess.run(command(str(tmp_path / "whole")), check=True, capture_output=True)
-    killed = subprocess.Popen(
-        command(str(tmp_path / "cut")), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+STEPS = {"steps": 24, "save_steps": 5, "log_steps": 3, "dropout": 0.1, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, blocks, tmp_path_factory):
+    """A training that nothing stopped, its model and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return trained(tiny, blocks, folder, **STEPS), folder
+
+
+def same_weights(a, b) -> bool:
+    pairs = zip(a.named_parameters(), b.parameters(), strict=True)
+    wrong = [name for (name, one), other in pairs if not torch.equal(one, other)]
+    assert not wrong, wrong
+    return True
+
+
+@pytest.mark.parametrize("step", [2, random.randrange(5, 24), 20])
+def test_a_run_that_was_killed_ends_with_the_same_weights(tiny, blocks, whole, tmp_path, step):
+    killed = in_child(lambda: trained(tiny, blocks, tmp_path, callbacks=[KillAt(step)], **STEPS))
+    assert killed == [-signal.SIGKILL], step
+    assert same_weights(whole[0], trained(tiny, blocks, tmp_path, **STEPS)), step
+    assert [row["step"] for row in log_of(tmp_path)] == [row["step"] for row in log_of(whole[1])]
+
+
+@pytest.mark.parametrize("at", ["tokenizer", "move"])
+def test_killed_while_it_saves(tiny, blocks, whole, tmp_path, monkeypatch, at):
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work():
+        tokenizer = copy.copy(tiny[1])
+        if at == "move":
+            monkeypatch.setattr("bioptimus_lib.masked_trainer.os.replace", die)
+        else:
+            monkeypatch.setattr(type(tokenizer), "save_pretrained", die)
+        trained((tiny[0], tokenizer), blocks, tmp_path, **STEPS)
+
+    assert in_child(work) == [-signal.SIGKILL]
+    assert last_checkpoint(tmp_path) is None, "what is half written is no checkpoint"
+    assert same_weights(whole[0], trained(tiny, blocks, tmp_path, **STEPS))
+    assert not (tmp_path / ".saving").exists()
+
+
+def test_two_checkpoints_are_kept_and_can_be_loaded(whole, tiny):
+    assert [path.name for path in checkpoints(whole[1])] == ["checkpoint-20", "checkpoint-24"]
+    model, tokenizer = load_masked_lm(whole[1] / "checkpoint-24")
+    assert same_weights(whole[0], model) and tokenizer.get_vocab() == tiny[1].get_vocab()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_disk_full_keeps_the_old_checkpoint(tiny, blocks, whole, tmp_path, monkeypatch, kept):
+    save, goes = torch.save, 4 if kept else 0
+
+    def full(value, target, *arguments, **others):
+        nonlocal goes
+        goes -= 1
+        if goes < 0:
+            Path(target).write_bytes(b"half of it")
+            raise RuntimeError("[enforce fail] . file write failed: No space left on device")
+        return save(value, target, *arguments, **others)
+
+    monkeypatch.setattr(torch, "save", full)
+    says = "checkpoint-5 is kept" if kept else "there is none before it"
+    with pytest.raises(OSError, match=f"could not be saved .*No space left.*{says}.*make room"):
+        trained(tiny, blocks, tmp_path, **STEPS)
+    assert [path.name for path in tmp_path.glob("*check*")] == ["checkpoint-5"] * kept
+    monkeypatch.undo()
+    assert same_weights(whole[0], trained(tiny, blocks, tmp_path, **STEPS)), "it goes on"
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused(tiny, blocks, whole, tmp_path):
+    other = train_wordpiece([text[::-1] for text in TINY_TEXT * 4], size=90, max_length=64)
+    assert len(other) == len(tiny[1]), "the size alone does not tell"
+    with pytest.raises(DataError, match="checkpoint-24: .* another vocabulary: 90 pieces, of wh"):
+        trained((tiny[0], other), blocks, whole[1], **STEPS)
+
+
+# -- one step, however it is divided ----------------------------------------------------------
+
+
+def curve(folder) -> list[float]:
+    return [row["loss"] for row in log_of(folder)]
+
+
+@pytest.fixture(scope="module")
+def one_batch(tiny, blocks, tmp_path_factory):
+    """Steps of 8 blocks in one batch and one process."""
+    folder = tmp_path_factory.mktemp("one")
+    return trained(tiny, blocks, folder, steps=12, log_steps=1, batch=8), curve(folder)
+
+
+def nearly_same(model, losses, one_batch) -> None:
+    np.testing.assert_allclose(losses, one_batch[1], atol=1.1e-5)  # the log has five digits
+    for (name, a), b in zip(one_batch[0].named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("batch", [4, 2, 1])
+def test_gradients_that_are_added_up_are_those_of_a_large_batch(
+    tiny, blocks, one_batch, tmp_path, batch
+):
+    model = trained(
+        tiny, blocks, tmp_path, steps=12, log_steps=1, batch=batch, accumulate=8 // batch
     )
-    deadline = time.time() + 120
-    while not list((tmp_path / "cut").glob("run/checkpoint-[2-5]0/trainer_state.json")):
-        assert killed.poll() is None and time.time() < deadline, "no checkpoint to be killed at"
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "cut" / "model").exists(), "it was killed before its end"
-    subprocess.run(command(str(tmp_path / "cut")), check=True, capture_output=True)
-    whole, cut = (load_masked_lm(tmp_path / name / "model")[0] for name in ("whole", "cut"))
-    for (name, a), b in zip(whole.named_parameters(), cut.parameters(), strict=True):
-        assert torch.equal(a, b), name
-    log = [json.loads(x) for x in (tmp_path / "cut" / "run" / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in log] == list(range(5, 61, 5)), "each step is logged once"
+    nearly_same(model, curve(tmp_path), one_batch)
 
 
-def trained(tiny, blocks, out, *, change=None, **settings):
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_are_one_training(tiny, blocks, one_batch, tmp_path, accumulate):
+    settings = {"steps": 12, "log_steps": 1, "batch": 4 // accumulate, "accumulate": accumulate}
+
+    def work():
+        folder = tmp_path / "run"
+        model = trained(tiny, blocks, folder, save_steps=7, evaluate_at=(0, 6), **settings)
+        torch.save(model.state_dict(), tmp_path / os.environ["RANK"])
+
+    assert in_child(work, processes=2) == [0, 0]
+    losses = [row["loss"] for row in log_of(tmp_path / "run") if "loss" in row]
+    for rank in ("0", "1"):
+        model = copy.deepcopy(tiny[0])
+        model.load_state_dict(torch.load(tmp_path / rank))
+        nearly_same(model, losses, one_batch)
+    assert [r["step"] for r in log_of(tmp_path / "run") if "held_out_loss" in r] == [0, 6]
+    names = [path.name for path in checkpoints(tmp_path / "run")]
+    assert names == ["checkpoint-7", "checkpoint-12"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loader_workers_change_nothing(tiny, blocks, whole, tmp_path, workers):
+    assert same_weights(
+        whole[0], trained(tiny, blocks, tmp_path, loader_workers=workers, **STEPS)
+    )
+
+
+def test_disturbed_global_state_changes_no_mask(tiny, blocks, one_batch, tmp_path):
+    class Disturb(TrainerCallback):
+        def on_step_begin(self, *_, **__):
+            torch.rand(3), np.random.rand(3)
+
+    settings = {"steps": 12, "log_steps": 1, "batch": 8, "callbacks": [Disturb()]}
+    assert same_weights(one_batch[0], trained(tiny, blocks, tmp_path, **settings))
+
+
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 9), st.integers(0, 3))
+def test_each_pass_reads_every_block_once(rows, size, count, seed):
+    text = np.arange(rows, dtype=np.uint16)[:, None]
+    steps = Steps(text, count=count, size=size, parts=2, seed=seed)
+    assert len(steps) == 2 * count
+    read = [steps[item]["input_ids"][:, 0].tolist() for item in range(2 * count)]
+    assert read[::2] == read[1::2], "each batch of a step holds the whole step"
+    flat = [row for step in read[::2] for row in step]
+    assert len(flat) == count * size
+    for first in range(0, len(flat) - rows + 1, rows):
+        assert sorted(flat[first : first + rows]) == list(range(rows))
+    again = Steps(text, count=count, size=size, parts=1, seed=seed)
+    last = again[count - 1]["input_ids"][:, 0].tolist()  # not read in order
+    assert last == read[-1]
+
+
+def dense_curve(tiny, blocks, *, steps, batch, rate=5e-4):
+    """The same training as one writes it without ``Trainer``: all logits, plain AdamW."""
+    model, tokenizer = copy.deepcopy(tiny[0]).train(), tiny[1]
+    set_dropout(model, 0.0)
+    decay = [p for n, p in model.named_parameters() if "bias" not in n and "LayerNorm" not in n]
+    rest = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm" in n]
+    groups = [{"params": decay}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = get_linear_schedule_with_warmup(optimizer, max(1, round(0.06 * steps)), steps)
+    data, losses = Steps(blocks, count=steps, size=batch, seed=0), []
+    for step in range(steps):
+        ids = data[step]["input_ids"]
+        generator = generator_for(0, step)
+        inputs, labels = mask(ids, Masking(), PieceTable.of(tokenizer), generator=generator)
+        loss = model(input_ids=inputs, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step(), schedule.step(), optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def test_the_loss_of_every_step_is_that_of_the_dense_computation(tiny, blocks, one_batch):
+    expected = dense_curve(tiny, blocks, steps=12, batch=8)
+    np.testing.assert_allclose(one_batch[1], expected, atol=1.5e-5)
+
+
+def test_held_out_text_is_asked_at_the_steps_that_were_named(tiny, blocks, whole, tmp_path):
+    asked = {**STEPS, "evaluate_at": (0, 7, 24)}
+    model = trained(tiny, blocks, tmp_path, **asked)
+    assert same_weights(whole[0], model), "a test changes nothing"
+    found = {r["step"]: r["held_out_loss"] for r in log_of(tmp_path) if "held_out_loss" in r}
+    assert list(found) == [0, 7, 24] and found[24] < found[0]
+    for step, now in ((0, tiny[0]), (24, model)):
+        expected = evaluate_mlm(now, tiny[1], blocks[:8], masking=QUESTION)["loss"]
+        assert found[step] == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ValueError, match="no held_out blocks"):
+        pretrain(*tiny, blocks, masking=Masking(), out=tmp_path, device="cpu",
+                 settings=Settings(steps=1, evaluate_at=(0,)))  # fmt: skip
+
+
+def test_the_bar_tells_loss_speed_and_minutes(tiny, blocks, tmp_path, capsys):
+    pretrain(
+        copy.deepcopy(tiny[0]), tiny[1], blocks, masking=Masking(), out=tmp_path, device="cpu",
+        settings=Settings(steps=4, batch=4, log_steps=2, precision="fp32"),
+    )  # fmt: skip
+    bar = capsys.readouterr().err.split("\r")[-1]
+    assert re.search(r"100%\|.*\| 4/4 steps, loss \d\.\d{3}, [\d,]+ tokens/s, 0\.0 min left", bar)
+
+
+def test_compiled_layers_give_the_same_loss(tiny, blocks, one_batch, tmp_path, monkeypatch):
+    layers, compile_it = [], torch.nn.Module.compile
+
+    def without_a_compiler(layer):
+        layers.append(layer)
+        compile_it(layer, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", without_a_compiler)
+    model = trained(tiny, blocks, tmp_path, steps=12, log_steps=1, batch=8, compile=True)
+    nearly_same(model, curve(tmp_path), one_batch)
+    assert layers == list(model.bert.encoder.layer)
+    assert not any(layer._compiled_call_impl for layer in layers), "it is undone"
+
+
+def trained(tiny, blocks, out, *, change=None, callbacks=(), **settings):
     """A copy of the model after a few steps; ``change`` does something to it before."""
     model = copy.deepcopy(tiny[0])
     if change is not None:
         with torch.no_grad():
             change(model)
-    wanted = Settings(batch=4, precision="fp32", **settings)
+    wanted = Settings(**{"batch": 4, "precision": "fp32", **settings})
     pretrain(
         model, tiny[1], blocks, masking=Masking(), settings=wanted, out=out, device="cpu",
-        progress=False,
+        held_out=blocks[:8], progress=False, callbacks=callbacks,
     )  # fmt: skip
     return model
 
@@ -171,12 +374,58 @@ def poison(model):
 
 
 def test_nan_stops_the_run_and_names_the_step(tiny, blocks, tmp_path):
-    with pytest.raises(FloatingPointError, match="at step 2"):
+    with pytest.raises(FloatingPointError, match="nan at step 1: no checkpoint was made"):
         trained(tiny, blocks, tmp_path, change=poison, steps=10, log_steps=2)
 
 
+def test_nan_is_told_by_its_step_and_the_checkpoint_before_it_stays(tiny, blocks, tmp_path):
+    class Poison(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **_):
+            if state.global_step == 8:
+                with torch.no_grad():
+                    poison(model)
+
+    settings = {"steps": 20, "log_steps": 5, "save_steps": 6, "callbacks": [Poison()]}
+    with pytest.raises(FloatingPointError, match="nan at step 9: the checkpoint checkpoint-6 is g"):
+        trained(tiny, blocks, tmp_path, **settings)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-6"]
+    load_masked_lm(tmp_path / "checkpoint-6")  # it would not load a NaN
+
+
+def test_a_run_goes_on_with_a_lower_rate(tiny, blocks, tmp_path, caplog):
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            control.should_training_stop |= state.global_step == 5
+
+    settings = {"steps": 10, "log_steps": 1, "save_steps": 5, "schedule": "constant"}
+    settings |= {"embedding_rate": 0.5}
+    trained(tiny, blocks, tmp_path, learning_rate=1e-3, callbacks=[Stop()], **settings)
+    model = load_masked_lm(tmp_path / "checkpoint-5")[0]
+    end = trained(tiny, blocks, tmp_path, learning_rate=1e-6, **settings)
+    assert "missing keys" not in caplog.text, "tied weights are there"
+    rates = [row["learning_rate"] for row in log_of(tmp_path)]
+    assert rates == pytest.approx([0] + [1e-3] * 4 + [1e-6] * 5), "the first step warms up"
+    for (name, a), b in zip(model.named_parameters(), end.parameters(), strict=True):
+        assert (a - b).abs().max() < 1e-5, name
+
+
+def test_a_gradient_of_nan_is_not_saved(tiny, blocks, tmp_path):
+    class Spoil(TrainerCallback):
+        def on_step_begin(self, args, state, control, model=None, **_):
+            model.bert.embeddings.LayerNorm.weight.register_hook(lambda g: g * float("nan"))
+
+    with pytest.raises(FloatingPointError, match="norm of the gradient is nan at step 1"):
+        trained(tiny, blocks, tmp_path, steps=4, save_steps=1, callbacks=[Spoil()])
+    assert not checkpoints(tmp_path)
+
+
+def test_a_nan_in_the_last_steps_is_seen(tiny, blocks, tmp_path):
+    with pytest.raises(FloatingPointError, match="at step 1"):
+        trained(tiny, blocks, tmp_path, change=poison, steps=4, log_steps=9)
+
+
 def test_a_model_with_nan_is_never_saved(tiny, blocks, tmp_path):
-    with pytest.raises(FloatingPointError, match="at step 3"):
+    with pytest.raises(FloatingPointError, match="at step 1"):
         trained(tiny, blocks, tmp_path, change=poison, steps=10, log_steps=9, save_steps=3)
     assert not list(tmp_path.glob("checkpoint-*"))
 
@@ -207,7 +456,8 @@ def test_model_and_blocks_of_different_vocabularies_are_refused(tiny, blocks, tm
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"steps": 0}, {"batch": 0}, {"schedule": "cosy"}, {"precision": "fp8"}, {"log_steps": 0}],
+    [{"steps": 0}, {"batch": 0}, {"schedule": "cosy"}, {"precision": "fp8"}, {"log_steps": 0},
+     {"learning_rate": 0.0}, {"save_minutes": -1}, {"loader_workers": -1}, {"seed": -1}],
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

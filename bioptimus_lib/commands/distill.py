@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib.contexts import Contexts
     from bioptimus_lib.distill import STRATEGIES, distill
     from bioptimus_lib.models import load_masked_lm, save_model
+    from bioptimus_lib.phases import write_origin
     from bioptimus_lib.vocab import VocabularyPlan
 
     if arguments.strategy not in STRATEGIES:
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     save_model(done.model, done.tokenizer, arguments.out)
+    write_origin(arguments.out, arguments.model)
     if arguments.json:
         print(json.dumps(done.report))
     else:
