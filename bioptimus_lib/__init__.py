@@ -25,8 +25,10 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
+| what a phase does | ``looks`` | ``trials`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
+| figures of phases | ``plots_phases`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` ``bench_distill`` |
