@@ -26,9 +26,10 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` | ``trials`` |
+| the last two phases | ``rate_steps`` ``visible_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
-| figures of phases | ``plots_phases`` | |
+| figures of phases | ``plots_phases`` ``plots_rates`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` ``bench_distill`` |

@@ -24,6 +24,7 @@ LEAVES = (
     "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger", "evidence", "report",
     "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison", "word_classes", "cli",
     "plots_phases", "looks", "trials",
+    "plots_rates", "rate_steps", "visible_steps",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -1,5 +1,5 @@
 """The masking rate laid open for a lesson: what is left in view, what a guess costs with less of
-it, how much of a gradient is signal, and side branches of a curriculum.
+it, how much of a gradient is signal.
 
 Masks are drawn as ``masking`` draws them. There, units are taken in an order that does not depend
 on the rate, so from one seed a higher rate hides what a lower one hides, and more: the same guesses
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from bioptimus_lib.looks import Guesses
-    from bioptimus_lib.pipeline import Run
 
 BATCH = 64  # blocks; the masks of a seed depend on it, as in ``evaluate_mlm``
 
@@ -52,7 +51,8 @@ def in_view(chosen: np.ndarray, ordinary: np.ndarray) -> dict[str, float]:
 
     Returns:
         ``both`` and ``neither``: shares of the guesses with both, or none, of their two neighbours
-        in view, among guesses between two ordinary pieces; ``run``: mean number of guesses in a row.
+        in view, among guesses between two ordinary pieces; ``run``: mean number of guesses in a
+        row.
 
     Raises:
         ValueError: nothing is chosen between two ordinary pieces.
@@ -83,7 +83,7 @@ def same_guesses(found: Mapping[float, Guesses]) -> dict[float, np.ndarray]:
     where = {rate: some.block * 2**20 + some.place for rate, some in found.items()}
     common = reduce(np.intersect1d, where.values())
     if not len(common):
-        raise ValueError(f"rates {list(found)} have no guess in common: take the same text and seed")
+        raise ValueError(f"rates {list(found)} share no guess: take the same text and seed")
     return {
         rate: found[rate].loss[np.argsort(places)][np.isin(np.sort(places), common)]
         for rate, places in where.items()
@@ -140,35 +140,3 @@ def gradient_signal(
         "guesses": guesses / count,
         "batches": count,
     }
-
-
-def branch(
-    run: Run, start: str, masking: Masking, *, name: str, steps: int, seed: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model of a run trained on from a version of it, on the same text under other masks.
-
-    With the masking, the steps and the seed of a phase it is that phase's version, bit by bit on
-    one machine, so a branch that differs from it in one of them is its control.
-
-    Args:
-        start: the version to start from, such as ``v0.2``.
-        masking: of the branch.
-        name: of its folder of training; ``Run.losses`` then knows its log.
-        steps: optimiser steps.
-        seed: of data order and masks; phase p of a run with seed 0 has p.
-    """
-    import shutil
-
-    from bioptimus_lib.pretrain import pretrain
-    from bioptimus_lib.stages import packed, settings_of
-
-    model, tokenizer = run.load(start)
-    out = run.out / "training" / name
-    pretrain(
-        model, tokenizer, packed(run, "train", tokenizer, "new"), masking=masking,
-        settings=settings_of(run, steps, seed=seed), out=out, device=run.device,
-        progress=run.progress,
-    )  # fmt: skip
-    for checkpoint in out.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-    return model, tokenizer

@@ -237,8 +237,9 @@ def word_by_word(
         for word in sorted({w for w in words if w is not None}):
             own = [w == word for w in words]
             ids = encoded["input_ids"]
-            rows.append([tokenizer.mask_token_id if o else i for i, o in zip(ids, own, strict=True)])
             answers.append([i if o else IGNORED for i, o in zip(ids, own, strict=True)])
+            gap = tokenizer.mask_token_id
+            rows.append([gap if o else i for i, o in zip(ids, own, strict=True)])
             owner.append(number)
     bits = np.zeros(len(sentences))
     model.eval()
@@ -259,7 +260,9 @@ def word_by_word(
     return {"bits": bits, "bytes": np.array([len(s.encode()) for s in sentences], float)}
 
 
-def bits_per_byte(found: Mapping[str, np.ndarray], *, draws: int = 500, seed: int = 0) -> list[float]:
+def bits_per_byte(
+    found: Mapping[str, np.ndarray], *, draws: int = 500, seed: int = 0
+) -> list[float]:
     """[of all sentences, low, high]: bits per byte with the middle 95 % over drawn sentences.
 
     Args:

@@ -63,8 +63,8 @@ TRUST = Exercise(
         ),
     ),
     gives="the chance that the true piece is the one that is seen, a single number",
-    praise="So with 80/10/10 to copy is nearly always right, and to doubt is right where a piece is "
-    "less likely than one in the vocabulary.",
+    praise="So with 80/10/10 to copy is nearly always right, and to doubt is right where a piece "
+    "is less likely than one in the vocabulary.",
 )  # fmt: skip
 
 # -- 09-2: a loss taken apart ----------------------------------------------------------------------
@@ -161,8 +161,8 @@ BY_KIND = Exercise(
                 np.mean([row[m].mean() for row, m in zip(losses, some, strict=True)])
                 for some in _masks(inputs, labels, mask_id)
             ),
-            "this is a mean over rows of means within rows. A row with two such guesses then counts "
-            "as much as one with ten; take all guesses of a kind together.",
+            "this is a mean over rows of means within rows. A row with two such guesses then "
+            "counts as much as one with ten; take all guesses of a kind together.",
         ),
         Mistake(
             lambda inputs, labels, losses, mask_id: tuple(
