@@ -8,6 +8,7 @@ questions: the masks depend on a seed and on the text alone.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,6 +75,15 @@ def losses_under(
             "masked": sum(score["masked"] for score in scores),
         }
     return found
+
+
+def bits_per_byte(loss: float, pieces_per_byte: float) -> float:
+    """A loss in nats per piece as bits per byte of text.
+
+    >>> round(bits_per_byte(math.log(2), 0.25), 3)
+    0.25
+    """
+    return loss / math.log(2) * pieces_per_byte
 
 
 @dataclass(frozen=True)
@@ -300,7 +310,50 @@ def accuracy_by_band(
     Returns:
         kind → band → tally; all of ``KINDS`` and all bands are there.
     """
-    names, laid = band_names(edges), spans(blocks, tokenizer)
+    names = band_names(edges)
+    laid, right, times = _words_guessed(model, tokenizer, blocks, rate=rate, draws=draws)
+    table = {kind: dict.fromkeys(names, Tally(0, 0)) for kind in KINDS}
+    for word in np.flatnonzero(laid.whole & (times > 0)):
+        text = laid.text[word]
+        band = names[_band(counts.get(text, 0), edges)]
+        row = table[kind_of(text, entity)]
+        row[band] = Tally(row[band].right + int(right[word]), row[band].total + int(times[word]))
+    return table
+
+
+def accuracy_by_pieces(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    *,
+    most: int = 3,
+    rate: float = 0.15,
+    draws: int = 1,
+) -> dict[str, Tally]:
+    """How many whole hidden words are guessed, by how many pieces they have.
+
+    The last group holds words of ``most`` pieces or more; all groups are there.
+    """
+    laid, right, times = _words_guessed(model, tokenizer, blocks, rate=rate, draws=draws)
+    sizes = np.minimum(laid.pieces, most)
+    names = {1: "1 piece"} | {n: f"{n} pieces" for n in range(2, most)} | {most: f"{most} or more"}
+    some = {n: laid.whole & (sizes == n) for n in names}
+    return {
+        name: Tally(int(right[some[n]].sum()), int(times[some[n]].sum()))
+        for n, name in names.items()
+    }
+
+
+def _words_guessed(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: np.ndarray,
+    *,
+    rate: float,
+    draws: int,
+) -> tuple[Spans, np.ndarray, np.ndarray]:
+    """The words, how often each was guessed with all its pieces, and how often it was hidden."""
+    laid = spans(blocks, tokenizer)
     right = np.zeros(len(laid.text), int)
     times = np.zeros(len(laid.text), int)
     for draw in range(draws):
@@ -312,18 +365,20 @@ def accuracy_by_band(
         hidden = np.bincount(number, minlength=len(right)) > 0
         times += hidden
         right += hidden & (hits == laid.pieces)
-    table = {kind: dict.fromkeys(names, Tally(0, 0)) for kind in KINDS}
-    for word in np.flatnonzero(laid.whole & (times > 0)):
-        text = laid.text[word]
-        band = names[_band(counts.get(text, 0), edges)]
-        row = table[kind_of(text, entity)]
-        row[band] = Tally(row[band].right + int(right[word]), row[band].total + int(times[word]))
-    return table
+    return laid, right, times
 
 
 def _band(count: int, edges: Sequence[int]) -> int:
     """0 for words that never occur, then 1 for those up to the first edge, and so on."""
     return 0 if count == 0 else 1 + int(np.searchsorted(edges, count))
+
+
+def by_kind(table: Mapping[str, Mapping[str, Tally]]) -> dict[str, Tally]:
+    """The tallies of ``accuracy_by_band`` summed over the bands."""
+    return {
+        kind: Tally(sum(t.right for t in row.values()), sum(t.total for t in row.values()))
+        for kind, row in table.items()
+    }
 
 
 class Siblings(NamedTuple):

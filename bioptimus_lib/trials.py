@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib.looks import curve
+from bioptimus_lib.looks import curve, embeddings
 from bioptimus_lib.pretrain import pretrain
 from bioptimus_lib.stages import packed, settings_of
 from bioptimus_lib.strategies import STRATEGIES
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pipeline import Run
 
-#: How pre-training on text of a domain may begin; the paper compares the first three.
+#: How pre-training on text of a domain may begin, as the paper compares.
 BEGINNINGS: dict[str, str] = {
     "distilled": "the old model, a new vocabulary, its embeddings distilled",
     "continued": "the old model with its old vocabulary: continued pre-training",
     "scratch": "random weights in the same shape, the new vocabulary",
-    **{name: f"as distilled, rows by `{name}`" for name in STRATEGIES},
 }
 
 
@@ -51,20 +50,49 @@ def beginning(run: Run, how: str) -> Beginning:
         return Beginning(*run.load("old"), "old")
     if how == "scratch":
         return Beginning(from_scratch(run), run.tokenizer("new"), "new")
-    if how in STRATEGIES:
-        from bioptimus_lib.distill import distill
-
-        run.stage("contexts")
-        done = distill(
-            *run.load("old"), run.plan, run.contexts, strategy=how,
-            known=run.profile.calibration_words, seed=run.seed, progress=False,
-        )  # fmt: skip
-        return Beginning(done.model, done.tokenizer, "new")
     if how == "distilled":
         run.stage("distillation")
     if (run.folder(how) / "config.json").is_file():
         return Beginning(*run.load(how), "new")
     raise ValueError(f"{how!r} is no beginning: choose of {', '.join(BEGINNINGS)}, or a version")
+
+
+def by_strategy(
+    run: Run, names: Iterable[str], *, contexts: int = 2
+) -> Iterator[tuple[str, Beginning]]:
+    """(strategy, beginning) with the rows that each strategy makes, all from one short reading.
+
+    Shared rows and biases are those of the distilled model. It is one model whose new rows are
+    replaced each time: train copies of it (``trial`` does), and look at one before the next.
+
+    Args:
+        names: strategies that need nothing but evidence.
+        contexts: sentences of each word that are read, at the middle layer.
+    """
+    import torch
+
+    from bioptimus_lib.cutting import Cutter
+    from bioptimus_lib.distill_steps import evidence_of, put_rows
+    from bioptimus_lib.strategies import Known
+    from bioptimus_lib.wanted import known_tokens, new_tokens
+
+    start = beginning(run, "distilled")
+    model, old = run.load("old")
+    layer = (model.config.num_hidden_layers + 1) // 2
+    found, cutter = run.contexts, Cutter(old)
+    few = {word: found[word][:contexts] for word in found}
+    asked = known_tokens(old, cutter, few, limit=run.profile.calibration_words)
+    known = Known(evidence_of(model, old, asked, layers=[layer]), torch.tensor(asked.ids))
+    known = known[known.evidence.count > 0]
+    wanted = new_tokens(run.plan, Cutter(start.tokenizer), cutter, few)
+    fresh = evidence_of(model, old, wanted, layers=[layer])
+    table, read = embeddings(model), fresh.count > 0
+    for name in names:
+        rows = fresh.pieces.clone()  # the fallback: the mean of the pieces
+        generator = torch.Generator().manual_seed(run.seed)
+        rows[read] = STRATEGIES[name].rows(fresh[read], known, table, generator).float()
+        put_rows(start.model, run.plan, rows)
+        yield name, start
 
 
 def from_scratch(run: Run) -> PreTrainedModel:

@@ -149,6 +149,19 @@ def test_accuracy_by_band_is_what_a_plain_loop_counts(tiny, blocks):
     assert table["other"]["1 to 10"] == Tally(right["aspirin"], total["aspirin"])
     assert sum(t.total for row in table.values() for t in row.values()) == sum(total.values())
     assert set(table) == set(looks.KINDS) and list(table["other"]) == looks.band_names()
+    by_pieces = looks.accuracy_by_pieces(model, tokenizer, blocks, rate=0.3, draws=2, most=2)
+    several = {word for word in total if len(tokenizer.tokenize(word)) > 1}
+    assert by_pieces == {
+        "1 piece": Tally(
+            sum(right[w] for w in total if w not in several),
+            sum(n for w, n in total.items() if w not in several),
+        ),
+        "2 or more": Tally(sum(right[w] for w in several), sum(total[w] for w in several)),
+    }
+    kinds = looks.by_kind(table)
+    assert sum(t.right for t in kinds.values()) == sum(
+        right[w] for w in total
+    ) and kinds["entity"] == table["entity"]["11 to 100"]
 
 
 def test_a_word_is_right_only_if_all_its_pieces_are(tiny, blocks):
