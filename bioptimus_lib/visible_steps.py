@@ -18,7 +18,7 @@ import torch
 from bioptimus_lib.early_exit import padded, recorded
 from bioptimus_lib.files import data_dir
 from bioptimus_lib.masking import IGNORED, PieceTable, generator_for
-from bioptimus_lib.pretrain import masked_logits
+from bioptimus_lib.pretrain import masked_logits, only_masked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -248,19 +248,20 @@ def word_by_word(
         some = order[start : start + 2 * BATCH]
         ids, attention = padded([rows[i] for i in some], tokenizer.pad_token_id)
         labels, _ = padded([answers[i] for i in some], IGNORED)
-        logits = model(
-            input_ids=ids.to(model.device), attention_mask=attention.to(model.device)
-        ).logits
         asked = labels != IGNORED
+        with only_masked(model, asked.to(model.device)):
+            logits = model(
+                input_ids=ids.to(model.device), attention_mask=attention.to(model.device)
+            ).logits[0]
         losses = torch.nn.functional.cross_entropy(
-            logits[asked.to(logits.device)].float().cpu(), labels[asked], reduction="none"
+            logits.float().cpu(), labels[asked], reduction="none"
         )
         lines = asked.nonzero()[:, 0].tolist()
         np.add.at(bits, [owner[some[line]] for line in lines], losses.numpy() / math.log(2))
     return {"bits": bits, "bytes": np.array([len(s.encode()) for s in sentences], float)}
 
 
-def bits_per_byte(
+def per_byte(
     found: Mapping[str, np.ndarray], *, draws: int = 500, seed: int = 0
 ) -> list[float]:
     """[of all sentences, low, high]: bits per byte with the middle 95 % over drawn sentences.

@@ -147,7 +147,7 @@ def test_each_word_is_hidden_once(tiny):
             bits -= chances.sum().item() / math.log(2)
         assert found["bits"][number] == pytest.approx(bits, rel=1e-4)
     assert found["bytes"].tolist() == [38.0, 5.0]
-    value, low, high = visible_steps.bits_per_byte(found)
+    value, low, high = visible_steps.per_byte(found)
     assert value == pytest.approx(found["bits"].sum() / 43) and low <= value <= high
 
 
