@@ -130,9 +130,9 @@ def gradient_signal(
         for total, gradient in zip(whole, gradients, strict=True):
             if gradient is not None:
                 total += gradient
-                squares += gradient.double().square().sum().item()
+                squares += torch.linalg.vector_norm(gradient).item() ** 2
         guesses += len(target)
-    together = sum(total.double().square().sum().item() for total in whole)
+    together = sum(torch.linalg.vector_norm(total).item() ** 2 for total in whole)
     common = (together - squares) / (count * (count - 1))
     return {
         "signal": common / (squares / count),
