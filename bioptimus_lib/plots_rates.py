@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "cividis_r"  # light is low; made for colour-blind readers, and even in grey
-BINS = 24
+STEPS = 24
 
 
 def heat_map(
@@ -85,6 +85,9 @@ def doubt(
 ) -> Figure:
     """How much probability models give to the piece that stands there: right ones, wrong ones.
 
+    A line says which share of the places gets at most so much. Where both lines lie apart, a
+    threshold tells right pieces from wrong ones.
+
     Args:
         panels: model → (probabilities of right pieces, of wrong pieces), at most three.
 
@@ -95,25 +98,23 @@ def doubt(
 
     if not 1 <= len(panels) <= 3:
         raise ValueError(f"{len(panels)} panels: give one to three")
-    edges = np.linspace(-8, 0, BINS + 1)  # powers of ten
+    edges = np.linspace(-8, 0, STEPS + 1)  # powers of ten
     with style():
         figure, axes = new_figure(height=3.5, columns=len(panels), sharey=True, squeeze=False)
         for place, (name, kinds) in zip(axes.flat, panels.items(), strict=True):
             for chances, what, look in zip(kinds, ("right piece", "wrong piece"), SERIES,
                                            strict=False):
                 powers = np.log10(np.clip(np.asarray(chances, float), 1e-8, 1))
-                shares = np.histogram(powers, edges)[0] / max(len(powers), 1)
-                middle = (edges[:-1] + edges[1:]) / 2
-                place.plot(middle, shares, **look, label=what, markevery=4)
-                place.fill_between(middle, shares, color=look["color"], alpha=0.12, lw=0)
+                shares = [(powers <= edge).mean() for edge in edges]
+                place.plot(edges, shares, **look, label=what, markevery=4, clip_on=False)
             place.set_title(name, fontsize=10.5, pad=6)
             place.set_xticks([-8, -4, 0], ["$10^{-8}$", "$10^{-4}$", "1"])
             place.set_xlim(-8, 0)
-            place.set_ylim(bottom=0)
+            place.set_ylim(0, 1)
         axes.flat[0].set_ylabel("share of places")
+        axes.flat[len(panels) // 2].set_xlabel("given at most this probability")
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, handlelength=3.4)
-        figure.supxlabel("probability of the piece that stands there", fontsize=11)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 

@@ -43,10 +43,12 @@ def test_bars_are_losses_times_shares():
     assert [text.get_text().strip() for text in axes.texts] == ["2.95", "3.20"]
 
 
-def test_lines_of_doubt_are_shares_of_places():
-    lines = FIGURES["doubt"]().axes[1].lines
-    assert sum(lines[1].get_ydata()) == pytest.approx(1)
-    assert lines[1].get_ydata()[0] == 1  # nothing given at all stands at the left edge
+def test_lines_of_doubt_are_shares_of_places_with_at_most_so_much():
+    right, wrong = FIGURES["doubt"]().axes[1].lines
+    powers, shares = right.get_data()
+    assert shares[-1] == 1 and (np.diff(shares) >= 0).all()
+    assert shares[-2] == pytest.approx((CHANCES <= 10 ** powers[-2]).mean())
+    assert set(wrong.get_ydata()) == {1.0}  # nothing given at all stands at the left edge
 
 
 @pytest.mark.parametrize(
