@@ -40,6 +40,8 @@ def training(
     Raises:
         ValueError: nothing to draw, more runs than looks, or an unknown column.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     if not runs or len(runs) > len(SERIES) or not parts:
         raise ValueError(f"{len(runs)} trainings, {len(parts)} parts: give 1 to {len(SERIES)}")
     if unknown := [part for part in parts if part not in LABELS]:
@@ -56,6 +58,11 @@ def training(
                     markevery=max(1, len(log["step"]) // 6), label=name,
                 )  # fmt: skip
             place.set_ylabel(LABELS[part])
+            if part == "grad_norm":  # falls by powers of ten in the first steps
+                place.set_yscale("log")
+                place.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+                place.yaxis.set_major_formatter("{x:g}")
+                place.yaxis.set_minor_formatter(NullFormatter())
         axes.flat[-1].set_xlabel("step")
         axes.flat[0].set_title(title)
         if len(runs) > 1:
@@ -224,6 +231,7 @@ def by_frequency(
         ValueError: nothing to draw.
     """
     import numpy as np
+    from matplotlib.ticker import NullFormatter
 
     if not groups or len(groups) > len(SERIES) or not all(len(x) for x, _ in groups.values()):
         raise ValueError(f"give 1 to {len(SERIES)} groups, none of them empty")
@@ -246,6 +254,8 @@ def by_frequency(
             axes.fill_between(places, low, high, color=look["color"], alpha=0.15, lw=0)
             axes.plot(places, middle, **look, label=name)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="times in the training text, plus 1", ylabel=ylabel)
         axes.set_title(title)
         if len(groups) > 1:
