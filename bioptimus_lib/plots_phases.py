@@ -201,7 +201,7 @@ def drifts(groups: Mapping[str, Drift], *, title: str = "How far the rows have m
                            solid_capstyle="butt")
                 place.plot(middle, row, look["marker"], color=look["color"], ms=8.5, mec=INK,
                            mew=0.8)
-                place.annotate(f"{middle:.2f}", (middle, row), xytext=(0, 8), ha="center",
+                place.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 8), ha="center",
                                textcoords="offset points", fontsize=9.5, weight="bold")
             place.axvline(1.0, color=SOFT, lw=1.2, linestyle=(0, (3, 3)), zorder=0)
             place.set_title(what, fontsize=10.5, pad=6)
@@ -292,12 +292,12 @@ def _guess(pieces: str, chance: float, answer: str) -> str:
 
 
 def _percent(chance: float) -> str:
-    """A probability in per cent as HTML, short also where it is small.
+    """A probability in per cent, or as a power of ten where it is very small.
 
-    >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 1e-9)]
-    ['50%', '1.3%', '0.04%', '&lt; 0.01%']
+    >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 3e-9)]
+    ['50%', '1.3%', '0.04%', '3e-09']
     """
     value = 100 * chance
     if value < 0.01:
-        return "&lt; 0.01%"
+        return f"{chance:.0e}"
     return f"{value:.0f}%" if value >= 10 else f"{value:.2g}%"

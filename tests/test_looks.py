@@ -255,6 +255,10 @@ def test_gaps_are_made_of_the_first_sentence_that_holds_the_word_once():
     assert looks.gaps(sentences, ["fever", "pain", "cough"]) == [
         Gap("Painful [MASK].", "fever"), Gap("No [MASK] (none).", "pain"),
     ]  # fmt: skip
+    shared = ["Pain and fever.", "Fever again."]
+    assert [g.text for g in looks.gaps(shared, ["pain", "fever"])] == [
+        "[MASK] and fever.", "[MASK] again.",
+    ]  # fmt: skip
     assert looks.gaps(["x" * 90 + " pain"], ["pain"], longest=80) == []
 
 
