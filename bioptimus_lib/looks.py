@@ -508,6 +508,8 @@ class Filled(NamedTuple):
 def gaps(sentences: Iterable[str], wanted: Iterable[str], *, longest: int = 160) -> list[Gap]:
     """For each wanted word its first sentence that holds it once, with a gap in its place.
 
+    A sentence serves one word, so that none is met twice.
+
     Args:
         longest: characters of a sentence, at most.
     """
@@ -517,7 +519,8 @@ def gaps(sentences: Iterable[str], wanted: Iterable[str], *, longest: int = 160)
     for sentence in sentences:
         if len(sentence) > longest:
             continue
-        for word in [w for w, form in left.items() if len(form.findall(sentence)) == 1]:
+        word = next((w for w, form in left.items() if len(form.findall(sentence)) == 1), None)
+        if word is not None:
             found[word] = Gap(left.pop(word).sub("[MASK]", sentence), word)
         if not left:
             break

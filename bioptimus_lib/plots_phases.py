@@ -40,6 +40,8 @@ def training(
     Raises:
         ValueError: nothing to draw, more runs than looks, or an unknown column.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     if not runs or len(runs) > len(SERIES) or not parts:
         raise ValueError(f"{len(runs)} trainings, {len(parts)} parts: give 1 to {len(SERIES)}")
     if unknown := [part for part in parts if part not in LABELS]:
@@ -56,6 +58,11 @@ def training(
                     markevery=max(1, len(log["step"]) // 6), label=name,
                 )  # fmt: skip
             place.set_ylabel(LABELS[part])
+            if part == "grad_norm":  # falls by powers of ten in the first steps
+                place.set_yscale("log")
+                place.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+                place.yaxis.set_major_formatter("{x:g}")
+                place.yaxis.set_minor_formatter(NullFormatter())
         axes.flat[-1].set_xlabel("step")
         axes.flat[0].set_title(title)
         if len(runs) > 1:
@@ -194,7 +201,7 @@ def drifts(groups: Mapping[str, Drift], *, title: str = "How far the rows have m
                            solid_capstyle="butt")
                 place.plot(middle, row, look["marker"], color=look["color"], ms=8.5, mec=INK,
                            mew=0.8)
-                place.annotate(f"{middle:.2f}", (middle, row), xytext=(0, 8), ha="center",
+                place.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 8), ha="center",
                                textcoords="offset points", fontsize=9.5, weight="bold")
             place.axvline(1.0, color=SOFT, lw=1.2, linestyle=(0, (3, 3)), zorder=0)
             place.set_title(what, fontsize=10.5, pad=6)
@@ -224,6 +231,7 @@ def by_frequency(
         ValueError: nothing to draw.
     """
     import numpy as np
+    from matplotlib.ticker import NullFormatter
 
     if not groups or len(groups) > len(SERIES) or not all(len(x) for x, _ in groups.values()):
         raise ValueError(f"give 1 to {len(SERIES)} groups, none of them empty")
@@ -246,6 +254,8 @@ def by_frequency(
             axes.fill_between(places, low, high, color=look["color"], alpha=0.15, lw=0)
             axes.plot(places, middle, **look, label=name)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="times in the training text, plus 1", ylabel=ylabel)
         axes.set_title(title)
         if len(groups) > 1:
@@ -282,12 +292,12 @@ def _guess(pieces: str, chance: float, answer: str) -> str:
 
 
 def _percent(chance: float) -> str:
-    """A probability in per cent as HTML, short also where it is small.
+    """A probability in per cent, or as a power of ten where it is very small.
 
-    >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 1e-9)]
-    ['50%', '1.3%', '0.04%', '&lt; 0.01%']
+    >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 3e-9)]
+    ['50%', '1.3%', '0.04%', '3e-09']
     """
     value = 100 * chance
     if value < 0.01:
-        return "&lt; 0.01%"
+        return f"{chance:.0e}"
     return f"{value:.0f}%" if value >= 10 else f"{value:.2g}%"

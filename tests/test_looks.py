@@ -12,14 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioptimus_lib import looks, trials  # noqa: E402
+from bioptimus_lib import looks  # noqa: E402
 from bioptimus_lib.conll import Sentence  # noqa: E402
 from bioptimus_lib.looks import Gap, Tally  # noqa: E402
 from bioptimus_lib.masking import Masking  # noqa: E402
 from bioptimus_lib.ner import NerSettings  # noqa: E402
 from bioptimus_lib.packing import pack  # noqa: E402
 from bioptimus_lib.pretrain import EVALUATION_SEED, evaluate_mlm  # noqa: E402
-from bioptimus_lib.profile import PROFILES, close_look  # noqa: E402
 from tests.conftest import TINY_TEXT  # noqa: E402
 
 TOKENS, WORDS = Masking(), Masking("word", 0.15, corruption=False)
@@ -256,6 +255,10 @@ def test_gaps_are_made_of_the_first_sentence_that_holds_the_word_once():
     assert looks.gaps(sentences, ["fever", "pain", "cough"]) == [
         Gap("Painful [MASK].", "fever"), Gap("No [MASK] (none).", "pain"),
     ]  # fmt: skip
+    shared = ["Pain and fever.", "Fever again."]
+    assert [g.text for g in looks.gaps(shared, ["pain", "fever"])] == [
+        "[MASK] and fever.", "[MASK] again.",
+    ]  # fmt: skip
     assert looks.gaps(["x" * 90 + " pain"], ["pain"], longest=80) == []
 
 
@@ -315,39 +318,3 @@ def test_probe_gives_every_model_the_same_seeds_and_sentences(monkeypatch):
     assert calls == [("A", 5, 2, 2), ("A", 6, 2, 2), ("B", 5, 2, 2), ("B", 6, 2, 2)]
     looks.ner_probe({"a": "A"}, splits, settings=settings, seeds=1)
     assert calls[-1][-1] == 3, "0 sentences stands for all"
-
-
-# -- trials --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(tiny, blocks, tmp_path):
-    """As much of a run as a trial needs."""
-    (tmp_path / "blocks").mkdir()
-    np.save(tmp_path / "blocks" / "train-new.npy", blocks)
-    profile = SimpleNamespace(batch=4, learning_rate=1e-3)
-    return SimpleNamespace(out=tmp_path, profile=profile, device="cpu", seed=0)
-
-
-def test_a_trial_trains_a_copy_watches_it_and_leaves_nothing(tiny, run):
-    begin = trials.Beginning(*tiny, "new")
-    before = looks.embeddings(tiny[0])
-    made = trials.trial(
-        run, begin, TOKENS, steps=4, look=lambda model: looks.embeddings(model), at=(0, 2, 4, 9),
-        learning_rate=2e-3, log_steps=1, precision="fp32",
-    )  # fmt: skip
-    assert torch.equal(looks.embeddings(tiny[0]), before) and list(made.seen) == [0, 2, 4]
-    assert torch.equal(made.seen[0], before) and not torch.equal(made.seen[2], made.seen[4])
-    assert torch.equal(made.seen[4], looks.embeddings(made.model))
-    assert made.log["step"] == [1, 2, 3, 4] and max(made.log["learning_rate"]) <= 2e-3
-    assert [path.name for path in run.out.iterdir()] == ["blocks"]
-    again = trials.trial(run, begin, TOKENS, steps=4, learning_rate=2e-3, precision="fp32")
-    assert torch.equal(looks.embeddings(again.model), looks.embeddings(made.model))
-
-
-def test_close_look_is_never_longer_than_the_profile_and_never_by_the_clock():
-    for profile in PROFILES.values():
-        near = close_look(profile)
-        assert near.phase_steps <= profile.phase_steps and near.minutes == 0
-        assert near.corpus_mb == profile.corpus_mb and near.name == profile.name
-    assert close_look(PROFILES["pocket"]).phase_steps == PROFILES["pocket"].phase_steps
