@@ -27,9 +27,12 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
+| what a phase does | ``looks`` | ``trials`` |
+| the last two phases | ``rate_steps`` ``visible_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
+| figures of phases | ``plots_phases`` ``plots_rates`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |

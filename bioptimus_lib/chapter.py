@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,8 @@ LEAVES = (
     "plots", "plots_corpus", "plots_scan", "plots_vocab", "plots_distill", "plots_ledger",
     "pictures", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger",
     "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
-    "word_classes", "cli", "masking_steps", "plots_masking",
+    "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
+    "plots_rates", "rate_steps", "visible_steps",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -134,10 +136,11 @@ def workspace(chapter: str) -> Path:
     """The folder of a chapter's run, kept between sessions, so that a killed one goes on.
 
     Its name holds a fingerprint of the library and of what ships in ``data/``: a run made by other
-    code is not taken up again. Where another process works in it, a temporary folder is given.
+    code is not taken up again. Where another process works in it, such as another chapter that is
+    still open, a temporary folder is given, with a copy of what is finished there.
 
     Args:
-        chapter: name of the notebook, such as ``00_start_here``.
+        chapter: name of the notebook, such as ``00_start_here``, or of what several share.
     """
     from filelock import FileLock, Timeout
 
@@ -153,7 +156,24 @@ def workspace(chapter: str) -> Path:
     except Timeout:
         temporary = tempfile.TemporaryDirectory(prefix=f"{name}-")
         _held[name] = Path(temporary.name) / "run", temporary
+        _copy_finished(folder, _held[name][0])
     return _held[name][0]
+
+
+def _copy_finished(folder: Path, copy: Path) -> None:
+    """Copy a run that another process may be writing to.
+
+    A stage writes its own file last. Those that are there before the copy begins are the ones that
+    count: all that they promise is there, too, and is not changed any more.
+    """
+    if not (folder / "config.json").is_file():
+        return
+    stages = {path.name: path.read_bytes() for path in (folder / "stages").glob("*.json")}
+    some = shutil.ignore_patterns(".*", "stages", "checkpoint-*")  # hidden: not yet in place
+    shutil.copytree(folder, copy, ignore=some)
+    (copy / "stages").mkdir()
+    for name, content in stages.items():
+        (copy / "stages" / name).write_bytes(content)
 
 
 def runs_dir() -> Path:

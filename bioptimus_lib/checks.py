@@ -158,7 +158,7 @@ def _short(value: Any, most: int = 80) -> str:
     if isinstance(value, tuple):
         return "(" + ", ".join(_short(item) for item in value) + ")"
     if isinstance(value, np.ndarray):
-        value = np.round(value, 4)
+        value = np.round(value, 4) if value.dtype.kind == "f" else value
         if value.ndim and value.size > 8:
             return f"an array of shape {value.shape}"
         return str(value.tolist())

@@ -212,6 +212,18 @@ def tour(chosen: Profile) -> Profile:
     )
 
 
+def close_look(chosen: Profile) -> Profile:
+    """The same profile for a close look at the phases, one chapter each: all of its text, fewer
+    steps, none by the clock, so that all chapters find the same checkpoints."""
+    return replace(
+        chosen,
+        phase_steps=min(chosen.phase_steps, max(120, chosen.phase_steps // 4)),
+        ner_epochs=min(3, chosen.ner_epochs),
+        minutes=0,
+        takes="a minute for each chapter",
+    )
+
+
 def has_gpu() -> bool:
     """Whether an NVIDIA driver answers to its name here, told without loading torch."""
     return shutil.which("nvidia-smi") is not None

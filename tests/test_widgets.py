@@ -200,6 +200,24 @@ def test_two_processes_do_not_share_a_workspace(runs):
     assert str(first) not in done.stdout and "00_start_here-pocket-" in done.stdout
 
 
+def test_another_process_begins_with_a_copy_of_what_is_finished(runs):
+    first = chapter.workspace("phases")
+    for name in ("config.json", "stages/corpus.json", "stages/.phase1.json.x.part",
+                 "corpus/a.txt", ".trial.x/log.jsonl", "training/v0.1/log.jsonl",
+                 "training/v0.1/checkpoint-5/trainer_state.json"):  # fmt: skip
+        (first / name).parent.mkdir(parents=True, exist_ok=True)
+        (first / name).write_text(name)
+    command = (
+        "from bioptimus_lib import chapter; folder = chapter.workspace('phases')\n"
+        "print(folder, *sorted(str(p.relative_to(folder)) for p in folder.rglob('*')"
+        " if p.is_file()))"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    folder, *names = done.stdout.split()
+    assert folder != str(first) and not Path(folder).exists(), "gone with its process"
+    assert names == ["config.json", "corpus/a.txt", "stages/corpus.json", "training/v0.1/log.jsonl"]
+
+
 # -- ledger --------------------------------------------------------------------------------------
 
 
