@@ -163,6 +163,29 @@ def test_accuracy_by_band_is_what_a_plain_loop_counts(tiny, blocks):
     ) and kinds["entity"] == table["entity"]["11 to 100"]
 
 
+def test_repeats_are_looked_for_in_the_same_block_alone(tiny):
+    model, tokenizer = tiny
+    whole = [w for w in ("pain", "in", "fever", "and", "the") if len(tokenizer.tokenize(w)) == 1]
+    one, other, third = whole[:3]
+    rows = [[one, other, one, third, third], [one, other, third, third, third]]
+    blocks = np.array([
+        tokenizer.convert_tokens_to_ids(["[CLS]", *row, "[SEP]"]) for row in rows
+    ])  # fmt: skip
+    found = looks.accuracy_by_repeat(model, tokenizer, blocks, {one}, rate=0.9, draws=20)
+    total = {"again in its block": 0, "only here": 0}
+    for draw in range(20):  # the last word of a block does not count: it may have been cut
+        asked = looks.guesses(
+            model, tokenizer, blocks, Masking("word", 0.9, False), seed=EVALUATION_SEED + draw
+        )
+        for row, place in zip(asked.block, asked.place, strict=True):
+            if place < 5:
+                again = rows[row].count(rows[row][place - 1]) > 1
+                total["again in its block" if again else "only here"] += 1
+    for where, number in total.items():
+        assert sum(found[kind][where].total for kind in looks.KINDS) == number > 0
+    assert found["entity"]["only here"].total > 0 < found["entity"]["again in its block"].total
+
+
 def test_a_word_is_right_only_if_all_its_pieces_are(tiny, blocks):
     model, tokenizer = tiny
     pieces = tokenizer.tokenize("salbutamol")
