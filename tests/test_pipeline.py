@@ -73,6 +73,12 @@ def test_the_report_has_f1_of_every_model_and_seed(finished):
     assert page.count("<img alt=") == 2 and "<td>v0.4</td>" in page
 
 
+def test_a_distilled_model_tells_what_it_was_made_from(finished):
+    from bioptimus_lib.phases import origin_of
+
+    assert origin_of(finished.folder("distilled")) == finished.folder("old").resolve()
+
+
 def test_models_load_with_plain_transformers(finished):
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
