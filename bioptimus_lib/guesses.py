@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from bioptimus_lib.masked_loss import EVALUATION_SEED, masked_logits
 from bioptimus_lib.masking import (
     IGNORED,
     Masking,
@@ -23,7 +24,6 @@ from bioptimus_lib.masking import (
     words_of,
 )
 from bioptimus_lib.models import precision_for
-from bioptimus_lib.pretrain import EVALUATION_SEED, masked_logits
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,9 +22,9 @@ import torch
 
 from bioptimus_lib.conll import Sentence, entities
 from bioptimus_lib.files import data_dir
+from bioptimus_lib.masked_loss import EVALUATION_SEED, evaluate_mlm, masked_logits
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
 from bioptimus_lib.models import precision_for
-from bioptimus_lib.pretrain import EVALUATION_SEED, evaluate_mlm, masked_logits
 from bioptimus_lib.wordpiece import CONTINUATION
 from bioptimus_lib.words import words
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from bioptimus_lib.masked_loss import EVALUATION_SEED, masked_logits
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
-from bioptimus_lib.pretrain import EVALUATION_SEED, masked_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -17,8 +17,8 @@ import torch
 
 from bioptimus_lib.early_exit import padded, recorded
 from bioptimus_lib.files import data_dir
+from bioptimus_lib.masked_loss import masked_logits, only_masked
 from bioptimus_lib.masking import IGNORED, PieceTable, generator_for
-from bioptimus_lib.pretrain import masked_logits, only_masked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -249,7 +249,8 @@ def word_by_word(
         ids, attention = padded([rows[i] for i in some], tokenizer.pad_token_id)
         labels, _ = padded([answers[i] for i in some], IGNORED)
         asked = labels != IGNORED
-        with only_masked(model, asked.to(model.device)):
+        places = asked.flatten().nonzero().squeeze(1)
+        with only_masked(model, places.to(model.device)):
             logits = model(
                 input_ids=ids.to(model.device), attention_mask=attention.to(model.device)
             ).logits[0]

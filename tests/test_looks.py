@@ -15,10 +15,10 @@ torch = pytest.importorskip("torch")
 from bioptimus_lib import looks  # noqa: E402
 from bioptimus_lib.conll import Sentence  # noqa: E402
 from bioptimus_lib.looks import Gap, Tally  # noqa: E402
+from bioptimus_lib.masked_loss import EVALUATION_SEED, evaluate_mlm  # noqa: E402
 from bioptimus_lib.masking import Masking  # noqa: E402
 from bioptimus_lib.ner import NerSettings  # noqa: E402
 from bioptimus_lib.packing import pack  # noqa: E402
-from bioptimus_lib.pretrain import EVALUATION_SEED, evaluate_mlm  # noqa: E402
 from tests.conftest import TINY_TEXT  # noqa: E402
 
 TOKENS, WORDS = Masking(), Masking("word", 0.15, corruption=False)

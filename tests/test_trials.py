@@ -27,8 +27,8 @@ def bench(tiny, tmp_path):
     """As much of a run as a trial needs."""
     (tmp_path / "blocks").mkdir()
     np.save(tmp_path / "blocks" / "train-new.npy", pack(TINY_TEXT * 30, tiny[1], length=32))
-    profile = SimpleNamespace(batch=4, learning_rate=1e-3)
-    return SimpleNamespace(out=tmp_path, profile=profile, device="cpu", seed=0)
+    profile = SimpleNamespace(batch=4, learning_rate=1e-3, length=32)
+    return SimpleNamespace(out=tmp_path, profile=profile, device="cpu", seed=0, shards=[])
 
 
 def test_a_trial_trains_a_copy_watches_it_and_leaves_nothing(tiny, bench):
