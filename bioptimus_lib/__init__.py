@@ -25,7 +25,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` | ``samplers`` ``qik`` |
-| what a phase does | ``looks`` | ``trials`` |
+| what a phase does | ``looks`` ``trials`` | ``guessing`` ``word_guesses`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of chapters | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` ``plots_distill`` | |
 | figures of phases | ``plots_phases`` | |

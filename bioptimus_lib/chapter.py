@@ -24,7 +24,7 @@ LEAVES = (
     "plots", "plots_corpus", "plots_scan", "plots_vocab", "plots_distill", "pictures", "widgets",
     "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger", "evidence", "report",
     "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison", "word_classes", "cli",
-    "plots_phases", "looks", "trials",
+    "plots_phases", "looks", "guessing", "word_guesses", "trials",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
