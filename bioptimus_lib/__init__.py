@@ -27,7 +27,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
-| what a phase does | ``looks`` | ``trials`` |
+| what a phase does | ``looks`` ``trials`` | ``guessing`` ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |

@@ -25,7 +25,7 @@ LEAVES = (
     "pictures", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger",
     "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
     "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
-    "plots_rates", "rate_steps", "visible_steps",
+    "guessing", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioptimus_lib import looks  # noqa: E402
+from bioptimus_lib import looks, word_guesses  # noqa: E402
 from bioptimus_lib.conll import Sentence  # noqa: E402
 from bioptimus_lib.looks import Gap, Tally  # noqa: E402
 from bioptimus_lib.masked_loss import EVALUATION_SEED, evaluate_mlm  # noqa: E402
@@ -112,7 +112,7 @@ def test_kinds_bands_and_entity_words():
         "never", "1 to 10", "11 to 100", "101 to 1,000", "over 1,000",
     ]  # fmt: skip
     edges = {0: 0, 1: 1, 10: 1, 11: 2, 100: 2, 101: 3, 1000: 3, 1001: 4}
-    assert {n: looks._band(n, looks.EDGES) for n in edges} == edges
+    assert {n: word_guesses._band(n, looks.EDGES) for n in edges} == edges
     assert {"the", "of", "was", "whether"} <= looks.function_words()
     assert not {"patient", "fever"} & looks.function_words() and "#" not in looks.function_words()
     sentences = [
@@ -208,13 +208,13 @@ def test_a_tally_knows_its_share_and_that_few_are_not_certain():
 
 def test_siblings_change_nothing_but_the_other_pieces_of_one_word(tiny, blocks, monkeypatch):
     model, tokenizer = tiny
-    asked, inner = [], looks._asked
+    asked, inner = [], word_guesses.asked
 
     def spy(model, inputs, labels, *, first=0):
         asked.append((inputs.clone().numpy(), labels.clone().numpy()))
         return inner(model, inputs, labels, first=first)
 
-    monkeypatch.setattr(looks, "_asked", spy)
+    monkeypatch.setattr(word_guesses, "asked", spy)
     found = looks.siblings(model, tokenizer, blocks, draws=2, batch=16)
     for name in ("block", "place", "answer"):
         assert (getattr(found.hidden, name) == getattr(found.seen, name)).all()
