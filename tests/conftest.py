@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import traceback
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,36 +35,53 @@ def sound_svg(draw):
     return text
 
 
+IN_CHILD = """
+import sys
+import cloudpickle
+import torch
+
+torch.set_num_threads(1)
+with open(sys.argv[1], "rb") as file:
+    work = cloudpickle.load(file)
+work()
+"""
+
+
 def in_child(work, *, processes: int = 1) -> list[int]:
-    """Do something in processes of their own, forked because starting Python anew takes seconds;
-    several are as ``torchrun`` starts them. Returns how each ended."""
-    if not hasattr(os, "fork"):
-        pytest.skip("this system does not fork")
+    """Do something in processes of their own, with one thread; several are as ``torchrun`` starts
+    them. Returns how each ended.
+
+    Not forked: a fork of a process in which torch has had threads may wait for them for ever.
+    """
+    import sys
+
+    cloudpickle = pytest.importorskip("cloudpickle")
+    module = sys.modules[work.__module__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        payload = cloudpickle.dumps(work)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    children = []
-    for rank in range(processes):
-        if child := os.fork():
-            children.append(child)
-            continue
-        code = 1
-        try:
-            import torch
-
-            torch.set_num_threads(1)
-            if processes > 1:
-                os.environ |= {
-                    "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
-                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                }  # fmt: skip
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "work"
+        file.write_bytes(payload)
+        ranks = {
+            "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", IN_CHILD, str(file)],
+                env=os.environ | {"PYTHONPATH": paths} | (
+                    ranks | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
+                ),
+            )
+            for rank in range(processes)
+        ]  # fmt: skip
+        return [child.wait(timeout=300) for child in children]
 
 
 def random_bert(tokenizer):
