@@ -21,13 +21,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | masking | ``masking`` ``curriculum`` | |
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
-| guesses | ``guesses`` | |
+| guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
-| what a phase does | ``looks`` ``trials`` | ``guessing`` ``word_guesses`` |
+| what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bioptimus_lib.masked_loss import EVALUATION_SEED, masked_logits
+from bioptimus_lib.guessing import asked
+from bioptimus_lib.masked_loss import EVALUATION_SEED
 from bioptimus_lib.masking import (
     IGNORED,
     Masking,
@@ -23,7 +24,6 @@ from bioptimus_lib.masking import (
     ordinary,
     words_of,
 )
-from bioptimus_lib.models import precision_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,14 +149,8 @@ def _answers(
     model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and rightness of each guess."""
-    device, was_training = model.device, model.training
-    model.eval()
-    half = precision_for(device) == "bf16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, target = masked_logits(model, inputs.to(device), labels.to(device))
-    model.train(was_training)
-    loss = torch.nn.functional.cross_entropy(logits.float(), target, reduction="none")
-    return loss.cpu(), (logits.argmax(-1) == target).cpu()
+    found = asked(model, inputs.to(model.device), labels.to(model.device))
+    return torch.from_numpy(found.loss), torch.from_numpy(found.right)
 
 
 def difficulty(

@@ -100,8 +100,7 @@ def find_contexts(
     # Plain text is the loop's alone, and that runs without Python's lock; what must be unpacked or
     # parsed first is not.
     threads = executor is None and all(map(can_go_back, plan.files))
-    here = executor is None and (threads or not plan.workers)
-    if here:
+    if executor is None and (threads or not plan.workers):
         # The loops are compiled and loaded once in a process; that is no part of a scan's speed.
         from bioptimus_lib import loaded  # noqa: F401
     began = time.perf_counter()
@@ -121,9 +120,8 @@ def find_contexts(
     total = Sketch.empty(len(forms), contexts)
     with Crew(plan.workers, executor, threads=threads) as crew:
         work = search
-        if threads:
-            for job in jobs[:1]:
-                get_ready(job)  # once, for all threads
+        if threads and jobs:
+            get_ready(jobs[0])  # once, for all threads
             work = partial(search, stopped=crew.stopped.is_set)
         for found in bar(crew.in_order(work, jobs), len(jobs), "scan", progress):
             total.merge(found)

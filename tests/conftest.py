@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import socket
@@ -101,6 +102,16 @@ def random_bert(tokenizer):
     return BertForMaskedLM(config).eval()
 
 
+def always(model, tokenizer, piece):
+    """A model that answers one piece, whatever it is asked."""
+    import torch
+
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.get_output_embeddings().bias[tokenizer.convert_tokens_to_ids(piece)] = 1000.0
+    return model
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """(model, tokenizer) of a random BERT over 90 pieces; do not change the model."""
@@ -116,3 +127,15 @@ def tiny_folder(tiny, tmp_path_factory) -> Path:
     from bioptimus_lib.models import save_model
 
     return save_model(*tiny, tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small models lose time by sharing it out; and weights are the same bit by bit only if sums
+    are made by as many threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

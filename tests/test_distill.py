@@ -35,13 +35,7 @@ def tokenizers():
     return (bert_tokenizer(pieces, max_length=WINDOW) for pieces in (old, new))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small only lose time by sharing it out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

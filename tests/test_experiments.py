@@ -23,12 +23,10 @@ WORDS = [a + b + c for a in ("ba", "ko", "ri", "mu") for b in ("den", "lum", "to
 
 
 @pytest.fixture(scope="module")
-def house():
+def house(one_thread):
     """(model, tokenizer, contexts of one text, contexts of another)."""
     from transformers import BertConfig, BertForMaskedLM
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     tokenizer = bert_tokenizer(
         [*SPECIAL_PIECES, *LETTERS, *("##" + c for c in LETTERS), *WORDS, "seen"], max_length=32
     )
@@ -40,7 +38,6 @@ def house():
     one = {word: [f"seen {word} {n * 'x '}" for n in range(4)] for word in [*WORDS, "seen"]}
     other = {word: [f"{n * 'y '} {word} seen" for n in range(4)] for word in WORDS}
     yield model, tokenizer, one, other
-    torch.set_num_threads(before)
 
 
 def test_words_are_read_in_two_texts_and_words_of_one_are_only_fitted(house):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from bioptimus_lib.masked_loss import EVALUATION_SEED, evaluate_mlm  # noqa: E40
 from bioptimus_lib.masking import Masking  # noqa: E402
 from bioptimus_lib.ner import NerSettings  # noqa: E402
 from bioptimus_lib.packing import pack  # noqa: E402
-from tests.conftest import TINY_TEXT  # noqa: E402
+from tests.conftest import TINY_TEXT, always  # noqa: E402
 
 TOKENS, WORDS = Masking(), Masking("word", 0.15, corruption=False)
 
@@ -27,14 +26,6 @@ TOKENS, WORDS = Masking(), Masking("word", 0.15, corruption=False)
 @pytest.fixture(scope="module")
 def blocks(tiny) -> np.ndarray:
     return pack(TINY_TEXT * 30, tiny[1], length=32)
-
-
-def always(model, tokenizer, piece):
-    """A model that answers one piece, whatever it is asked."""
-    model = copy.deepcopy(model)
-    with torch.no_grad():
-        model.get_output_embeddings().bias[tokenizer.convert_tokens_to_ids(piece)] = 1000.0
-    return model
 
 
 # -- losses --------------------------------------------------------------------------------------

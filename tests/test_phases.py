@@ -23,13 +23,7 @@ from tests.conftest import TINY_TEXT, in_child, random_bert
 SETTINGS = Settings(steps=6, batch=4, precision="fp32", save_steps=2, learning_rate=1e-3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Weights are the same bit by bit only if sums are made by as many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -36,14 +36,7 @@ from bioptimus_lib.pretrain import (
 from bioptimus_lib.vocab import train_wordpiece
 from tests.conftest import TINY_TEXT, in_child
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Weights are the same bit by bit only if sums are made by as many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,10 @@ CONTEXTS = {
 
 
 @pytest.fixture(scope="module")
-def house():
+def house(one_thread):
     """(model, old tokenizer, plan, wanted), random from a fixed seed."""
     from transformers import BertConfig, BertForMaskedLM
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     old, new = (bert_tokenizer(pieces, max_length=32) for pieces in (OLD, NEW))
     torch.manual_seed(1)
     model = BertForMaskedLM(BertConfig(
@@ -41,7 +39,6 @@ def house():
     plan = plan_vocabulary(old, new, {"nephritis": 9, "gastrectomy": 5, "the": 3})
     wanted = new_tokens(plan, Cutter(plan.new_tokenizer()), Cutter(old), CONTEXTS)
     yield model.eval(), old, plan, wanted
-    torch.set_num_threads(before)
 
 
 def test_teacher_and_student_read_one_sentence(house):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import numpy as np
@@ -14,20 +13,12 @@ torch = pytest.importorskip("torch")
 
 from bioptimus_lib import visible_steps  # noqa: E402
 from bioptimus_lib.packing import pack  # noqa: E402
-from tests.conftest import TINY_TEXT  # noqa: E402
+from tests.conftest import TINY_TEXT, always  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def blocks(tiny) -> np.ndarray:
     return pack(TINY_TEXT * 30, tiny[1], length=32)
-
-
-def always(model, tokenizer, piece):
-    """A model that answers one piece, whatever it is asked."""
-    model = copy.deepcopy(model)
-    with torch.no_grad():
-        model.get_output_embeddings().bias[tokenizer.convert_tokens_to_ids(piece)] = 1000.0
-    return model
 
 
 @pytest.mark.parametrize("source", ["vocabulary", "text"])

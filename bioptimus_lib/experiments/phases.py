@@ -9,11 +9,11 @@ several seeds, which tells the noise of fine-tuning from that of pre-training.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.laptop import laptop_run
 
 if TYPE_CHECKING:
     from bioptimus_lib.pipeline import Run
@@ -50,19 +50,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
 
 def run_of(setting: Setting, seed: int) -> Run:
     """The run of a seed, in the folder of the experiment."""
-    from bioptimus_lib.pipeline import Run
-    from bioptimus_lib.profile import PROFILES
-    from bioptimus_lib.source_table import table
-
-    laptop = replace(
-        PROFILES["laptop"], backbone=setting.model, corpus_mb=setting.megabytes,
-        phase_steps=setting.steps, contexts=setting.contexts, calibration_words=setting.words,
-    )  # fmt: skip
-    own = None if setting.corpus in table() else setting.corpus
-    return Run(
-        setting.out / f"run-{seed}", profile=laptop, minutes=0, corpus=own, seed=seed,
-        device="cpu" if setting.device == "cpu" else None, progress=setting.progress,
-    )  # fmt: skip
+    return laptop_run(setting, f"run-{seed}", seed=seed, phase_steps=setting.steps)
 
 
 def pre_trained(run: Run, model: str, setting: Setting, *, seed: int) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.laptop import laptop_run
 from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -105,19 +105,7 @@ def steps_to(curve: Sequence[Sequence[float]], goal: float) -> float | None:
 
 def prepared(setting: Setting) -> Run:
     """A run of the pipeline up to the contexts; a part of the text is held out."""
-    from bioptimus_lib.pipeline import Run
-    from bioptimus_lib.profile import PROFILES
-    from bioptimus_lib.source_table import table
-
-    laptop = replace(
-        PROFILES["laptop"], backbone=setting.model, corpus_mb=setting.megabytes, minutes=0,
-        contexts=setting.contexts, calibration_words=setting.words, warmup_steps=0,
-    )  # fmt: skip
-    own = None if setting.corpus in table() else setting.corpus
-    run = Run(
-        setting.out / "run", profile=laptop, minutes=0, corpus=own,
-        device="cpu" if setting.device == "cpu" else None, progress=setting.progress,
-    )  # fmt: skip
+    run = laptop_run(setting, "run", minutes=0, warmup_steps=0)
     run.stage("contexts")
     return run
 
