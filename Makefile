@@ -3,6 +3,7 @@
 #   PYTHON=python3.12   the Python that .venv is made from (3.11 or newer)
 #   PIP_ARGS=...        more arguments for pip, for example where your torch build comes from
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
+#   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
@@ -12,6 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+TEST_JOBS ?= logical
 BENCH_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
@@ -38,8 +40,11 @@ setup: $(READY) ## make .venv with everything; runs by itself when needed
 book: $(READY) ## execute the chapters and build the book into _build/html
 	@$(BIN)/jupyter-book build -n -W --keep-going .
 
+# As many at a time as there are cores, so each with one thread; a file stays in one process.
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY) ## unit tests, doctests and every notebook cell
-	@$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff on the library, the tests and the notebooks
 	@$(BIN)/ruff check .

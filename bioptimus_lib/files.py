@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from bioptimus_lib.errors import DataError
+
 
 def data_dir() -> Path:
     """The folder of what ships with the course: ``data/`` of a clone, or its copy in a wheel."""
@@ -53,6 +55,24 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def json_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines log; a last line that a killed writer left half is no row.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: with file and line: a line that is not JSON and is not a half one at the end.
+    """
+    rows = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                if line.endswith("\n"):
+                    raise DataError(f"not JSON ({error})", path=path, line=number) from None
+    return rows
 
 
 @contextmanager

@@ -7,7 +7,6 @@ questions: the masks depend on a seed and on the text alone.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from bioptimus_lib.files import json_lines
 from bioptimus_lib.guessing import WHOLE_WORDS, Guesses, by_shown, guesses
 from bioptimus_lib.masked_loss import EVALUATION_SEED, evaluate_mlm
 from bioptimus_lib.word_guesses import (
@@ -242,7 +242,7 @@ def curve(folder: str | Path) -> dict[str, list[float]]:
     Raises:
         FileNotFoundError: the folder has no ``log.jsonl``.
     """
-    rows = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+    rows = [row for row in json_lines(Path(folder) / "log.jsonl") if "loss" in row]
     names = ("step", "tokens", "loss", "grad_norm", "learning_rate")
     return {name: [row[name] for row in rows] for name in names}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_write, claim
+from bioptimus_lib.files import atomic_write, claim, json_lines
 from bioptimus_lib.fine_tunings import MODELS
 from bioptimus_lib.profile import Profile
 from bioptimus_lib.stages import STAGES, Stage
@@ -193,8 +193,7 @@ class Run:
     def losses(self, model: str) -> list[dict[str, float]]:
         """The training log of a model: step, tokens, loss, gradient norm, learning rate."""
         logs = sorted((self.out / "training" / model).glob("**/log.jsonl"))
-        rows = [json.loads(line) for path in logs for line in path.read_text().splitlines()]
-        return [row for row in rows if "loss" in row]
+        return [row for path in logs for row in json_lines(path) if "loss" in row]
 
     def scores(self) -> dict[str, list[float]]:
         """Test F1 in per cent of every model, one number per seed."""

@@ -18,7 +18,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, set_seed
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_write, open_text
+from bioptimus_lib.files import atomic_write, json_lines, open_text
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.models import save_model
 from bioptimus_lib.pretrain import Settings, evaluate_mlm, pack, pretrain
@@ -205,8 +205,8 @@ def make(
 def restarts(log: Path) -> list[int]:
     """The steps after which a training that had come to its end was given more steps: there the
     learning rate went from less than half of its peak to the peak again."""
-    rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    rates = [(row["step"], row["learning_rate"]) for row in rows if "learning_rate" in row]
+    rows = [row for row in json_lines(log) if "learning_rate" in row]
+    rates = [(row["step"], row["learning_rate"]) for row in rows]
     peak = max((rate for _, rate in rates), default=0.0)
     past = rates[next((n for n, (_, rate) in enumerate(rates) if rate == peak), 0) :]
     return [

@@ -12,6 +12,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from bioptimus_lib.files import atomic_write, json_lines
+
 #: A test on held-out text: the model goes in, numbers come out.
 Examine = Callable[[torch.nn.Module], dict[str, float]]
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}"
@@ -53,9 +55,10 @@ class Recorder(TrainerCallback):
         if not state.is_world_process_zero:
             return
         # A resumed run repeats the steps after its checkpoint: their old lines go.
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        kept = [row for row in map(json.loads, lines) if row["step"] <= state.global_step]
-        self.file.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        rows = json_lines(self.file) if self.file.exists() else []
+        kept = [row for row in rows if row["step"] <= state.global_step]
+        with atomic_write(self.file) as file:
+            file.writelines(json.dumps(row) + "\n" for row in kept)
         for row in kept:
             if "held_out_loss" in row:
                 found = {"loss": row["held_out_loss"], "accuracy": row["held_out_accuracy"]}
