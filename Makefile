@@ -38,12 +38,13 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY) ## make .venv with everything; runs by itself when needed
 
 book: $(READY) ## execute the chapters and build the book into _build/html
+	@$(BIN)/python book/_tools/execute.py notebooks/*.ipynb
 	@$(BIN)/jupyter-book build -n -W --keep-going .
 
-# As many at a time as there are cores, so each with one thread; a file stays in one process.
+# As many at a time as there are cores, so each with one thread; tests/conftest.py groups them.
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY) ## unit tests, doctests and every notebook cell
-	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadgroup \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff on the library, the tests and the notebooks

@@ -25,6 +25,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 ABSOLUTE = re.compile(r"(?<![\w.:/<-])(?:/(?:home|Users|root|tmp|work|var|opt)/|[A-Z]:\\\\)\w")
+WORKSPACE = re.compile(r"\bworkspace\(\\?[\"'](\w+)")
 DRAWS = re.compile(r"\b(?:plt\.\w+|subplots|\w+\.plot)\(")
 
 
@@ -40,6 +41,12 @@ def tags(cell: dict) -> list[str]:
 def setup_cell(notebook: dict) -> str | None:
     """The text of the cell tagged ``setup``, if there is one."""
     return next((source(cell) for cell in notebook["cells"] if SETUP in tags(cell)), None)
+
+
+def run_of(text: str) -> str | None:
+    """The name of the run that a notebook works in, from its text; several may share one."""
+    found = WORKSPACE.search(text)
+    return found and found.group(1)
 
 
 def normalise(notebook: dict, *, setup: str | None = None) -> dict:

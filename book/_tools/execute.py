@@ -1,0 +1,104 @@
+"""Execute the chapters side by side, and keep their outputs where the book finds them.
+
+    python book/_tools/execute.py [--jobs N] notebooks/*.ipynb
+
+Jupyter Book executes one page after the other. Here as many run at a time as there are cores, each
+with its share of the threads; a chapter that measures time (a cell tagged ``measures-time``) runs
+alone, and chapters that share a run follow one another. The outputs go into the cache that the book
+is built from. What the cache held is thrown away first: it compares the code of the cells and does
+not see that the library has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+import nbformat
+import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
+from tidy import run_of, tags
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / "_build" / ".jupyter_cache"
+MEASURES = "measures-time"
+MOST = 4  # at a time: each holds torch and a model or two
+
+
+def measures_time(notebook: dict) -> bool:
+    """Whether other work beside it would spoil what a chapter shows."""
+    return any(MEASURES in tags(cell) for cell in notebook["cells"])
+
+
+def chains(paths: list[Path]) -> list[list[Path]]:
+    """Chapters that share a run follow one another, as each goes on where the last one ended."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(run_of(path.read_text("utf-8")) or path.stem, []).append(path)
+    return sorted(found.values(), key=len, reverse=True)
+
+
+def execute_all(
+    paths: list[Path], *, cache: Path = CACHE, jobs: int, timeout: int
+) -> list[tuple[Path, str]]:
+    """Execute notebooks, cache the outputs of those without an error, tell each that is done.
+
+    Returns:
+        The others, each with its traceback.
+    """
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    store = get_cache(cache)
+    notebooks = {path: nbformat.read(path, nbformat.NO_CONVERT) for path in paths}
+
+    def execute(members: list[Path]) -> list[tuple[Path, ExecutionResult]]:
+        done = []
+        for path in members:
+            result = single_nb_execution(
+                notebooks[path], cwd=str(path.parent), timeout=timeout, allow_errors=False
+            )
+            done.append((path, result))
+            print(f"  {path.stem:28} {result.time:4.0f} s", flush=True)
+        return done
+
+    failed = []
+    alone = [path for path in paths if measures_time(notebooks[path])]
+    together = [path for path in paths if path not in alone]
+    for some, at_a_time in ((alone, 1), (together, jobs)):
+        # Kernels inherit the environment: threads of two that share the cores wait for each other.
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // at_a_time))
+        with ThreadPoolExecutor(at_a_time) as pool:
+            for path, done in chain.from_iterable(pool.map(execute, chains(some))):
+                if done.err is not None:
+                    failed.append((path, done.exc_string or str(done.err)))
+                    continue
+                bundle = CacheBundleIn(done.nb, path, data={"execution_seconds": done.time})
+                store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    return failed
+
+
+def main() -> int:
+    """Do it for the notebooks of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument(
+        "--jobs", type=int, default=min(MOST, os.cpu_count() or 1), help="chapters at a time"
+    )
+    arguments = parser.parse_args()
+    timeout = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["execute"]["timeout"]
+    paths = [path.resolve() for path in arguments.notebooks]
+    failed = execute_all(paths, jobs=arguments.jobs, timeout=timeout)
+    for path, problem in failed:
+        print(f"\n{path.relative_to(ROOT)} failed:\n{problem}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

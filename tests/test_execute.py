@@ -1,0 +1,87 @@
+"""The chapters are executed side by side, anew each time, and the book reads what came out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from execute import MEASURES, chains, execute_all
+from jupyter_cache import get_cache
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+MEASURING = re.compile(r"\b(?:best_of|growth|serial_and_parallel|with_processes|perf_counter)\(")
+
+
+def notebook(folder: Path, name: str, code: str, *tags: str) -> Path:
+    cell = nbformat.v4.new_code_cell(code, metadata={"tags": list(tags)} if tags else {})
+    made = nbformat.v4.new_notebook(cells=[cell])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(made, folder / f"{name}.ipynb")
+    return folder / f"{name}.ipynb"
+
+
+def shown(cache: Path, path: Path) -> str:
+    """What the book would show under the only cell of a notebook; KeyError if nothing is kept."""
+    _, merged = get_cache(cache).merge_match_into_notebook(nbformat.read(path, 4))
+    return merged.cells[0].outputs[0].text
+
+
+def test_outputs_are_kept_and_what_failed_is_told(tmp_path, capsys):
+    good = [notebook(tmp_path, f"good{n}", f"print({n} + 40)") for n in range(3)]
+    bad = notebook(tmp_path, "bad", "1 / 0")
+    failed = execute_all([*good, bad], cache=tmp_path / "b" / "cache", jobs=2, timeout=60)
+    assert [path for path, _ in failed] == [bad]
+    assert "ZeroDivisionError" in failed[0][1]
+    assert [shown(tmp_path / "b" / "cache", path) for path in good] == ["40\n", "41\n", "42\n"]
+    with pytest.raises(KeyError):
+        shown(tmp_path / "b" / "cache", bad)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "good0", "good1", "good2",
+    ]  # fmt: skip
+
+
+def test_the_second_time_sees_what_has_changed_beside_the_notebook(tmp_path):
+    path = notebook(tmp_path, "reads", "print(open('library.txt').read())")
+    for text in ("old", "new"):
+        (tmp_path / "library.txt").write_text(text)
+        assert not execute_all([path], cache=tmp_path / "cache", jobs=1, timeout=60)
+        assert shown(tmp_path / "cache", path) == f"{text}\n"
+
+
+def test_a_chapter_that_measures_time_runs_alone(tmp_path):
+    busy = "import time, pathlib\npathlib.Path('{0}').touch()\ntime.sleep(2)\n" \
+        "print(pathlib.Path('{1}').exists())\npathlib.Path('{0}').unlink()"  # fmt: skip
+    paths = [
+        notebook(tmp_path, "other", busy.format("other", "alone")),
+        notebook(tmp_path, "third", busy.format("third", "alone")),
+        notebook(tmp_path, "alone", busy.format("alone", "other"), MEASURES),
+    ]
+    assert not execute_all(paths, cache=tmp_path / "cache", jobs=3, timeout=60)
+    assert [shown(tmp_path / "cache", path) for path in paths] == ["False\n"] * 3
+
+
+def test_chapters_that_share_a_run_follow_one_another(tmp_path):
+    work = "import pathlib\nworkspace = pathlib.Path\nrun = workspace('shared')\n" \
+        "seen = run.exists()\nrun.touch()\nprint(seen)"  # fmt: skip
+    paths = [notebook(tmp_path, name, work) for name in ("a1", "a2", "a3")]
+    paths.insert(1, notebook(tmp_path, "b", "print('other')"))
+    assert chains(paths) == [[paths[0], paths[2], paths[3]], [paths[1]]]
+    assert not execute_all(paths, cache=tmp_path / "cache", jobs=2, timeout=60)
+    found = [shown(tmp_path / "cache", path) for path in paths]
+    assert found == ["False\n", "other\n", "True\n", "True\n"]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_cells_that_measure_time_say_so(path):
+    chapter = json.loads(path.read_text(encoding="utf-8"))
+    silent = [
+        cell["id"]
+        for cell in chapter["cells"]
+        if cell["cell_type"] == "code"
+        and MEASURING.search("".join(cell["source"]))
+        and MEASURES not in cell["metadata"].get("tags", [])
+    ]
+    assert not silent
