@@ -65,7 +65,8 @@ def execute_all(
                 notebooks[path], cwd=str(path.parent), timeout=timeout, allow_errors=False
             )
             done.append((path, result))
-            print(f"  {path.stem:28} {result.time:4.0f} s", flush=True)
+            said = "failed" if result.err else f"{result.time:4.0f} s"
+            print(f"  {path.stem:28} {said}", flush=True)
         return done
 
     failed = []
