@@ -29,7 +29,7 @@ def shown(cache: Path, path: Path) -> str:
     return merged.cells[0].outputs[0].text
 
 
-def test_outputs_are_kept_and_what_failed_is_told(tmp_path, capsys):
+def test_outputs_are_kept_and_what_failed_is_told(tmp_path, capfd):
     good = [notebook(tmp_path, f"good{n}", f"print({n} + 40)") for n in range(3)]
     bad = notebook(tmp_path, "bad", "1 / 0")
     failed = execute_all([*good, bad], cache=tmp_path / "b" / "cache", jobs=2, timeout=60)
@@ -38,7 +38,9 @@ def test_outputs_are_kept_and_what_failed_is_told(tmp_path, capsys):
     assert [shown(tmp_path / "b" / "cache", path) for path in good] == ["40\n", "41\n", "42\n"]
     with pytest.raises(KeyError):
         shown(tmp_path / "b" / "cache", bad)
-    said = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
+    out, err = capfd.readouterr()
+    assert not err, "kernels are quiet"
+    said = dict(line.split()[:2] for line in out.splitlines())
     assert {*said} == {"good0", "good1", "good2", "bad"} and said["bad"] == "failed"
 
 
