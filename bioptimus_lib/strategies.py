@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bioptimus_lib.calibration import fit_ridge, token_recovery
+from bioptimus_lib.calibration import Linear, fit_ridge, sharpen, token_recovery
 from bioptimus_lib.token_distillation import TokenDistillation
 
 if TYPE_CHECKING:
@@ -94,23 +94,29 @@ class Known:
         return Known(self.evidence.at(layers), self.ids)
 
 
+#: (new evidence, known tokens, old table, generator) → float (N, H).
+Rows = Callable[[Evidence, Known, torch.Tensor, torch.Generator], torch.Tensor]
+
+
 @dataclass(frozen=True)
 class Strategy:
     """How a row is made.
 
     Args:
         about: one line for people.
-        rows: (new evidence, known tokens, old table, generator) → float (N, H).
+        rows: how.
         reads_contexts: whether the old model is run at all.
         calibrates: whether known tokens are needed.
         training: how the rows are trained afterwards, if they are.
+        layers_by: makes the rows by which layers are chosen, where ``rows`` itself takes long.
     """
 
     about: str
-    rows: Callable[[Evidence, Known, torch.Tensor, torch.Generator], torch.Tensor]
+    rows: Rows
     reads_contexts: bool = True
     calibrates: bool = False
     training: TokenDistillation | None = None
+    layers_by: Rows | None = None
 
 
 def _random(
@@ -142,8 +148,8 @@ def _contextual_matched(
     return unit * rows.std(0) + rows.mean(0)
 
 
-def _calibrated(
-    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+def _mapped(
+    new: Evidence, known: Known, fit: Callable[[torch.Tensor, torch.Tensor], Linear]
 ) -> torch.Tensor:
     rows = torch.empty_like(new.pieces)
     for inside in (False, True):
@@ -157,9 +163,21 @@ def _calibrated(
         # The mean row of the pieces as a further input lowers the error by less than a hundredth
         # and draws the result towards the pieces' own rows, which costs recovery: left out.
         some = known[examples]
-        ridge = fit_ridge(some.evidence.states.flatten(1), table[some.ids])
-        rows[wanted] = ridge(new[wanted].states.flatten(1)).to(rows)
+        linear = fit(some.evidence.states.flatten(1), some.ids)
+        rows[wanted] = linear(new[wanted].states.flatten(1)).to(rows)
     return rows
+
+
+def _calibrated(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    return _mapped(new, known, lambda states, ids: fit_ridge(states, table[ids]))
+
+
+def _calibrated_contrastive(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    return _mapped(new, known, lambda states, ids: sharpen(states, ids, table, generator)[0])
 
 
 def _calibrated_spread(
@@ -195,6 +213,10 @@ STRATEGIES: dict[str, Strategy] = {
     "calibrated_spread": Strategy(
         "the same, with the variance of true rows, filled from the rows of the pieces",
         _calibrated_spread, calibrates=True,
+    ),
+    "calibrated_contrastive": Strategy(
+        "the regression, trained on to be nearer to the true row than to any other",
+        _calibrated_contrastive, calibrates=True, layers_by=_calibrated,
     ),
     "token_distillation": Strategy(
         "mean of the pieces, then trained to do in a sentence what the pieces did",
@@ -251,7 +273,7 @@ def choose_layers(
     scores = {}
     for choice in choices:
         part, draw = known.at(choice), torch.Generator().manual_seed(seed)
-        rows = recipe.rows(part[test].evidence, part[fit], table, draw)
+        rows = (recipe.layers_by or recipe.rows)(part[test].evidence, part[fit], table, draw)
         words = ~part[test].evidence.inside  # continuations count only where there is nothing else
         some = words if words.any() else ~words
         scores[choice] = token_recovery(rows[some], known.ids[test][some], table)["mrr"]

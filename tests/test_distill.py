@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioptimus_lib.calibration import fit_ridge, token_recovery  # noqa: E402
+from bioptimus_lib.calibration import Contrast, fit_ridge, sharpen, token_recovery  # noqa: E402
 from bioptimus_lib.cutting import Cutter  # noqa: E402
 from bioptimus_lib.distill import STRATEGIES, distill, new_bias  # noqa: E402
 from bioptimus_lib.occurrences import Request, Span, read_states  # noqa: E402
@@ -355,8 +355,69 @@ def test_calibration_recovers_what_raw_states_do_not():
         for name in STRATEGIES
     }
     assert scores["calibrated"]["mrr"] > 0.9 and scores["calibrated"]["error"] < 0.2
+    assert scores["calibrated_contrastive"]["mrr"] > 0.9
     for name in (name for name in STRATEGIES if not STRATEGIES[name].calibrates):
         assert scores[name]["mrr"] < 0.2, name
+
+
+def crowded(words=400, loud=4):
+    """(states, ids, table) whose rows differ little where states tell much, and much where they
+    tell nothing: least squares hides the small differences that tell rows apart."""
+    draw = torch.Generator().manual_seed(0)
+    table = torch.randn(words, 16, generator=draw)
+    table[:, :loud] *= 5
+    states = table.clone()
+    states[:, :loud] = 0.1 * table[:, :loud] + torch.randn(words, loud, generator=draw)
+    return states, torch.arange(words), table
+
+
+def fitted(passes, *, seed=1, **changes):
+    states, ids, table = crowded()
+    draw = torch.Generator().manual_seed(seed)
+    settings = Contrast(passes=passes, batch=64, others=256, **changes)
+    some = slice(0, 300)
+    linear, scores = sharpen(states[some], ids[some], table, draw, contrast=settings)
+    return linear, scores, token_recovery(linear(states[300:]).float(), ids[300:], table)
+
+
+def test_contrast_ranks_true_rows_higher_than_least_squares():
+    _, scores, plain = fitted(0)
+    linear, trained_scores, trained = fitted(8)
+    assert len(scores) == 1 and len(trained_scores) == 9
+    assert trained_scores[0] == scores[0], "the first is the regression as it is"
+    assert max(trained_scores) > scores[0] + 0.05 and trained["mrr"] > plain["mrr"] + 0.05
+    again, *_ = fitted(8)
+    torch.testing.assert_close(linear.weights, again.weights, rtol=0, atol=0)
+
+
+def test_contrast_leaves_the_regression_alone_where_it_does_not_help():
+    states, ids, table = crowded()
+    _, scores, _ = fitted(3, learning_rate=30.0)
+    assert scores[0] == max(scores), "a rate that spoils everything"
+    linear, *_ = fitted(3, learning_rate=30.0)
+    ridge = fit_ridge(states[:300], table[ids[:300]])
+    torch.testing.assert_close(linear.weights, ridge.weights)
+    torch.testing.assert_close(linear(states), ridge(states))
+
+
+def test_contrast_keeps_the_length_of_true_rows():
+    states, ids, table = crowded()
+    linear, scores, _ = fitted(8)
+    assert scores.index(max(scores)) > 0
+    made, truth = linear(states[:300]), table[:300].double()
+    best = (made * truth).sum() / made.square().sum()
+    assert abs(best - 1) < 1e-6, "no other length of all rows has a smaller error"
+
+
+def test_a_true_row_that_is_drawn_does_not_push_itself_away():
+    """A table of one row: its only competitor is itself, so nothing is learnt."""
+    states = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    ids, table = torch.zeros(40, dtype=torch.int64), torch.ones(1, 4)
+    linear, scores = sharpen(
+        states, ids, table, torch.Generator(), contrast=Contrast(passes=2, batch=1, others=8)
+    )
+    assert scores == [1.0, 1.0, 1.0]
+    assert torch.isfinite(linear.weights).all()
 
 
 def test_spread_fills_what_a_regression_leaves_and_no_more():

@@ -19,7 +19,7 @@ from bioptimus_lib.strategies import HELD_OUT, STRATEGIES
 ABOUT = "are known words found again? every strategy, on real sentences"
 METRICS = ["mrr", "top1", "top10", "cos", "error"]
 #: Fitted on fewer words: how much they matter. The first is that of the method's first measurement.
-FEWER_WORDS = {"calibrated": (1680, 3360)}
+FEWER_WORDS = {"calibrated": (1680, 3360), "calibrated_contrastive": (1680, 3360)}
 
 
 def cells(setting: Setting) -> list[str]:
