@@ -24,7 +24,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         default="calibrated_spread",
         metavar="NAME",
         help="random, subtoken_mean, contextual, contextual_matched, calibrated, "
-        "calibrated_spread (default), token_distillation or calibrated_distilled",
+        "calibrated_spread (default), calibrated_contrastive, token_distillation or "
+        "calibrated_distilled",
     )
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0)
