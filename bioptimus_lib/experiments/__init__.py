@@ -2,7 +2,8 @@
 
 An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
 ``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
-``finish(rows)``.
+``finish(rows)``. One whose choices are not the strategies of distillation has ``NAMES``, one that
+reads something else than running text has ``files(setting)``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ EXPERIMENTS: dict[str, str] = {
     "start": "bioptimus_lib.experiments.start",
     "phases": "bioptimus_lib.experiments.phases",
     "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
+    "ner-batches": "bioptimus_lib.experiments.ner_batches",
 }
 
 
