@@ -1,4 +1,4 @@
-"""Batches of sentences: which of them make a step together, and how they lie in the rows of a tensor.
+"""Batches of sentences: which of them make a step together, and how they lie in rows.
 
 The first decides what a training learns, the second what it costs. Sentences of like length in one
 batch need little padding, but they are also alike in what they say (titles, headings, lists), and a
@@ -98,7 +98,9 @@ def pools(
     lengths = np.asarray(lengths)
     _check(budget)
     order = generator.permutation(len(lengths))
-    size = len(order) if pool is None else max(1, round(pool * budget / max(1, lengths.mean())))
+    size = max(1, len(order))
+    if pool is not None and len(order):
+        size = max(1, round(pool * budget / lengths.mean()))
     return _shuffled([
         order[start : start + size][batch]
         for start in range(0, len(order), size)
@@ -125,8 +127,8 @@ def _steps(lengths: Sequence[int], budget: int) -> int:
 
 
 def _rows(lengths: Sequence[int], budget: int) -> int:
-    """Sentences per batch that give as many steps as ``evenly``."""
-    return max(1, -(-len(lengths) // max(1, _steps(lengths, budget))))
+    """Sentences per batch that give about as many steps as ``evenly``."""
+    return max(1, round(len(lengths) / max(1, _steps(lengths, budget))))
 
 
 def _cut(order: np.ndarray, size: int) -> list[np.ndarray]:

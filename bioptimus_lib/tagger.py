@@ -16,7 +16,6 @@ from bioptimus_lib.errors import DataError
 from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 

@@ -80,8 +80,8 @@ def test_ways_make_equally_many_steps_and_weigh_tokens_as_they_say():
         for name, way in BATCHINGS.items()
     }
     steps = {name: len(some) for name, some in pieces.items()}
-    assert max(steps.values()) < 1.1 * min(steps.values())
-    assert abs(steps["packed"] - steps["random"]) <= 1
+    assert max(steps.values()) < 1.2 * min(steps.values())
+    assert steps["padded"] == steps["packed"] == pytest.approx(steps["random"], rel=0.02)
     spread = {name: some.std() / some.mean() for name, some in pieces.items()}
     assert spread["packed"] < 0.03 < 0.06 < spread["random"] < 0.3 < spread["buckets"]
     assert pieces["packed"].min() > 900, "nothing is left over for a small batch at the end"
@@ -220,9 +220,9 @@ def test_a_gradient_is_the_same_however_a_batch_lies(tiny):
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     # and the loss is the mean over labelled tokens, one sentence at a time
-    each = [batch_loss(tagger, [s], [t], padded([len(s)])) for s, t in zip(some, labels, strict=True)
-            if (t >= 0).any()]  # fmt: skip
-    tokens = torch.tensor([float((t >= 0).sum()) for t in labels if (t >= 0).any()])
+    pairs = [(s, t) for s, t in zip(some, labels, strict=True) if (t >= 0).any()]
+    each = [batch_loss(tagger, [s], [t], padded([len(s)])) for s, t in pairs]
+    tokens = torch.tensor([float((t >= 0).sum()) for _, t in pairs])
     expected = (torch.stack(each) * tokens).sum() / tokens.sum()
     torch.testing.assert_close(found[0][0], expected, rtol=1e-5, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The benchmark of fine-tuning: all sides read the same once, and the numbers mean what they say."""
+"""The benchmark of fine-tuning: all sides read the same once, and ratios are of the whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LENGTHS = np.random.default_rng(0).integers(3, 60, 500)
 
 def test_counts_are_those_of_an_epoch():
     found = bench_ner.count(LENGTHS, budget=256)
-    assert set(BATCHINGS) < set(found) and {"pools of 1", "pools of 64", "pools of all"} < set(found)
+    assert {*BATCHINGS, "pools of 1", "pools of 64", "pools of all"} < set(found)
     batches = BATCHINGS["random"].draw(LENGTHS, budget=256, generator=np.random.default_rng(0))
     naive = sum(len(batch) * max(LENGTHS[i] for i in batch) for batch in batches)
     assert found["random"]["positions"] == naive and found["random"]["steps"] == len(batches)
@@ -28,7 +28,7 @@ def test_counts_are_those_of_an_epoch():
     assert found["padded"]["steps"] == found["packed"]["steps"]
     assert found["padded"]["most pieces"] == found["packed"]["most pieces"]
     padding = {name: row["padding"] for name, row in found.items()}
-    assert padding["packed"] < 8 < 25 < padding["random"]
+    assert padding["packed"] < 12 < 25 < padding["random"]  # eight sentences leave little choice
     assert padding["pools of all"] < padding["pools of 4"] < padding["pools of 1"]
     assert found["pools"] == found["pools of 16"] and found["sorted"] == found["pools of all"]
 
@@ -82,10 +82,11 @@ def test_an_epoch_in_turns_is_all_of_the_epoch(tiny):
     assert padded([3]).shape == (1, 3)
 
 
-def test_the_command_gives_ratios_counts_and_rows(tmp_path, monkeypatch, capsys):
+def test_the_command_gives_ratios_counts_and_rows(tmp_path, tiny_folder, monkeypatch, capsys):
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
-    few = "--model pocket-bert --dataset pocket --sentences 100 --rounds 2 --threads 1 --quiet"
-    words = [*few.split(), "--sides", "random", "packed", "pools", "--precision", "fp32", "bf16"]
+    few = "--dataset pocket --sentences 100 --rounds 2 --threads 1 --quiet"
+    words = ["--model", str(tiny_folder), *few.split(), "--sides", "random", "packed", "pools",
+             "--precision", "fp32", "bf16"]  # fmt: skip
     assert main(["bench", "ner", *words, "--json", "--ledger", "here"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["threads"] == 1 and result["sentences"] == 100 and result["difference"] < 1e-4
@@ -95,7 +96,7 @@ def test_the_command_gives_ratios_counts_and_rows(tmp_path, monkeypatch, capsys)
     assert set(rows) == {*result["ratios"], *result["counts"], "packed, logits"}
     for pair, found in result["ratios"].items():
         assert found["least"] <= found["ratio"] <= found["most"]
-        assert rows[pair]["metrics"] == found and rows[pair]["variant"] == "pocket-bert, 1 thread"
+        assert rows[pair]["metrics"] == found and rows[pair]["variant"] == "tiny, 1 thread"
     assert rows["packed"]["metrics"]["padding"] < rows["random"]["metrics"]["padding"]
     shown = bench_ner.text(result)
     assert "pools of 64" in shown and "random, fp32 / packed, bf16" in shown
