@@ -43,8 +43,8 @@ def test_a_row_for_each_way_length_and_seed(made):
     assert set(gradients) == {"random", "packed", "buckets", "sorted", "pools"}
     assert gradients["packed"]["uneven"] < gradients["buckets"]["uneven"]
     assert "packed" in "\n".join(summary(rows, ner_batches.METRICS))
-    assert [file.name for file in ner_batches.files(setting)] == [
-        "train.tsv", "devel.tsv", "test.tsv",
+    assert [file.name for file in ner_batches.data(setting)] == [
+        "train.tsv", "devel.tsv", "test.tsv", "model.safetensors",
     ]  # fmt: skip
 
 

@@ -74,18 +74,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _keep(name: str, module, rows: list, setting, file: str) -> None:
-    from bioptimus_lib import ledger, sources
-    from bioptimus_lib.experiments.text import corpus
-    from bioptimus_lib.records import readable_files
+    from bioptimus_lib import ledger
 
-    folder = sources.model_path(setting.model, progress=setting.progress)
-    if hasattr(module, "files"):
-        data = module.files(setting)
-    else:
-        texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
-        data = [file for text in texts for file in readable_files(text)]
-    data += sorted(folder.glob("*.safetensors"))
+    data = getattr(module, "data", _text_and_model)(setting)
     origin = ledger.provenance(data=data, device=setting.device)
     ledger.append(
         name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
     )
+
+
+def _text_and_model(setting) -> list[Path]:
+    from bioptimus_lib import sources
+    from bioptimus_lib.experiments.text import corpus
+    from bioptimus_lib.records import readable_files
+
+    folder = sources.model_path(setting.model, progress=setting.progress)
+    texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
+    data = [file for text in texts for file in readable_files(text)]
+    return [*data, *sorted(folder.glob("*.safetensors"))]

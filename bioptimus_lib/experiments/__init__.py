@@ -2,8 +2,9 @@
 
 An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
 ``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
-``finish(rows)``. One whose choices are not the strategies of distillation has ``NAMES``, one that
-reads something else than running text has ``files(setting)``.
+``finish(rows)``. ``data(setting)`` names the files that the rows come from, where these are not the
+text and the model of the setting; ``NAMES`` what ``--strategies`` chooses from, where it is not the
+strategies of distillation.
 """
 
 from __future__ import annotations

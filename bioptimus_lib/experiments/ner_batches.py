@@ -86,11 +86,13 @@ def finish(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def files(setting: Setting) -> list[Path]:
-    """The files of the set, for the ledger."""
+def data(setting: Setting) -> list[Path]:
+    """The files that the rows come from."""
     from bioptimus_lib.conll import split_files
+    from bioptimus_lib.sources import model_path
 
-    return list(split_files(_folder(setting)).values())
+    model = model_path(setting.model, progress=setting.progress)
+    return [*split_files(_folder(setting)).values(), *sorted(model.glob("*.safetensors"))]
 
 
 # --- fine-tuning -------------------------------------------------------------------------------
