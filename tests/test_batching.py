@@ -227,6 +227,28 @@ def test_a_gradient_is_the_same_however_a_batch_lies(tiny):
     torch.testing.assert_close(found[0][0], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_training_is_the_same_however_its_batches_lie(tiny):
+    from test_ner import toy
+
+    from bioptimus_lib.ner import fine_tune
+    from bioptimus_lib.tagger import NerSettings
+
+    splits = {split: toy(60, seed) for seed, split in enumerate(("train", "devel", "test"))}
+    in_rows, alone, others = (
+        fine_tune(tiny, splits, settings=NerSettings(
+            epochs=2, batch_tokens=96, dropout=0.0, precision="fp32", batching=name
+        ), device="cpu")
+        for name in ("packed", "padded", "random")
+    )  # fmt: skip
+    for one, other, third in zip(in_rows.devel, alone.devel, others.devel, strict=True):
+        assert one["steps"] == other["steps"] > 5
+        assert abs(one["loss"] - other["loss"]) < 1e-5 < 1e-4 < abs(one["loss"] - third["loss"])
+    for name, weight in in_rows.tagger.model.named_parameters():
+        if not name.endswith("key.bias"):  # has no gradient but for rounding, which Adam blows up
+            off = (weight - alone.tagger.model.get_parameter(name)).abs().max()
+            assert off < 1e-4, name
+
+
 @pytest.mark.parametrize("kind", ["Roberta", "MobileBert"])
 def test_models_that_cannot_read_packed_rows_get_padded_ones(tiny, kind, caplog):
     tokenizer = tiny[1]
