@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioptimus_lib import pocket_ner  # noqa: E402
+from bioptimus_lib import ledger, pocket_ner  # noqa: E402
 from bioptimus_lib.cli import main  # noqa: E402
 from bioptimus_lib.experiments import ner_batches  # noqa: E402
 from bioptimus_lib.experiments.cells import Setting, run_cells, summary  # noqa: E402
@@ -97,6 +97,23 @@ def test_the_gradient_of_one_batch_after_another(tiny):
         off = 100 * float((g.mean(0) - whole).norm() / whole.norm())
         assert found["bias"] == pytest.approx(off, rel=1e-3, abs=1e-3)
         assert found["uneven"] == pytest.approx(100 * np.std(tokens) / np.mean(tokens))
+
+
+def test_the_command_keeps_rows(tmp_path, tiny_folder, monkeypatch, capsys):
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
+    pocket_ner.write_ner(tmp_path / "set", train=20, devel=5, test=5)
+    words = ["experiment", "ner-batches", "--model", str(tiny_folder), "--quiet", "--seeds", "1",
+             "--corpus", str(tmp_path / "set"), "--out", str(tmp_path / "out")]  # fmt: skip
+    assert main([*words, "--strategies", "packed", "packed-bf16", "--ledger", "x"]) == 0
+    rows = ledger.read("ner-batches", folder=tmp_path / "results")
+    assert [(row["model"], row["variant"]) for row in rows] == [
+        (way, f"tiny, {length}") for length in ("one epoch", "whole recipe")
+        for way in ("packed", "packed-bf16")
+    ]  # fmt: skip
+    assert {"set/train.tsv", "tiny/model.safetensors"} <= {
+        "/".join(name.split("/")[-2:]) for name in rows[0]["data"]
+    }
+    assert "packed-bf16" in capsys.readouterr().out
 
 
 def test_what_is_no_ner_set_is_refused(tmp_path, capsys):
