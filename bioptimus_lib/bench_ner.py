@@ -346,9 +346,10 @@ def ratios(seconds: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
 
 def text(result: Mapping[str, Any]) -> str:
     """The result as tables for a terminal."""
+    threads = threads_of(result)
     lines = [
         f"{result['model']}, {result['sentences']:,} sentences and {result['pieces']:,} pieces of "
-        f"{result['dataset']}, about {result['batch']:,} in a batch, {result['threads']} threads",
+        f"{result['dataset']}, about {result['batch']:,} in a batch, {threads}",
         "", f"{'':<16}{'steps':>8}{'positions':>12}{'padding %':>11}"
         f"{'sentences':>14}{'pieces in a batch':>20}",
     ]  # fmt: skip
@@ -367,15 +368,19 @@ def text(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def threads_of(result: Mapping[str, Any]) -> str:
+    """How many threads, in words."""
+    return f"{result['threads']} thread" + "s" * (result["threads"] > 1)
+
+
 def to_ledger(result: Mapping[str, Any], data: Sequence[Path], *, file: str) -> None:
     """A row for each pair of sides, and one for each way to make batches."""
     from bioptimus_lib.ledger import append, provenance
 
-    threads = result["threads"]
     common = {
         **provenance(data=data, device=result["device"]),
         "dataset": result["dataset"], "profile": "bench", "seed": None,
-        "variant": f"{result['model']}, {threads} thread" + "s" * (threads > 1),
+        "variant": f"{result['model']}, {threads_of(result)}",
         "sentences": result["sentences"], "pieces": result["pieces"], "batch": result["batch"],
     }  # fmt: skip
     rows = [
