@@ -22,7 +22,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | guesses | ``guesses`` | ``guessing`` |
-| entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
+| entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
@@ -38,7 +38,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` |
-| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` |
+| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

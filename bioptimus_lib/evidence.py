@@ -32,6 +32,9 @@ COMMANDS = {
     "masking-difficulty": "bioptimus experiment masking-difficulty --model pocket-bert "
     "--megabytes 6 --steps 200 --ledger pocket-bert",
     "bench-masking": "bioptimus bench masking --ledger pocket",
+    "bench-ner": "bioptimus bench ner --ledger minilm",
+    "ner-batches": "bioptimus experiment ner-batches --model pocket-bert --corpus NCBI-disease "
+    "--ledger pocket-bert",
 }
 
 

@@ -1,7 +1,7 @@
 """Named entity recognition with a pre-trained encoder: fine-tune, choose on devel, test once.
 
-A classifier over each token's first piece. The loop is plain PyTorch: batches are filled by a
-budget of positions, so nearly nothing is padding, and the same seed gives the same numbers.
+A classifier over each token's first piece. The loop is plain PyTorch: sentences are packed into
+rows, so nearly nothing is padding (``batching``), and the same seed gives the same numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bioptimus_lib.batching import Layout, batching_for, filled, model_inputs
 from bioptimus_lib.conll import (
     SPLITS,
     Entity,
@@ -36,12 +37,12 @@ from bioptimus_lib.tagger import (
     classifier_on,
     decay_groups,
     load_tagger,
-    pad,
     recipe_for,
 )
-from bioptimus_lib.windows import IGNORED, Encoding, batches
+from bioptimus_lib.windows import IGNORED, Encoding
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
@@ -63,7 +64,8 @@ class NerResult:
     metrics: on test, in percent: ``f1``, ``precision``, ``recall``, ``recall_unseen``, and
         ``devel_f1`` of the chosen epoch.
     types: precision, recall, F1 and number of gold entities of each type, on test.
-    devel: for each epoch ``epoch``, ``loss``, ``precision``, ``recall``, ``f1``, ``seconds``.
+    devel: for each epoch ``epoch``, ``loss``, ``precision``, ``recall``, ``f1``, ``seconds``,
+        ``steps``.
     epoch: the one chosen, from 1.
     predictions: tags of the test sentences.
     report: what encoding met in each split (``windows.Encoding.report``), and speeds.
@@ -234,8 +236,9 @@ def _train(
     labels = encoded["train"].labels([sentence.tags for sentence in splits["train"]], index)
     lengths = [len(piece.ids) for piece in pieces]
     generator = np.random.default_rng(settings.seed)
+    batching = batching_for(settings.batching, model, tagger.tokenizer)
     plan = [
-        batches(lengths, budget=settings.batch_tokens, generator=generator, pool=settings.pool)
+        batching.draw(lengths, budget=settings.batch_tokens, generator=generator)
         for _ in range(settings.epochs)
     ]
     steps = sum(map(len, plan))
@@ -253,20 +256,12 @@ def _train(
         model.train()
         started, total = time.perf_counter(), torch.zeros((), device=device)
         for members in members_of:
-            ids, mask = pad([pieces[i].ids for i in members], tagger.tokenizer, device)
-            target, _ = pad([labels[i] for i in members], tagger.tokenizer, device, value=IGNORED)
-            with autocast(device, settings.precision):
-                logits = model(input_ids=ids, attention_mask=mask).logits
-            loss = torch.nn.functional.cross_entropy(
-                logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORED
+            layout = batching.lay([lengths[i] for i in members])
+            loss = batch_loss(
+                tagger, [pieces[i].ids for i in members], [labels[i] for i in members], layout
             )
-            scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            scaler.step(optimizer)
-            scaler.update()
+            step(model, loss, optimizer, scaler, clip=settings.clip)
             schedule.step()
-            optimizer.zero_grad(set_to_none=True)
             total += loss.detach()
             seen += sum(lengths[i] for i in members)
             bar.update()
@@ -283,7 +278,8 @@ def _train(
         )
         row = {name: found[name] for name in ("precision", "recall", "f1")}
         seconds = round(time.perf_counter() - started, 2)
-        rows.append({"epoch": epoch, "loss": mean, **row, "seconds": seconds})
+        rows.append({"epoch": epoch, "loss": mean, **row, "seconds": seconds,
+                     "steps": len(members_of)})  # fmt: skip
         log.info("epoch %d: loss %.4f, devel F1 %.2f", epoch, mean, found["f1"])
         bar.set_postfix(loss=f"{mean:.3f}", devel_f1=f"{found['f1']:.2f}")
         if not best or found["f1"] > rows[best - 1]["f1"]:
@@ -292,3 +288,41 @@ def _train(
     bar.close()
     model.load_state_dict(kept)
     return rows, best, {"train": seen / max(spent, 1e-9)}
+
+
+def batch_loss(
+    tagger: Tagger,
+    sequences: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    layout: Layout,
+) -> torch.Tensor:
+    """The loss of a batch, the mean over its labelled tokens, wherever they lie in it."""
+    import torch
+
+    device = tagger.model.device
+    target = torch.from_numpy(filled(labels, layout, IGNORED)).to(device)
+    with autocast(device, tagger.settings.precision):
+        inputs = model_inputs(sequences, layout, tagger.model, tagger.tokenizer)
+        logits = tagger.model(**inputs).logits
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORED
+    )
+
+
+def step(
+    model: PreTrainedModel,
+    loss: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    *,
+    clip: float,
+) -> None:
+    """A step of the optimiser down the gradient of a loss."""
+    import torch
+
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bioptimus_lib.batching import by_length, check_batching, model_inputs, padded
 from bioptimus_lib.conll import Sentence
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.windows import Encoding, batches, encode
+from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -25,7 +25,9 @@ class NerSettings:
 
     Args:
         epochs: passes over the training sentences.
-        batch_tokens: positions in a batch, padding counted.
+        batch_tokens: pieces in a batch, padding not counted.
+        batching: which sentences make a batch, and how they lie in it: a row of
+            ``batching.BATCHINGS``.
         learning_rate: peak; rises over the warm-up, then falls linearly to 0.
         head_learning_rate: of the new classifier; ``None`` for the same.
         warmup: share of the steps over which the rate rises.
@@ -34,7 +36,6 @@ class NerSettings:
         clip: largest norm of a gradient.
         max_length: window in pieces; ``None`` for all that the model has.
         overlap: pieces that two windows of a long sentence share; ``None`` for a quarter.
-        pool: batches that are sorted by length together, see ``windows.batches``.
         constrained: choose the best tag sequence that is valid IOB2; ``False`` takes the best tag
             of each token, valid or not.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto`` (what the device does fast).
@@ -43,6 +44,7 @@ class NerSettings:
 
     epochs: int = 3
     batch_tokens: int = 1024
+    batching: str = "packed"
     learning_rate: float = 6e-4
     head_learning_rate: float | None = None
     warmup: float = 0.1
@@ -51,13 +53,12 @@ class NerSettings:
     clip: float = 1.0
     max_length: int | None = None
     overlap: int | None = None
-    pool: int = 16
     constrained: bool = True
     precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_tokens", "pool"):
+        for name in ("epochs", "batch_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
         if not self.learning_rate > 0 or not 0 <= self.warmup <= 1 or not self.clip > 0:
@@ -67,6 +68,7 @@ class NerSettings:
             )
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise ValueError(f"precision {self.precision!r}: choose auto, fp32, bf16 or fp16")
+        check_batching(self.batching)
 
 
 #: How to fine-tune a model of at most so many hidden units. The first row was searched on the devel
@@ -126,10 +128,12 @@ class Tagger:
         device, outputs = self.model.device, [np.empty(0)] * len(encoding.windows)
         lengths = [len(piece.ids) for piece in encoding.windows]
         # Without gradients a batch needs a fraction of the memory.
-        for members in batches(lengths, budget=4 * self.settings.batch_tokens):
-            ids, mask = pad([encoding.windows[i].ids for i in members], self.tokenizer, device)
+        for members in by_length(lengths, budget=4 * self.settings.batch_tokens):
+            some = [encoding.windows[i].ids for i in members]
+            layout = padded([lengths[i] for i in members])
+            inputs = model_inputs(some, layout, self.model, self.tokenizer)
             with torch.inference_mode(), autocast(device, self.settings.precision):
-                logits = self.model(input_ids=ids, attention_mask=mask).logits
+                logits = self.model(**inputs).logits
             for i, row in zip(members, logits.float().log_softmax(-1).cpu().numpy(), strict=True):
                 outputs[i] = row[: lengths[i]]
         return encoding.merge(outputs)
@@ -212,20 +216,6 @@ def window_of(model: Any, tokenizer: Any, wanted: int | None = None) -> int:
     """Pieces that a model can read at once, special ones included; at most ``wanted``."""
     sizes = (wanted, getattr(model.config, "max_position_embeddings", None))
     return min(int(size) for size in (*sizes, tokenizer.model_max_length) if size)
-
-
-def pad(
-    rows: Sequence[np.ndarray], tokenizer: Any, device: Any, *, value: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of different lengths as int64 (B, T), filled up with the padding piece, and the mask."""
-    import torch
-
-    fill = tokenizer.pad_token_id if value is None else value
-    out = np.full((len(rows), max(map(len, rows))), fill, np.int64)
-    mask = np.zeros_like(out)
-    for i, row in enumerate(rows):
-        out[i, : len(row)], mask[i, : len(row)] = row, 1
-    return torch.from_numpy(out).to(device), torch.from_numpy(mask).to(device)
 
 
 def autocast(device: Any, precision: str) -> Any:

@@ -26,7 +26,7 @@ from bioptimus_lib.conll import (
 )
 from bioptimus_lib.entity_score import recall_unseen, score
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.windows import IGNORED, Window, batches, cut, encode
+from bioptimus_lib.windows import IGNORED, Window, cut, encode
 
 TYPES = ("Drug", "Gene")
 TAGS = labels_of(TYPES)
@@ -265,30 +265,6 @@ def test_cut_refuses_what_cannot_be():
     for sizes, room, overlap in [([0], 3, None), ([4], 3, None), ([1], 3, 3), ([1], 0, None)]:
         with pytest.raises(ValueError):
             cut(sizes, room, overlap=overlap)
-
-
-@given(
-    lengths=st.lists(st.integers(1, 40), max_size=80),
-    budget=st.integers(1, 100),
-    seed=st.none() | st.integers(0, 3),
-)
-@settings(max_examples=100, deadline=None)
-def test_batches_hold_everything_once_and_keep_to_the_budget(lengths, budget, seed):
-    generator = None if seed is None else np.random.default_rng(seed)
-    found = batches(lengths, budget=budget, generator=generator, pool=3)
-    assert sorted(int(i) for batch in found for i in batch) == list(range(len(lengths)))
-    for batch in found:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
-
-
-def test_pools_pad_little_and_mix_lengths():
-    lengths = np.random.default_rng(0).integers(5, 100, 4000)
-    made = batches(lengths, budget=1024, generator=np.random.default_rng(1))
-    padded = sum(len(b) * max(lengths[b]) for b in made)
-    assert padded / lengths.sum() < 1.1
-    means = [lengths[b].mean() for b in made]
-    half = len(means) // 2
-    assert np.mean(means[:half]) == pytest.approx(np.mean(means[half:]), rel=0.15)
 
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcde-", *(f"##{c}" for c in "abcde")]
@@ -560,7 +536,8 @@ def test_a_loss_that_is_not_finite_stops(tiny, splits):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"learning_rate": 0}, {"warmup": 2}, {"precision": "fp8"}]
+    "wrong",
+    [{"epochs": 0}, {"learning_rate": 0}, {"warmup": 2}, {"precision": "fp8"}, {"batching": "x"}],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
