@@ -32,6 +32,8 @@ COMMANDS = {
     "masking-difficulty": "bioptimus experiment masking-difficulty --model pocket-bert "
     "--megabytes 6 --steps 200 --ledger pocket-bert",
     "bench-masking": "bioptimus bench masking --ledger pocket",
+    "ner-facts": "bioptimus experiment ner-facts --ledger real",
+    "scoring": "bioptimus experiment scoring --model pocket-bert --seeds 3 --ledger pocket-bert",
 }
 
 

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:
-        _keep(arguments.name, rows, setting, arguments.ledger)
+        _keep(arguments.name, module, rows, setting, arguments.ledger)
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -72,16 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(name: str, rows: list, setting, file: str) -> None:
-    from bioptimus_lib import ledger, sources
+def _keep(name: str, module, rows: list, setting, file: str) -> None:
+    from bioptimus_lib import ledger
+
+    data = getattr(module, "data", _text_and_model)(setting)
+    origin = ledger.provenance(data=data, device=setting.device)
+    ledger.append(
+        name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
+    )
+
+
+def _text_and_model(setting) -> list[Path]:
+    from bioptimus_lib import sources
     from bioptimus_lib.experiments.text import corpus
     from bioptimus_lib.records import readable_files
 
     folder = sources.model_path(setting.model, progress=setting.progress)
     texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
     data = [file for text in texts for file in readable_files(text)]
-    data += sorted(folder.glob("*.safetensors"))
-    origin = ledger.provenance(data=data, device=setting.device)
-    ledger.append(
-        name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
-    )
+    return [*data, *sorted(folder.glob("*.safetensors"))]

@@ -2,7 +2,8 @@
 
 An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
 ``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
-``finish(rows)``.
+``finish(rows)``. ``data(setting)`` names the files that the rows come from, where these are not the
+text and the model of the setting.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ EXPERIMENTS: dict[str, str] = {
     "start": "bioptimus_lib.experiments.start",
     "phases": "bioptimus_lib.experiments.phases",
     "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
+    "ner-facts": "bioptimus_lib.experiments.ner_facts",
+    "scoring": "bioptimus_lib.experiments.scoring",
 }
 
 
