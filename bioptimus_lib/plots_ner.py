@@ -225,7 +225,8 @@ def lengths(
     Raises:
         ValueError: no set, more than there are looks, or other lengths in one than in another.
     """
-    if not 1 <= len(sets) <= len(SERIES) or len({tuple(k for k, _ in s) for s in sets.values()}) > 1:
+    known = {tuple(length for length, _ in pairs) for pairs in sets.values()}
+    if not 1 <= len(sets) <= len(SERIES) or len(known) > 1:
         raise ValueError(f"{len(sets)} sets: give 1 to {len(SERIES)}, all with the same lengths")
     with style():
         figure, axes = new_figure(height=3.9)

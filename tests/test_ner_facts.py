@@ -114,7 +114,7 @@ def test_the_experiment_writes_numbers_and_no_text(tmp_path, monkeypatch):
     assert sum(n for _, n in split["lengths"]) == split["metrics"]["entities"]
     pair = by_key["BC2GM", "test in JNLPBA, train"]["metrics"]
     assert set(pair) == {"mentions", "texts", "sentences"} and pair["mentions"] > 0
-    assert len(rows[0]["data"]) == 15
+    assert len(rows[0]["data"]) == 15 and all(row["seed"] is None for row in rows)
     text = json.dumps(rows)
     assert not any(token in text for token in ("patients", "treated", "carcinoma"))
 

@@ -90,7 +90,7 @@ TAGS = Exercise(
         ),
         Mistake(
             lambda tags: [(t[2:], n, n + 1) for n, t in enumerate(tags) if t[0] == "B"],
-            "every entity has one token here. The `I-` behind a `B-` of the same type belong to it.",
+            "every entity has one token here. The `I-` behind a `B-` of its type belong to it.",
         ),
     ),
     gives="a list of (type, start, stop), stop one behind the last token",
@@ -176,7 +176,7 @@ ALIGN = Exercise(
         ),
     ),
     gives="a list with a label for each piece: the token's on its first piece, −100 elsewhere",
-    praise="And a token without any piece is now missing, not wrong; the library shows it as [UNK].",
+    praise="A token without any piece is now missing, not wrong; the library shows it as [UNK].",
 )
 
 # -- 11-3: F1 --------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ F1 = Exercise(
         ),
     ),
     gives="F1 in percent over all sentences, 0 if there is no entity at all",
-    praise="Note what is missing in it: tokens outside entities never count, however many are right.",
+    praise="Note what is missing in it: tokens outside entities never count, right or not.",
 )  # fmt: skip
 
 EXERCISES = {"11-1": TAGS, "11-2": ALIGN, "11-3": F1}
