@@ -23,6 +23,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
+| what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
@@ -33,6 +34,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
 | figures of phases | ``plots_phases`` ``plots_rates`` | |
+| figures of NER data | ``plots_ner`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |

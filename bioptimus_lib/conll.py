@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +25,16 @@ DOCUMENT = "-DOCSTART-"
 class Sentence:
     """Tokens and their IOB2 tags, one tag per token; ValueError if the two do not match.
 
+    ``document`` is the number of its document in the file, from 0, where the file marks documents
+    (None where it does not); sentences are equal whatever documents they stand in.
+
     >>> Sentence(("lung", "cancer"), ("B-Disease", "I-Disease")).tokens
     ('lung', 'cancer')
     """
 
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
+    document: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.tokens) != len(self.tags):
@@ -52,21 +56,22 @@ class Entity(NamedTuple):
 
 
 def read_conll(path: str | os.PathLike[str]) -> list[Sentence]:
-    """Read a CoNLL file; lines that begin with ``-DOCSTART-`` are skipped.
+    """Read a CoNLL file; a line that begins with ``-DOCSTART-`` begins the next document.
 
     Raises:
         FileNotFoundError: no such file.
         DataError: with file and line: bytes that are not UTF-8, a line that is not
-            ``token<TAB>tag``, a tag that is not IOB2, an ``I-X`` that continues no X; with the
-            file alone: no sentence in it.
+            ``token<TAB>tag`` or whose token is blank, a tag that is not IOB2, an ``I-X`` that
+            continues no X; with the file alone: no sentence in it.
     """
     sentences: list[Sentence] = []
+    document: int | None = None
     tokens: list[str] = []
     tags: list[str] = []
 
     def end() -> None:
         if tokens:
-            sentences.append(Sentence(tuple(tokens), tuple(tags)))
+            sentences.append(Sentence(tuple(tokens), tuple(tags), document))
             tokens.clear()
             tags.clear()
 
@@ -82,9 +87,11 @@ def read_conll(path: str | os.PathLike[str]) -> list[Sentence]:
                 continue
             if line.startswith(DOCUMENT):
                 end()
+                document = 0 if document is None else document + 1
                 continue
             columns = line.split("\t")
-            if len(columns) != 2 or not columns[0] or not columns[1]:
+            # A token may be any character, also one that a tokenizer drops, but not a plain blank.
+            if len(columns) != 2 or not columns[0].strip(" ") or not columns[1]:
                 raise DataError(
                     f"expected token<TAB>tag, found {line[:60]!r}", path=path, line=number
                 )
@@ -159,10 +166,18 @@ def write_conll(
     sentences: Iterable[Sentence],
     predicted: Iterable[Sequence[str]] | None = None,
 ) -> None:
-    """Write sentences, with predicted tags as a third column if given; whole or not at all."""
+    """Write sentences, with predicted tags as a third column if given; whole or not at all.
+
+    Where documents are known each begins with a line ``-DOCSTART-``, but not beside predictions,
+    whose files hold sentences alone.
+    """
     with atomic_write(path) as file:
         if predicted is None:
+            document = None
             for sentence in sentences:
+                if sentence.document is not None and sentence.document != document:
+                    document = sentence.document
+                    file.write(f"{DOCUMENT}\tO\n\n")
                 file.writelines(
                     f"{token}\t{tag}\n"
                     for token, tag in zip(sentence.tokens, sentence.tags, strict=True)
@@ -234,6 +249,30 @@ def entities(tags: Sequence[str]) -> list[Entity]:
         if tag.startswith("B-"):
             start, kind = i, tag[2:]
     return found
+
+
+def repair(tags: Sequence[str]) -> list[str]:
+    """The same tags as IOB2: an ``I-`` that continues nothing becomes a ``B-``.
+
+    This is how forgiving scorers read orphans, ``conlleval`` and the default of ``seqeval``: the
+    entities of the repaired tags are those that they count. ``entities`` alone is strict.
+
+    >>> repair(["I-Drug", "I-Drug", "O", "I-Gene", "I-Drug"])
+    ['B-Drug', 'I-Drug', 'O', 'B-Gene', 'B-Drug']
+    """
+    return [
+        f"B-{tag[2:]}" if tag[0] == "I" and (before == "O" or before[2:] != tag[2:]) else tag
+        for before, tag in zip(("O", *tags), tags, strict=False)
+    ]
+
+
+def check_lengths(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+    """ValueError unless each sentence has as many predicted tags as gold ones."""
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} sentences in gold, {len(predicted)} predicted")
+    for i, (left, right) in enumerate(zip(gold, predicted, strict=True)):
+        if len(left) != len(right):
+            raise ValueError(f"sentence {i}: {len(left)} tags in gold, {len(right)} predicted")
 
 
 def mentions(sentences: Iterable[Sentence]) -> list[str]:

@@ -35,6 +35,8 @@ COMMANDS = {
     "bench-ner": "bioptimus bench ner --ledger minilm",
     "ner-batches": "bioptimus experiment ner-batches --model pocket-bert --corpus NCBI-disease "
     "--ledger pocket-bert",
+    "ner-facts": "bioptimus experiment ner-facts --ledger real",
+    "scoring": "bioptimus experiment scoring --model pocket-bert --seeds 3 --ledger pocket-bert",
 }
 
 

@@ -116,12 +116,23 @@ class Encoding:
     report: dict[str, int]
 
     def labels(self, tags: Sequence[Sequence[str]], index: dict[str, int]) -> list[np.ndarray]:
-        """For each window the labels (T,) of its positions: a label on first pieces, else −100."""
+        """For each window the labels (T,) of its positions: a label on first pieces, else −100.
+
+        Raises:
+            ValueError: a tag that has no label, or another number of tags than of tokens.
+        """
+        for number, (own, tokens) in enumerate(zip(tags, self.tokens, strict=True)):
+            if unknown := set(own) - index.keys():
+                raise ValueError(
+                    f"sentence {number}: tag {min(unknown)!r} has no label, known are {list(index)}"
+                )
+            if len(own) != tokens:
+                raise ValueError(f"sentence {number}: {len(own)} tags for {tokens} tokens")
         rows = []
         for piece in self.windows:
             row = np.full(len(piece.ids), IGNORED)
             own = tags[piece.sentence][piece.window.first : piece.window.last]
-            row[piece.heads] = [index.get(tag, IGNORED) for tag in own]
+            row[piece.heads] = [index[tag] for tag in own]
             rows.append(row)
         return rows
 
@@ -153,7 +164,7 @@ def encode(
     if room < 1:
         raise ValueError(f"a window of {window} pieces has no room beside [CLS] and [SEP]")
     words = sorted({token for sentence in sentences for token in sentence.tokens})
-    found = _pieces(words, tokenizer)
+    found = pieces_of(words, tokenizer)
     unknown = tokenizer.unk_token_id
     report = dict.fromkeys(
         ("sentences", "tokens", "pieces", "windows", "unknown", "empty", "shortened"), 0
@@ -179,8 +190,11 @@ def encode(
     return Encoding(encoded, [len(sentence) for sentence in sentences], report)
 
 
-def _pieces(words: list[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
-    """Pieces of each word; a corpus has far fewer different words than tokens."""
+def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Pieces of each word, none for one that the tokenizer drops.
+
+    To be asked once for all different words: a corpus has far fewer of them than tokens.
+    """
     if not words:
         return {}
     rows = tokenizer(

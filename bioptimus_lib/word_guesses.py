@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from bioptimus_lib.conll import Sentence, entities
-from bioptimus_lib.files import data_dir
 from bioptimus_lib.guessing import WHOLE_WORDS, Guesses, asked, guesses, joined, on_device_of
 from bioptimus_lib.masked_loss import EVALUATION_SEED
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
 from bioptimus_lib.wordpiece import CONTINUATION
-from bioptimus_lib.words import words
+from bioptimus_lib.words import function_words, words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -82,13 +80,6 @@ def spans(blocks: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> Spans:
     last = number[:, -2]  # goes on in the next block, or not: nobody can tell here
     whole[last[last >= 0]] = False
     return Spans(number, text, np.bincount(number[inner], minlength=len(text)), whole)
-
-
-@cache
-def function_words() -> frozenset[str]:
-    """The words of ``data/words/function.txt``."""
-    lines = (data_dir() / "words" / "function.txt").read_text(encoding="utf-8").splitlines()
-    return frozenset(w for line in lines if not line.startswith("#") for w in line.split())
 
 
 def entity_words(sentences: Iterable[Sentence], *, share: float = 0.5) -> frozenset[str]:

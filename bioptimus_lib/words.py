@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from functools import cache
+
+from bioptimus_lib.files import data_dir
 
 PUNCTUATION = string.punctuation.encode()
 #: Rust's ``char::is_whitespace`` without the control characters that vanish before.
@@ -84,3 +87,10 @@ def split(text: str) -> list[str]:
     ``str.split`` also cuts at control characters, which BERT takes out: ``a\\x0bb`` is one word.
     """
     return _PART.findall(text) if _NO_BLANK.search(text) else text.split()
+
+
+@cache
+def function_words() -> frozenset[str]:
+    """The words of ``data/words/function.txt``: what holds a sentence together, names nothing."""
+    lines = (data_dir() / "words" / "function.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(w for line in lines if not line.startswith("#") for w in line.split())

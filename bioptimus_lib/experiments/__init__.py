@@ -21,6 +21,8 @@ EXPERIMENTS: dict[str, str] = {
     "phases": "bioptimus_lib.experiments.phases",
     "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
     "ner-batches": "bioptimus_lib.experiments.ner_batches",
+    "ner-facts": "bioptimus_lib.experiments.ner_facts",
+    "scoring": "bioptimus_lib.experiments.scoring",
 }
 
 
