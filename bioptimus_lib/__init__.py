@@ -24,6 +24,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | evidence | ``stats`` ``ledger`` | |
+| stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
@@ -33,6 +34,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
 | figures of phases | ``plots_phases`` ``plots_rates`` | |
+| figures of fine-tunings | ``plots_stability`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |

@@ -26,6 +26,7 @@ LEAVES = (
     "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
     "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
     "guessing", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
+    "finetune", "stability", "bias_correction", "plots_stability",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

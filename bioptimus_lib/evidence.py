@@ -32,6 +32,8 @@ COMMANDS = {
     "masking-difficulty": "bioptimus experiment masking-difficulty --model pocket-bert "
     "--megabytes 6 --steps 200 --ledger pocket-bert",
     "bench-masking": "bioptimus bench masking --ledger pocket",
+    "stability": "bioptimus experiment stability --model pocket-bert --corpus NCBI-disease "
+    "--seeds 10 --ledger pocket-bert",
 }
 
 

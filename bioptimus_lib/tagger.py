@@ -205,6 +205,13 @@ def decay_groups(model: PreTrainedModel, settings: NerSettings) -> list[dict[str
     return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
 
 
+def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The usual optimiser of such groups."""
+    import torch
+
+    return torch.optim.AdamW(groups, fused=True)
+
+
 # --- parts -------------------------------------------------------------------------------------
 
 

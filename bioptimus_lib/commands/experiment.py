@@ -22,7 +22,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--model", default="minilm", help="name or folder (minilm)")
     parser.add_argument(
-        "--corpus", default="biomed", metavar="NAME", help="source or folder of text (biomed)"
+        "--corpus", default="biomed", metavar="NAME",
+        help="source or folder of text, or of an NER set for stability (biomed)",
     )
     parser.add_argument(
         "--fit-corpus", default="", metavar="NAME", help="more text to calibrate on (none)"
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:
-        _keep(arguments.name, rows, setting, arguments.ledger)
+        _keep(arguments.name, module, rows, setting, arguments.ledger)
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -72,14 +73,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(name: str, rows: list, setting, file: str) -> None:
+def _keep(name: str, module, rows: list, setting, file: str) -> None:
     from bioptimus_lib import ledger, sources
     from bioptimus_lib.experiments.text import corpus
     from bioptimus_lib.records import readable_files
 
     folder = sources.model_path(setting.model, progress=setting.progress)
-    texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
-    data = [file for text in texts for file in readable_files(text)]
+    if hasattr(module, "data"):
+        data = module.data(setting)
+    else:
+        texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
+        data = [file for text in texts for file in readable_files(text)]
     data += sorted(folder.glob("*.safetensors"))
     origin = ledger.provenance(data=data, device=setting.device)
     ledger.append(

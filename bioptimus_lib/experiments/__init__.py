@@ -2,7 +2,7 @@
 
 An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
 ``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
-``finish(rows)``.
+``finish(rows)``; ``data(setting)`` names the files that they come from, where that is not text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ EXPERIMENTS: dict[str, str] = {
     "start": "bioptimus_lib.experiments.start",
     "phases": "bioptimus_lib.experiments.phases",
     "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
+    "stability": "bioptimus_lib.experiments.stability",
 }
 
 
