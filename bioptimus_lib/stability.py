@@ -10,20 +10,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from bioptimus_lib.conll import Sentence, entities
 from bioptimus_lib.finetune import REMEDIES, Recipe, combine
+from bioptimus_lib.machine import usable_cores
+from bioptimus_lib.passes import Crew
 from bioptimus_lib.stats import Interval, Summary, summary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from bioptimus_lib.tagger import NerSettings
+
+Model: TypeAlias = "str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase]"
+Splits = Mapping[str, Sequence[Sentence]]
+MOST = 4  # fine-tunings at a time: each holds a model and its optimiser
 
 # --- runs --------------------------------------------------------------------------------------
 
@@ -55,8 +61,8 @@ class Trial:
 
 
 def trial(
-    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase],
-    splits: Mapping[str, Sequence[Sentence]],
+    model: Model,
+    splits: Splits,
     recipe: Recipe,
     *,
     settings: NerSettings,
@@ -88,22 +94,65 @@ def trial(
     )  # fmt: skip
 
 
+class Job(NamedTuple):
+    """One fine-tuning, for a process of its own."""
+
+    model: Model
+    splits: Splits
+    recipe: Recipe
+    settings: NerSettings
+    device: str | None
+    threads: int | None
+
+
 def trials(
-    model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase],
-    splits: Mapping[str, Sequence[Sentence]],
-    recipe: Recipe,
+    model: Model,
+    splits: Splits,
+    recipes: Mapping[str, Recipe],
     *,
     settings: NerSettings,
     seeds: int = 10,
     device: str | None = None,
-) -> list[Trial]:
-    """The same fine-tuning with several seeds, from that of the settings on."""
-    return [
-        trial(
-            model, splits, recipe, settings=replace(settings, seed=settings.seed + n), device=device
-        )
-        for n in range(seeds)
-    ]
+    workers: int = 0,
+) -> dict[str, list[Trial]]:
+    """Fine-tune by each recipe with the same seeds, from that of the settings on.
+
+    Args:
+        recipes: name → recipe.
+        workers: processes side by side, a thread each; 0 works in this one. ``side_by_side`` says
+            how many are worth it.
+
+    Returns:
+        Name → a trial for each seed.
+    """
+    jobs = [
+        Job(model, splits, recipe, replace(settings, seed=settings.seed + n), device,
+            1 if workers else None)
+        for recipe in recipes.values() for n in range(seeds)
+    ]  # fmt: skip
+    with Crew(workers) as crew:
+        done = iter(list(crew.in_order(work, jobs)))
+    return {name: list(islice(done, seeds)) for name in recipes}
+
+
+def work(job: Job) -> Trial:
+    """Do a job."""
+    import torch
+
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    return trial(job.model, job.splits, job.recipe, settings=job.settings, device=job.device)
+
+
+def side_by_side() -> int:
+    """Processes for small fine-tunings: one for each core, none where there is a GPU.
+
+    A small model gains little from a second thread, a second model gains nearly all of it.
+    """
+    import torch
+
+    cores = usable_cores()
+    return 0 if torch.cuda.is_available() or cores == 1 else min(cores, MOST)
 
 
 def sample(sentences: Sequence[Sentence], n: int, *, seed: int = 0) -> list[Sentence]:

@@ -121,7 +121,7 @@ def test_an_interval_of_the_spread_covers_as_often_as_it_says():
 DEVEL = {
     "plain": [50.0, 52.0], "freeze-1": [53.0, 53.0], "freeze-2": [55.0, 51.0],
     "decay-0.9": [40.0, 60.0], "reinit-3": [52.0, 54.0], "longer-2": [60.0, 60.0],
-    "longer-4": [59.0, 58.0], "uncorrected": [99.0, 99.0],
+    "shorter": [59.0, 58.0], "uncorrected": [99.0, 99.0],
 }  # fmt: skip
 TOGETHER = {
     "the best of each above plain": ({}, Recipe(freeze=1, reinit=3, longer=2)),
@@ -163,7 +163,10 @@ def test_trials_are_the_same_for_the_same_seeds_and_count_their_steps(tiny, pock
 
     splits = load_splits(pocket)
     settings = NerSettings(epochs=2, batch_tokens=256, learning_rate=1e-2, seed=3)
-    made = stability.trials(tiny, splits, Recipe(longer=1.5), settings=settings, seeds=2)
+    recipes = {"a": Recipe(longer=1.5), "b": Recipe()}
+    found = stability.trials(tiny, splits, recipes, settings=settings, seeds=2)
+    made = found["a"]
+    assert list(found) == ["a", "b"] and [len(t.devel) for t in found["b"]] == [2, 2]
     assert [t.seed for t in made] == [3, 4]
     assert [len(t.devel) for t in made] == [3, 3] == [len(t.losses) for t in made]
     assert made[0].losses != made[1].losses
@@ -179,16 +182,17 @@ def test_trials_are_the_same_for_the_same_seeds_and_count_their_steps(tiny, pock
 def test_the_experiment_makes_its_cells_once_and_chooses_on_devel(pocket, tmp_path, monkeypatch):
     few = {name: REMEDIES[name] for name in ("plain", "freeze-2", "longer-2", "uncorrected")}
     monkeypatch.setattr(experiment, "REMEDIES", few)
-    monkeypatch.setattr(experiment, "SIZES", (10, 20))
+    monkeypatch.setattr(experiment, "SWEPT", (10, 20))
+    monkeypatch.setattr(experiment, "LARGER", (25,))
     monkeypatch.setattr(experiment, "DEVEL", 4)
     monkeypatch.setattr(experiment, "FEW_EPOCHS", 1)
     monkeypatch.setattr(stability, "REMEDIES", few)
     setting = Setting(tmp_path, model="pocket-bert", corpus=str(pocket), seeds=2, progress=False)
     rows, missing = run_cells("stability", experiment, setting)
-    assert not missing and len(rows) == 3 + 2 * (4 + 1) * 2 + 2 * 2
+    assert not missing and len(rows) == 4 + 2 * (4 + 1) * 2 + 2 * 2 + 2 * 2
     lists = [row for row in rows if row["model"] == "list of names"]
     assert [row["variant"] for row in lists] == [
-        "10 sentences, list", "20 sentences, list", "all sentences, list"
+        "10 sentences, list", "20 sentences, list", "25 sentences, list", "all sentences, list"
     ]  # fmt: skip
     floors = {row["variant"].split(",")[0]: row["metrics"]["f1"] for row in lists}
     runs = [row for row in rows if row["model"] == "pocket-bert"]
@@ -200,6 +204,10 @@ def test_the_experiment_makes_its_cells_once_and_chooses_on_devel(pocket, tmp_pa
     assert len({(row["variant"], row["seed"]) for row in runs}) == len(runs)
     longer = [r for r in runs if r["remedy"] == "longer-2"]
     assert all(r["settings"]["epochs"] == 2 and r["recipe"] == {"longer": 2} for r in longer)
+    # the larger sizes have the combination of the largest sweep
+    of = {n: [r["recipe"] for r in runs if r["remedy"] == "together" and r["sentences"] == n]
+          for n in (20, 25, 30)}  # fmt: skip
+    assert of[20] == of[25] == of[30]
     # the combination is what devel says, from the cells, and is not chosen again
     for size in (10, 20):
         devel = {
@@ -235,7 +243,6 @@ def test_the_corpus_must_be_an_ner_set(tmp_path):
 def test_rows_go_to_the_ledger_with_the_files_of_the_set(pocket, tmp_path, monkeypatch, capsys):
     from bioptimus_lib import ledger
 
-    monkeypatch.setattr(experiment, "SIZES", (10,))
     monkeypatch.setattr(experiment, "cells", lambda setting: ["10-list", "10-plain-0"])
     monkeypatch.setattr(experiment, "FEW_EPOCHS", 1)
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
