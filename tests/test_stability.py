@@ -118,6 +118,31 @@ def test_an_interval_of_the_spread_covers_as_often_as_it_says():
     assert 0.80 < held / 200 <= 1
 
 
+def test_a_comparison_counts_failed_seeds_and_pairs_shared_ones():
+    f1 = {
+        "plain": {0: 50.0, 1: 40.0, 2: 45.0, 3: 2.0},
+        "a": {3: 12.0, 2: 55.0, 1: 50.0},
+        "b": {0: 51.0},
+    }
+    plain, a, b = stability.comparison(f1, floor=20.0)
+    assert (plain["failed"], a["failed"], b["failed"]) == ("1 of 4", "1 of 3", "0 of 1")
+    assert (plain["least"], plain["most"], plain["gain"]) == ("2.0", "50.0", "")
+    assert a["gain"] == "+10.0 [+10.0, +10.0]" and a["spread ratio"].startswith("1.00")
+    assert b["F1"] == "51.00" and b["gain"] == b["spread ratio"] == ""
+    with pytest.raises(ValueError, match="'plain' is not among a, b"):
+        stability.comparison({"a": f1["a"], "b": f1["b"]})
+
+
+def test_rows_are_sorted_by_size_and_recipe():
+    rows = [
+        {"sentences": 50, "remedy": "plain", "seed": 1, "metrics": {"f1": 3.0, "devel_f1": 4.0}},
+        {"sentences": 50, "remedy": "plain", "seed": 0, "metrics": {"f1": 2.0, "devel_f1": 5.0}},
+        {"sentences": 50, "seed": None, "metrics": {"f1": 9.0}},
+    ]
+    assert stability.by_size(rows) == {50: {"plain": {1: 3.0, 0: 2.0}}}
+    assert stability.by_size(rows, metric="devel_f1")[50]["plain"][0] == 5.0
+
+
 DEVEL = {
     "plain": [50.0, 52.0], "freeze-1": [53.0, 53.0], "freeze-2": [55.0, 51.0],
     "decay-0.9": [40.0, 60.0], "reinit-3": [52.0, 54.0], "longer-2": [60.0, 60.0],
@@ -177,6 +202,24 @@ def test_trials_are_the_same_for_the_same_seeds_and_count_their_steps(tiny, pock
     assert plain.metrics["f1"] == again.f1
     batches = -(-plain.report["train"]["pieces"] // 256)
     assert 3 * batches <= again.steps <= 3 * 2 * batches
+
+
+def test_trials_side_by_side_are_those_one_after_another(tiny_folder, pocket, one_thread):
+    from bioptimus_lib.conll import load_splits
+
+    splits = load_splits(pocket)
+    settings = NerSettings(epochs=1, batch_tokens=256, learning_rate=1e-2)
+    recipes = {"plain": Recipe(), "odd": Recipe(reinit=1, corrected=False)}
+    alone, together = (
+        stability.trials(tiny_folder, splits, recipes, settings=settings, seeds=2, workers=n)
+        for n in (0, 2)
+    )
+    for name in recipes:
+        assert [replace(t, seconds=0) for t in alone[name]] == [
+            replace(t, seconds=0) for t in together[name]
+        ]
+    assert alone["plain"][0].losses != alone["odd"][0].losses
+    assert 0 <= stability.side_by_side() <= stability.MOST
 
 
 def test_the_experiment_makes_its_cells_once_and_chooses_on_devel(pocket, tmp_path, monkeypatch):
