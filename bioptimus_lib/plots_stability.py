@@ -43,7 +43,6 @@ def seeds(
     floors = floors or {}
     with style():
         figure, axes = new_figure(height=1.25 + 0.56 * len(groups))
-        top = max(float(np.max(values)) for values in groups.values())
         for row, (name, some) in enumerate(groups.items()):
             values = np.asarray(some, float)
             _violin(axes, values, row)
@@ -63,7 +62,7 @@ def seeds(
             axes.annotate(said, (1.0, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
                           textcoords="offset points", va="center", weight="bold", fontsize=9.5,
                           annotation_clip=False)
-        axes.set_xlim(right=top + 1.5)
+        axes.margins(x=0.03)
         _rows(axes, list(groups))
         axes.set_xlabel(xlabel)
         axes.set_title(title, x=0, ha="left")
@@ -78,8 +77,8 @@ def _violin(axes: Axes, values, row: float) -> None:
         return
     from scipy.stats import gaussian_kde
 
-    margin = values.std()
-    x = np.linspace(values.min() - margin, values.max() + margin, 80)
+    margin = values.std()  # F1 ends at 0 and 100, whatever a density says
+    x = np.linspace(max(0, values.min() - margin), min(100, values.max() + margin), 80)
     density = gaussian_kde(values)(x)
     height = HALF * density / density.max()
     axes.fill_between(x, row - height, row + height, color=BLUE, alpha=0.16, lw=0)
@@ -123,9 +122,10 @@ def paths(
             if floor is not None:
                 place.axhline(floor, color=SOFT, lw=1.4, linestyle=(0, (3, 2)))
             place.set_title(name, fontsize=10.5, pad=6)
-            place.set_ylim(bottom=0)
             place.set_xlim(0.5, max(map(len, runs)) + 0.5)
             place.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+        most = max(max(run) for runs in panels.values() for run in runs)
+        axes.flat[0].set_ylim(0, 1.05 * max(most, floor or 0, 1))
         axes.flat[0].set_ylabel("F1, per cent")
         axes.flat[len(panels) // 2].set_xlabel("epoch")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
