@@ -31,7 +31,7 @@ def seeds(
 
     Args:
         groups: name → values, one per seed; drawn from top to bottom.
-        floors: name → value below which a seed has failed; drawn as a dashed line.
+        floors: name → value above which a seed has not failed; drawn as a dashed line.
 
     Raises:
         ValueError: nothing to draw.
@@ -47,7 +47,7 @@ def seeds(
             values = np.asarray(some, float)
             _violin(axes, values, row)
             floor = floors.get(name)
-            failed = values < floor if floor is not None else np.zeros(len(values), bool)
+            failed = values <= floor if floor is not None else np.zeros(len(values), bool)
             off = row + 0.11 * (np.arange(len(values)) % 3 - 1)  # neighbours do not hide each other
             axes.plot(values[~failed], off[~failed], "o", ms=5.5, mfc=PAGE, mec=BLUE, mew=1.4,
                       linestyle="none")
@@ -104,7 +104,7 @@ def paths(
 
     Args:
         panels: recipe → for each seed the F1 after each epoch; at most three.
-        floor: F1 below which a seed has failed; a dashed line.
+        floor: F1 above which a seed has not failed; a dashed line.
 
     Raises:
         ValueError: no panel, too many, or one without a seed.

@@ -178,7 +178,7 @@ def tag_by_list(
     """Tags by a list of the names in training, without any model: the longest match from the left,
     whatever its case; a name of several types has its most frequent one.
 
-    A fine-tuning that does worse has failed: it makes less of its sentences than their list.
+    A fine-tuning that is not better has failed: it makes no more of its sentences than their list.
     """
     types: dict[tuple[str, ...], Counter[str]] = {}
     for sentence in training:
@@ -203,7 +203,7 @@ def tag_by_list(
 
 
 def list_f1(training: Sequence[Sentence], sentences: Sequence[Sentence]) -> float:
-    """F1 in percent of ``tag_by_list``: below it, a fine-tuning counts as failed."""
+    """F1 in percent of ``tag_by_list``: at or below it, a fine-tuning counts as failed."""
     from bioptimus_lib.ner import evaluate
 
     return evaluate(sentences, tag_by_list(training, sentences))[0]["f1"]
@@ -286,7 +286,7 @@ def comparison(
 
     Args:
         f1: recipe → seed → F1 in percent.
-        floor: F1 below which a seed has failed.
+        floor: F1 above which a seed has not failed.
 
     Raises:
         ValueError: the base is not among the recipes.
@@ -299,7 +299,7 @@ def comparison(
         line = {
             "recipe": name, "F1": str(summary(values)),
             "least": f"{min(values):.1f}", "most": f"{max(values):.1f}",
-            "failed": f"{sum(v < floor for v in values)} of {len(values)}",
+            "failed": f"{sum(v <= floor for v in values)} of {len(values)}",
             "gain": "", "spread ratio": "",
         }  # fmt: skip
         a, b = shared(runs, f1[base])

@@ -16,7 +16,7 @@ GAINS = {
     "500 sentences": {"decay": summary([0.1, 0.2, 0.0])},
 }
 FIGURES = {
-    "seeds": lambda: plots_stability.seeds(F1, floors={"plain": 20.0}),
+    "seeds": lambda: plots_stability.seeds(F1, floors={"plain": 3.0}),
     "paths": lambda: plots_stability.paths({"3 epochs": [[1, 5, 4], [0, 0, 0]]}, floor=2.0),
     "rates": lambda: plots_stability.rates({"plain": [1] * 6, "0.5": [0, 0.06, 0.1, 0.2, 0.5, 1]}),
     "learning": lambda: plots_stability.learning(

@@ -124,7 +124,7 @@ def test_a_comparison_counts_failed_seeds_and_pairs_shared_ones():
         "a": {3: 12.0, 2: 55.0, 1: 50.0},
         "b": {0: 51.0},
     }
-    plain, a, b = stability.comparison(f1, floor=20.0)
+    plain, a, b = stability.comparison(f1, floor=12.0)  # no better than the floor has failed, too
     assert (plain["failed"], a["failed"], b["failed"]) == ("1 of 4", "1 of 3", "0 of 1")
     assert (plain["least"], plain["most"], plain["gain"]) == ("2.0", "50.0", "")
     assert a["gain"] == "+10.0 [+10.0, +10.0]" and a["spread ratio"].startswith("1.00")
@@ -241,7 +241,7 @@ def test_the_experiment_makes_its_cells_once_and_chooses_on_devel(pocket, tmp_pa
     runs = [row for row in rows if row["model"] == "pocket-bert"]
     for row in runs:
         size = row["variant"].split(",")[0]
-        assert row["metrics"]["failed"] == (row["metrics"]["f1"] < floors[size])
+        assert row["metrics"]["failed"] == (row["metrics"]["f1"] <= floors[size])
         assert row["seed"] in (0, 1) and row["settings"]["seed"] == row["seed"]
         assert row["metrics"]["epoch"] == 1 + np.argmax(row["devel"])
     assert len({(row["variant"], row["seed"]) for row in runs}) == len(runs)

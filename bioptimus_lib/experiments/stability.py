@@ -74,7 +74,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     metrics = {m: round(done[m], 4) for m in ("f1", "devel_f1", "recall_unseen")}
     yield {
         **name, "model": model_name(setting), "seed": done["seed"],
-        "metrics": metrics | {"failed": float(done["f1"] < floor), "epoch": done["epoch"],
+        "metrics": metrics | {"failed": float(done["f1"] <= floor), "epoch": done["epoch"],
                               "steps": done["steps"]},
         "remedy": remedy, "recipe": recipe.changes(),
         "settings": asdict(recipe.settings(settings)),
