@@ -25,6 +25,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
 | evidence | ``stats`` ``ledger`` | |
+| stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
@@ -35,6 +36,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
 | figures of phases | ``plots_phases`` ``plots_rates`` | |
 | figures of NER data | ``plots_ner`` | |
+| figures of fine-tunings | ``plots_stability`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |

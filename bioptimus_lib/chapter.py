@@ -27,6 +27,7 @@ LEAVES = (
     "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
     "guessing", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
     "ner_errors", "ner_scoring", "ner_facts", "plots_ner",
+    "finetune", "stability", "bias_correction", "plots_stability",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

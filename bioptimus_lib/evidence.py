@@ -37,6 +37,8 @@ COMMANDS = {
     "--ledger pocket-bert",
     "ner-facts": "bioptimus experiment ner-facts --ledger real",
     "scoring": "bioptimus experiment scoring --model pocket-bert --seeds 3 --ledger pocket-bert",
+    "stability": "bioptimus experiment stability --model pocket-bert --corpus NCBI-disease "
+    "--seeds 10 --ledger pocket-bert",
 }
 
 

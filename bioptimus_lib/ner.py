@@ -33,6 +33,7 @@ from bioptimus_lib.files import atomic_dir
 from bioptimus_lib.tagger import (
     NerSettings,
     Tagger,
+    adamw,
     autocast,
     classifier_on,
     decay_groups,
@@ -43,6 +44,7 @@ from bioptimus_lib.windows import IGNORED, Encoding
 
 if TYPE_CHECKING:
     import torch
+    from torch.optim import Optimizer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
@@ -55,6 +57,8 @@ log = logging.getLogger(__name__)
 Splits = Mapping[str, Sequence[Sentence]]
 #: Changes a model before training if it likes, and says which parameters learn how fast.
 Groups = Callable[["PreTrainedModel", "NerSettings"], list[dict[str, Any]]]
+#: Makes an optimiser for such groups.
+MakeOptimizer = Callable[[list[dict[str, Any]]], "Optimizer"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def fine_tune(
     *,
     settings: NerSettings | None = None,
     groups: Groups = decay_groups,
+    optimizer: MakeOptimizer = adamw,
     out: str | Path | None = None,
     device: str | None = None,
     progress: bool = False,
@@ -109,6 +114,7 @@ def fine_tune(
         splits: ``train``, ``devel`` and ``test``, as from ``load_splits``.
         settings: how to train.
         groups: makes the optimiser's parameter groups; it may change the model first.
+        optimizer: makes the optimiser for these groups.
         out: folder for ``predictions.tsv`` (token, gold tag, predicted tag), ``result.json`` and
             the tagger in ``model/``.
         device: by default a GPU if there is one.
@@ -136,7 +142,9 @@ def fine_tune(
             set_dropout(network, settings.dropout)
         tagger = Tagger(place(network, device), tokenizer, tuple(labels), settings)
         encoded = {split: tagger.encode(splits[split]) for split in SPLITS}
-        devel, epoch, speed = _train(tagger, splits, encoded, groups=groups, progress=progress)
+        devel, epoch, speed = _train(
+            tagger, splits, encoded, groups=groups, make=optimizer, progress=progress
+        )
     tested = time.perf_counter()
     predictions = tagger.predict(splits["test"], encoded["test"])
     speed["predict"] = encoded["test"].report["pieces"] / (time.perf_counter() - tested)
@@ -218,6 +226,7 @@ def _train(
     encoded: Mapping[str, Encoding],
     *,
     groups: Groups,
+    make: MakeOptimizer,
     progress: bool,
 ) -> tuple[list[dict[str, float]], int, dict[str, float]]:
     """Train in place; leaves the model with the weights of the best epoch.
@@ -243,7 +252,7 @@ def _train(
     ]
     steps = sum(map(len, plan))
     rise = max(1, round(settings.warmup * steps))
-    optimizer = torch.optim.AdamW(groups(model, settings), fused=True)
+    optimizer = make(groups(model, settings))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
     )

@@ -16,6 +16,7 @@ from bioptimus_lib.errors import DataError
 from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -207,6 +208,13 @@ def decay_groups(model: PreTrainedModel, settings: NerSettings) -> list[dict[str
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
+
+
+def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The usual optimiser of such groups."""
+    import torch
+
+    return torch.optim.AdamW(groups, fused=True)
 
 
 # --- parts -------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--model", default="minilm", help="name or folder (minilm)")
     parser.add_argument(
-        "--corpus", default="biomed", metavar="NAME", help="source or folder of text (biomed)"
+        "--corpus", default="biomed", metavar="NAME",
+        help="source or folder of text, or of an NER set for stability (biomed)",
     )
     parser.add_argument(
         "--fit-corpus", default="", metavar="NAME", help="more text to calibrate on (none)"

@@ -23,6 +23,7 @@ EXPERIMENTS: dict[str, str] = {
     "ner-batches": "bioptimus_lib.experiments.ner_batches",
     "ner-facts": "bioptimus_lib.experiments.ner_facts",
     "scoring": "bioptimus_lib.experiments.scoring",
+    "stability": "bioptimus_lib.experiments.stability",
 }
 
 

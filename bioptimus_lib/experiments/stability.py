@@ -1,0 +1,168 @@
+"""Stability at scale: fine-tunings of few sentences and of all, plain and with each remedy.
+
+The sentences to train on are drawn once from an NER set (``corpus``): 50 are a part of the 100, and
+so on; all seeds see the same. A cell is one fine-tuning, chosen on devel and tested once on all of
+test. Who has few sentences to train on has few to choose on, so devel is a sample there, too. The
+remedies are compared at the small sizes; what was best on devel is put together, and goes to the
+larger ones, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioptimus_lib.conll import Sentence, load_splits, split_files
+from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.files import atomic_write
+from bioptimus_lib.finetune import REMEDIES, Recipe
+from bioptimus_lib.stability import best_together, list_f1, sample, trial
+
+ABOUT = "F1 over seeds of fine-tunings with few sentences and with all, plain and with remedies"
+METRICS = ["f1", "devel_f1", "failed", "epoch"]
+SWEPT = (50, 100)  # sentences at which every remedy is tried
+LARGER = (500,)  # sentences at which the best of the largest sweep is tried
+ALL = 0
+DEVEL = 100  # sentences to choose the epoch on, of those who have few
+#: Passes over few sentences and positions per batch. Three passes suit a whole set, and would be a
+#: dozen steps over fifty sentences; twenty are usual for NCBI-disease (LinkBERT's scripts).
+FEW_EPOCHS, BATCH = 20, 512
+LIST, TOGETHER = "list", "together"
+
+
+def cells(setting: Setting) -> list[str]:
+    """Plain at each small size, the remedies seed by seed, what is best together, at last all."""
+    sizes, seeds = (*SWEPT, *LARGER), range(setting.seeds)
+    names = [f"{size}-{LIST}" for size in (*sizes, ALL)]
+    names += [f"{size}-plain-{seed}" for size in sizes for seed in seeds]
+    for size in SWEPT:
+        remedies = [name for name in REMEDIES if name != "plain"]
+        names += [f"{size}-{remedy}-{seed}" for seed in seeds for remedy in remedies]
+        names += [f"{size}-{TOGETHER}-{seed}" for seed in seeds]
+    names += [f"{size}-{TOGETHER}-{seed}" for size in LARGER for seed in seeds]
+    return names + [f"{ALL}-{what}-{seed}" for seed in seeds for what in ("plain", TOGETHER)]
+
+
+def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
+    """The row of a cell."""
+    from bioptimus_lib.ner import recipe_for
+    from bioptimus_lib.sources import model_path
+
+    first, rest = cell.split("-", 1)
+    size = int(first)
+    remedy, _, seed = (rest, "", "") if rest == LIST else rest.rpartition("-")
+    splits = splits_for(setting, size)
+    name = {
+        "dataset": ner_folder(setting).name, "variant": f"{words_for(size)}, {remedy}",
+        "sentences": len(splits["train"]),
+    }  # fmt: skip
+    floor = list_f1(splits["train"], splits["test"])
+    if remedy == LIST:
+        yield {**name, "model": "list of names", "seed": None, "metrics": {"f1": round(floor, 4)}}
+        return
+    model = model_path(setting.model, progress=setting.progress)
+    recipe = together(setting, size) if remedy == TOGETHER else REMEDIES[remedy]
+    few = {"epochs": FEW_EPOCHS, "batch_tokens": BATCH} if size else {}
+    settings = recipe_for(model, seed=int(seed), **few)
+    done = asdict(trial(model, splits, recipe, settings=settings, device=setting.device))
+    metrics = {m: round(done[m], 4) for m in ("f1", "devel_f1", "recall_unseen")}
+    yield {
+        **name, "model": model_name(setting), "seed": done["seed"],
+        "metrics": metrics | {"failed": float(done["f1"] <= floor), "epoch": done["epoch"],
+                              "steps": done["steps"]},
+        "remedy": remedy, "recipe": recipe.changes(),
+        "settings": asdict(recipe.settings(settings)),
+        "devel": [round(value, 2) for value in done["devel"]], "seconds": done["seconds"],
+    }  # fmt: skip
+
+
+def data(setting: Setting) -> list[Path]:
+    """The files that the rows come from."""
+    return list(split_files(ner_folder(setting)).values())
+
+
+# --- parts -------------------------------------------------------------------------------------
+
+
+def ner_folder(setting: Setting) -> Path:
+    """The folder of the set.
+
+    Raises:
+        ValueError: the corpus is not an NER set.
+    """
+    from bioptimus_lib import sources
+    from bioptimus_lib.source_table import table
+
+    row = table().get(setting.corpus)
+    if row is not None and row.kind == "ner":
+        return sources.fetch(setting.corpus, progress=setting.progress)
+    if row is None and Path(setting.corpus).is_dir():
+        return Path(setting.corpus)
+    known = ", ".join(row.name for row in table().values() if row.kind == "ner")
+    raise ValueError(
+        f"--corpus {setting.corpus} is not an NER set: give a folder with train.tsv, devel.tsv and "
+        f"test.tsv, or one of {known}"
+    )
+
+
+def model_name(setting: Setting) -> str:
+    """The model as the ledger names it."""
+    return Path(setting.model).name
+
+
+def words_for(size: int) -> str:
+    """A size in words."""
+    return f"{size} sentences" if size else "all sentences"
+
+
+@lru_cache(1)
+def _splits(folder: Path) -> dict[str, list[Sentence]]:
+    return load_splits(folder)
+
+
+def splits_for(setting: Setting, size: int) -> dict[str, list[Sentence]]:
+    """Train and devel as a size has them, and all of test."""
+    whole = _splits(ner_folder(setting))
+    if size == ALL:
+        return whole
+    devel = sample(whole["devel"], min(DEVEL, len(whole["devel"])))
+    return {**whole, "train": sample(whole["train"], size), "devel": devel}
+
+
+def together(setting: Setting, size: int) -> Recipe:
+    """The combination for a size, chosen once, on devel; sizes without a sweep have the largest's.
+
+    Raises:
+        FileNotFoundError: a cell that it is chosen from is missing.
+    """
+    size = size if size in SWEPT else max(SWEPT)
+    folder = setting.out / "stability"
+    file = folder / f"together-{size}.json"
+    if not file.exists():
+        devel = {
+            remedy: [_devel_f1(folder / f"{size}-{remedy}-{n}.json") for n in range(setting.seeds)]
+            for remedy in REMEDIES
+        }
+        chosen = best_together(devel, depth=_depth(setting))
+        means = {name: round(float(np.mean(values)), 4) for name, values in devel.items()}
+        with atomic_write(file) as handle:
+            json.dump({"recipe": chosen.changes(), "devel_f1": means}, handle, indent=1)
+    return Recipe(**json.loads(file.read_text(encoding="utf-8"))["recipe"])
+
+
+def _devel_f1(cell: Path) -> float:
+    (row,) = json.loads(cell.read_text(encoding="utf-8"))
+    return row["metrics"]["devel_f1"]
+
+
+def _depth(setting: Setting) -> int:
+    from bioptimus_lib.sources import model_path
+
+    config = model_path(setting.model, progress=setting.progress) / "config.json"
+    return json.loads(config.read_text(encoding="utf-8"))["num_hidden_layers"]
