@@ -1,8 +1,9 @@
 """Experiments at scale: a table of them, each a list of cells that are kept one by one.
 
 An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
-``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
-``finish(rows)``.
+``run(setting, cell)``, which gives the ledger rows of a cell, and, where they are needed,
+``finish(rows)``, if rows need one another, ``data(setting)``, the files that went in, and
+``notes(setting)``, lines on what is not in the table.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ EXPERIMENTS: dict[str, str] = {
     "start": "bioptimus_lib.experiments.start",
     "phases": "bioptimus_lib.experiments.phases",
     "masking-difficulty": "bioptimus_lib.experiments.masking_difficulty",
+    "ner-table": "bioptimus_lib.experiments.ner_table",
 }
 
 
