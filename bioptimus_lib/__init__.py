@@ -23,6 +23,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
+| kinds of mistakes | ``ner_errors`` | |
 | evidence | ``stats`` ``ledger`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |

@@ -236,6 +236,15 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     return found
 
 
+def check_lengths(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+    """ValueError unless each sentence has as many predicted tags as gold ones."""
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} sentences in gold, {len(predicted)} predicted")
+    for i, (left, right) in enumerate(zip(gold, predicted, strict=True)):
+        if len(left) != len(right):
+            raise ValueError(f"sentence {i}: {len(left)} tags in gold, {len(right)} predicted")
+
+
 def mentions(sentences: Iterable[Sentence]) -> list[str]:
     """The text of each entity, its tokens with blanks between them, in the order of the text.
 

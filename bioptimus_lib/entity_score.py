@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bioptimus_lib.conll import Sentence, entities
+from bioptimus_lib.conll import Sentence, check_lengths, entities
 
 
 def score(
@@ -36,7 +36,7 @@ def score(
     from seqeval.metrics.v1 import precision_recall_fscore_support
     from seqeval.scheme import IOB2
 
-    _check_lengths(gold, predicted)
+    check_lengths(gold, predicted)
     if not gold:
         raise ValueError("nothing to score: no sentence")
     gold, predicted = [list(tags) for tags in gold], [list(tags) for tags in predicted]
@@ -92,7 +92,7 @@ def recall_unseen(
         ``recall`` and ``mentions`` of the unseen, ``share`` of them among all, in percent, and
         ``recall_seen`` of the others; a recall over no mention is 0.
     """
-    _check_lengths([sentence.tags for sentence in sentences], predicted)
+    check_lengths([sentence.tags for sentence in sentences], predicted)
     known = mentions(training)
     found, total = [0, 0], [0, 0]  # of mentions seen, unseen
     for sentence, tags in zip(sentences, predicted, strict=True):
@@ -108,11 +108,3 @@ def recall_unseen(
         "share": 100 * total[1] / max(sum(total), 1),
         "recall_seen": 100 * found[0] / max(total[0], 1),
     }
-
-
-def _check_lengths(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
-    if len(gold) != len(predicted):
-        raise ValueError(f"{len(gold)} sentences in gold, {len(predicted)} predicted")
-    for i, (left, right) in enumerate(zip(gold, predicted, strict=True)):
-        if len(left) != len(right):
-            raise ValueError(f"sentence {i}: {len(left)} tags in gold, {len(right)} predicted")
