@@ -24,18 +24,21 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | kinds of mistakes | ``ner_errors`` | |
-| evidence | ``stats`` ``ledger`` | |
+| evidence | ``stats`` ``ledger`` | ``significance`` |
+| fine-tunings on disk | ``ner_runs`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
+| what a score is worth | ``evaluation_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
 | figures of phases | ``plots_phases`` ``plots_rates`` | |
 | figures of the ledger | ``plots_ledger`` | |
-| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
+| NER results | ``ner_tables`` | ``plots_ner_results`` |
+| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` |

@@ -233,7 +233,8 @@ def counts(done: Iterable[Job]) -> np.ndarray:
         except DataError:
             raise
         except ValueError as error:
-            raise DataError(f"not the predictions of {job.files['test']}: {error}", path=file)
+            what = f"not the predictions of {job.files['test']}: {error}"
+            raise DataError(what, path=file) from None
     return np.stack(rows)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> Profile | None:
     """The profile that was asked for, and numbers that make sense."""
-    least = {"seeds": 1, "sentences": 1, "workers": 0, "max_length": 3}
-    for name, most in least.items():
+    for name, least in {"seeds": 1, "sentences": 1, "workers": 0, "max_length": 3}.items():
         value = getattr(arguments, name)
-        if value is not None and value < most:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {most}")
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}")
     return profile(arguments.profile) if arguments.profile else None
 
 
@@ -135,7 +134,7 @@ def _sets(arguments: argparse.Namespace) -> Sets:
         name = arguments.name or Path(own["train"]).resolve().parent.name or "own"
         return {_checked("--name", name): {split: Path(path) for split, path in own.items()}}
     if not arguments.dataset or arguments.name:
-        raise ValueError("give --dataset, or --train, --devel and --test (and, if you like, --name)")
+        raise ValueError("give --dataset, or --train, --devel and --test, with --name if you like")
     sets: Sets = {}
     for name in arguments.dataset:
         if name == "all":
@@ -242,7 +241,7 @@ def _say_plan(todo: Sequence[Job]) -> None:
         _say(f"{len(todo)} runs, {done} of them done before")
 
 
-def _told(todo: Sequence[Job], *, workers: int):
+def _told(todo: Sequence[Job], *, workers: int) -> Iterator[tuple[Job, Result]]:
     """Each job with its result, and a line for each that was made now, with what is left."""
     from bioptimus_lib.ner_runs import do_all, kept, seconds_left
 

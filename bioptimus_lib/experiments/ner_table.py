@@ -13,6 +13,7 @@ origin, so cells of different days stand in one table. Pre-training was done onc
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ PER_RUN = 1000  # the seed of a cell is this times its run, plus that of fine-tu
 
 @dataclass(frozen=True)
 class Cell:
-    """A model of a run, fine-tuned on a set with a seed; without a set: its training from scratch."""
+    """A model of a run, fine-tuned on a set with a seed; without a set: trained from scratch."""
 
     model: str
     run: int
@@ -66,11 +67,11 @@ def _cells(setting: Setting) -> list[Cell]:
     others = [Cell(name, 0) for name in _models(setting) if name not in FAMILY]
     made: list[Cell] = []
     if family:
-        phases = str(phases_folder(setting).resolve())
+        numbers, phases = runs(setting), str(phases_folder(setting).resolve())
         same_setting(setting.out / "ner-table" / "phases.json", {"phases": phases})
         made = [
             Cell(model, run)
-            for run in runs(setting)
+            for run in numbers
             for model in family
             if (run == 0 or model != OLD) and (model == SCRATCH or folder(setting, model, run))
         ]
@@ -233,6 +234,7 @@ def trained(setting: Setting, number: int) -> Row:
             model = place(load_masked_lm(goal)[0], run.torch_device)
         else:
             seed = run.seed * len(PHASES) + phase.number  # the masks of the other versions
+            started = time.monotonic()
             row = train_version(
                 model, tokenizer, blocks, held_out, masking=phase.masking,
                 settings=settings_of(run, run.done("budget")["steps"], seed=seed),
@@ -240,14 +242,14 @@ def trained(setting: Setting, number: int) -> Row:
                 device=run.device, progress=setting.progress,
             )  # fmt: skip
             with atomic_write(log) as file:
-                json.dump(row, file)
+                json.dump(row | {"seconds": round(time.monotonic() - started, 1)}, file)
         rows.append(json.loads(log.read_text(encoding="utf-8")))
     weights = (goals / LAST).glob("*.safetensors")
     return {
         **provenance(data=weights, device=setting.device), "model": SCRATCH,
         "dataset": Path(run.corpus_source or run.profile.corpus).name, "seed": number,
         "variant": TRAINED, "metrics": rows[-1]["held_out"],
-        "steps": sum(row["steps"] for row in rows), "tokens": sum(row["tokens"] for row in rows),
+        **{name: sum(row[name] for row in rows) for name in ("steps", "tokens", "seconds")},
     }  # fmt: skip
 
 
