@@ -201,6 +201,7 @@ CORRECTED = Exercise(
     name="corrected",
     cases=lambda: [
         ([0.01, 0.04, 0.03],), ([0.5, 0.001, 0.02, 0.02, 0.9],), ([0.2],), ([0.03, 0.029, 0.6],),
+        ([0.6, 0.8, 0.7],),
     ],
     solution=corrected,
     mistakes=(
