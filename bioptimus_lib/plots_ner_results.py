@@ -98,6 +98,7 @@ def draws(
         ValueError: nothing to draw, or more marks than looks.
     """
     import numpy as np
+    from matplotlib.patches import Patch
 
     values, marks = np.asarray(values, float), marks or {}
     if not len(values) or len(marks) > 4:
@@ -105,9 +106,10 @@ def draws(
                          "most")  # fmt: skip
     with style():
         figure, axes = new_figure(height=3.5)
+        legend: list = []
         if band:
-            axes.axvspan(*band, color="#dfe9f1", lw=0, zorder=0,
-                         label=f"{band[0]:.1f} to {band[1]:.1f}")
+            label = f"{band[0]:.1f} to {band[1]:.1f}"
+            legend.append(axes.axvspan(*band, color="#dfe9f1", lw=0, zorder=0, label=label))
         heights, edges = np.histogram(values, bins=BINS)
         far = beyond is not None
         # A bar is hatched if its middle lies beyond: at the limit a bar is as good as its half.
@@ -119,12 +121,14 @@ def draws(
                 axes.bar(middles[some], heights[some], width=np.diff(edges)[0] * 0.95, lw=0, **look)
         if far:
             share = float((np.abs(values) >= beyond - 1e-9).mean())
-            axes.bar([], [], color=RED, hatch="///", edgecolor=PAGE, lw=0,
-                     label=f"as far from 0: {share:.1%}")
+            legend.append(Patch(facecolor=RED, hatch="///", edgecolor=PAGE, lw=0,
+                                label=f"as far from 0: {share:.1%}"))
         for (label, mark), look in zip(marks.items(), SERIES, strict=False):
-            axes.axvline(mark, color=INK, lw=1.8, linestyle=look["linestyle"], label=label)
+            legend.append(
+                axes.axvline(mark, color=INK, lw=1.8, linestyle=look["linestyle"], label=label)
+            )
         axes.set(xlabel=xlabel, ylabel="draws")
         axes.set_title(title)
-        if marks or far or band:
-            figure.legend(loc="outside lower center", ncols=2, handlelength=2.8)
+        if legend:
+            figure.legend(handles=legend, loc="outside lower center", ncols=2, handlelength=2.8)
     return figure
