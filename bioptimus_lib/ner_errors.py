@@ -1,4 +1,4 @@
-"""What kind of mistake a tagger makes: every entity that is not right falls into one of seven kinds.
+"""What kind of mistake a tagger makes: every entity that is not right is of one of seven kinds.
 
 F1 counts a wrong border twice, as something spurious and as something missed, and does not say
 which. Here the entities of a sentence that share a token are looked at together, so each mistake

@@ -18,8 +18,8 @@ ALL = "all kinds"
 #: Pale grounds that leave dark letters readable; types share them beyond six.
 GROUNDS = ("#d6e6f2", "#fbe3d3", "#d9f0e7", "#f4dfea", "#fdeec9", "#dcebf8")
 STYLE = """<style>
-.bio .tagged{margin:.15rem 0;line-height:2.1}
-.bio .tagged b{display:inline-block;min-width:4.6em;font-weight:600}
+.bio .tagged{margin:.15rem 0;line-height:2.1;padding-left:4.6em;text-indent:-4.6em}
+.bio .tagged b{display:inline-block;min-width:4.6em;font-weight:600;text-indent:0}
 .bio .ent{border:1px solid #4b5a6b;border-radius:5px;padding:.08rem .25rem}
 .bio .ent.bad{border:2px dashed #b34e00}
 .bio .ent small{font-size:.7rem;color:#4b5a6b;margin-left:.3em}

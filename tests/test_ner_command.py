@@ -77,6 +77,14 @@ def test_two_models_are_compared_and_nothing_is_done_twice(place, capsys, monkey
     assert "all sentences of train there, 30 here" in capsys.readouterr().err
 
 
+def test_a_place_that_is_none_is_told_before_any_work(place, capsys):
+    (place / "busy").mkdir(exist_ok=True)
+    (place / "busy" / "out").write_text("somebody's file")
+    assert command(place / "busy", "--model", place / "old", "--dataset", place / "set") == 2
+    said = capsys.readouterr().err
+    assert "out" in said and " seed " not in said and said.count("\n") == 1
+
+
 def test_each_run_is_told_with_what_is_left(place, capsys):
     words = ["--model", place / "old", place / "new", "--dataset", place / "set", "--seeds", 2]
     assert command(place / "told", *words) == 0
@@ -205,6 +213,7 @@ BAD = {
     "no seed": (["--model", "old", "--dataset", "set", "--seeds", "0"], "--seeds 0"),
     "the same name twice": (["--model", "old", "./old", "--dataset", "set"], "same name"),
     "a name with a path": (["--model", "../x=old", "--dataset", "set"], "'../x'"),
+    "a name for nothing": (["--model", "old=", "--dataset", "set"], "needs a name and a folder"),
     "a set twice": (["--model", "old", "--dataset", "set", "./set"], "sets have the same name"),
     "a name for no files": (["--model", "old", "--dataset", "set", "--name", "x"], "--name"),
     "sentences below one": (

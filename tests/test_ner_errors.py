@@ -1,4 +1,4 @@
-"""Kinds of mistakes: each by a case, the rule for tangles, and that no entity is lost or doubled."""
+"""Kinds of mistakes: each by a case, the rule for tangles, and no entity is lost or doubled."""
 
 from __future__ import annotations
 

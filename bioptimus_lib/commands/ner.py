@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,8 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     chosen = _chosen(arguments)
     seeds = range(arguments.seeds or (chosen.seeds if chosen else 3))
-    sets, models = _sets(arguments), _models(arguments)
+    models = _models(arguments)
     settings = {name: _settings(folder, arguments, chosen) for name, folder in models.items()}
+    sets = _sets(arguments)
     plan = {
         dataset: ner_runs.jobs(
             models, dataset, files, seeds=seeds, settings=settings, out=Path(arguments.out),
@@ -95,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         for dataset, files in sets.items()
     }  # fmt: skip
     todo = [job for jobs in plan.values() for job in jobs]
-    _check(plan)
+    _check(plan, out=Path(arguments.out))
     _say_plan(todo)
     results = {}
     for job, result in _told(todo, workers=arguments.workers):
@@ -180,6 +182,8 @@ def _models(arguments: argparse.Namespace) -> dict[str, Path]:
         name, equals, rest = given.partition("=")
         if not equals or Path(given).is_dir():
             name, rest = "", given
+        elif not name or not rest:
+            raise ValueError(f"--model {given}: NAME=FOLDER needs a name and a folder")
         folder = sources.model_path(rest, progress=not arguments.quiet)
         named = Path(rest).resolve().name if Path(rest).is_dir() else rest.replace("/", "--")
         name = _checked("--model", name or named)
@@ -204,8 +208,8 @@ def _settings(
     return recipe_for(folder, **wanted)
 
 
-def _check(plan: Mapping[str, Sequence[Job]]) -> None:
-    """Read all sets, and what is kept, before any long work starts."""
+def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
+    """Read all sets, and what is kept, and look at the folder, before any long work starts."""
     from bioptimus_lib.errors import DataError
     from bioptimus_lib.ner import check_splits
     from bioptimus_lib.ner_runs import kept, splits_of
@@ -224,6 +228,9 @@ def _check(plan: Mapping[str, Sequence[Job]]) -> None:
                 )  # fmt: skip
         for job in jobs:
             kept(job)
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"no permission to write in {out}: choose another --out")
 
 
 # --- doing it ----------------------------------------------------------------------------------
