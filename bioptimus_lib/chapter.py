@@ -26,8 +26,8 @@ LEAVES = (
     "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
     "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
     "guessing", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
-    "significance", "ner_runs", "evaluation_steps", "plots_ner_results", "ner_tables",
-    "widgets_ner",
+    "ner_errors", "significance", "ner_runs", "evaluation_steps", "plots_ner_results",
+    "ner_tables", "widgets_ner",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
