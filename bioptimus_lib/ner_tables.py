@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from bioptimus_lib import evidence, stats
 from bioptimus_lib.curriculum import PHASES
-from bioptimus_lib.pictures import table
+from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_ner_results import Row, forest
 
@@ -102,6 +103,8 @@ def differences(dataset: str) -> str:
         for row in evidence.rows_of(EXPERIMENT, "difference")
         if row["dataset"] == dataset
     ]
+    if not found and evidence.rows_of(EXPERIMENT):
+        return panel(f"<p>No two models have been run on {escape(dataset)} yet.</p>")
     if not found:
         return evidence.nothing_in(EXPERIMENT)
     ordered = sorted(found, key=lambda row: _place(row["model"].split(" − ")[0], ORDER))
