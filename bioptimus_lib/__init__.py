@@ -24,13 +24,15 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
-| evidence | ``stats`` ``ledger`` | |
+| evidence | ``stats`` ``ledger`` | ``significance`` |
+| fine-tunings on disk | ``ner_runs`` | |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
+| what a score is worth | ``evaluation_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
@@ -38,7 +40,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of NER data | ``plots_ner`` | |
 | figures of fine-tunings | ``plots_stability`` | |
 | figures of the ledger | ``plots_ledger`` | |
-| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` |
+| NER results | ``ner_tables`` | ``plots_ner_results`` |
+| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` |

@@ -28,6 +28,8 @@ LEAVES = (
     "guessing", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
     "ner_errors", "ner_scoring", "ner_facts", "plots_ner",
     "finetune", "stability", "bias_correction", "plots_stability",
+    "significance", "ner_runs", "evaluation_steps", "plots_ner_results",
+    "ner_tables", "widgets_ner",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -39,6 +39,9 @@ COMMANDS = {
     "scoring": "bioptimus experiment scoring --model pocket-bert --seeds 3 --ledger pocket-bert",
     "stability": "bioptimus experiment stability --model pocket-bert --corpus NCBI-disease "
     "--seeds 10 --ledger pocket-bert",
+    "ner": "bioptimus ner --model pocket-bert minilm --dataset all --seeds 5 --ledger any",
+    "ner-table": "bioptimus experiment ner-table --phases runs/exp-phases --out runs/ner-table "
+    "--seeds 5 --ledger pocket-bert",
 }
 
 
@@ -58,7 +61,7 @@ def score_table(experiment: str, *, metric: str = "f1") -> str:
          "seeds": len(values)}
         for (dataset, model, *_), values in groups.items()
     ]  # fmt: skip
-    return table(lines, numbers=[head, "seeds"]) + _origins(rows)
+    return table(lines, numbers=[head, "seeds"]) + origins(rows)
 
 
 def rows_table(
@@ -86,7 +89,7 @@ def rows_table(
         ]
     else:
         lines = [{name: take(row) for name, take in columns.items()} for row in rows]
-    return table(lines, numbers=list(lines[0])[1:]) + _origins(rows)
+    return table(lines, numbers=list(lines[0])[1:]) + origins(rows)
 
 
 def metrics_table(
@@ -122,7 +125,7 @@ def metrics_table(
             values = [row["metrics"][metric] for row in some if metric in row["metrics"]]
             line[heading] = str(stats.summary(values)) if values else "–"
         lines.append(line | {"seeds": len(some)})
-    return table(lines, numbers=[*metrics, "seeds"]) + _origins(rows)
+    return table(lines, numbers=[*metrics, "seeds"]) + origins(rows)
 
 
 def ratio_table(experiment: str) -> str:
@@ -145,7 +148,7 @@ def ratio_table(experiment: str) -> str:
             "times as fast": f"{found['ratio']:.3g}",
             "least to most": f"{found['least']:.3g} to {found['most']:.3g}",
         })
-    return table(lines, numbers=("times as fast", "least to most")) + _origins(rows)
+    return table(lines, numbers=("times as fast", "least to most")) + origins(rows)
 
 
 def rows_of(experiment: str, metric: str | None = None) -> list[Row]:
@@ -166,7 +169,8 @@ def nothing_in(experiment: str) -> str:
     )
 
 
-def _origins(rows: Iterable[Row]) -> str:
+def origins(rows: Iterable[Row]) -> str:
+    """A panel with the devices and the commands that made some rows."""
     made = dict.fromkeys((row["device"], row["command"]) for row in rows)
     return panel("".join(
         f"<p class='key'>{escape(device)}: <code>{escape(command)}</code></p>"

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
-    "Entity", "NerResult", "NerSettings", "Sentence", "Tagger", "classifier_on", "decay_groups",
-    "entities", "evaluate", "fine_tune", "load_splits", "load_tagger", "read_conll",
+    "Entity", "NerResult", "NerSettings", "Sentence", "Tagger", "check_splits", "classifier_on",
+    "decay_groups", "entities", "evaluate", "fine_tune", "load_splits", "load_tagger", "read_conll",
     "recall_unseen", "recipe_for", "save", "score",
 ]  # fmt: skip
 
@@ -121,7 +122,7 @@ def fine_tune(
         progress: show a progress bar.
 
     Raises:
-        ValueError: a split is missing or empty, or train shares no type with devel or test.
+        ValueError: as ``check_splits``.
         FloatingPointError: the loss is NaN or infinite.
     """
     import torch
@@ -129,7 +130,7 @@ def fine_tune(
     from bioptimus_lib.models import place
 
     settings = settings or NerSettings()
-    kinds = _check(splits)
+    kinds = check_splits(splits)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     started = time.perf_counter()
     labels = labels_of(kinds)
@@ -203,21 +204,38 @@ def save(
     return Path(out)
 
 
-def _check(splits: Splits) -> list[str]:
-    """The types of train; ValueError unless the three splits are there and fit together."""
+def check_splits(splits: Splits) -> list[str]:
+    """The types of train, which a model can learn; types of devel and test that it lacks are logged
+    as a warning.
+
+    Raises:
+        ValueError: a split is missing, empty or without an entity, or train has none of the types
+            of devel or test.
+    """
     for split in SPLITS:
         if not splits.get(split):
             raise ValueError(f"no sentence in {split}: train, devel and test are all needed")
     kinds = {split: types_of(splits[split]) for split in SPLITS}
-    if not kinds["train"]:
-        raise ValueError("train holds no entity: there is nothing to learn")
+    purposes = {"train": "learn", "devel": "choose an epoch by", "test": "find"}
+    for split, purpose in purposes.items():
+        if not kinds[split]:
+            raise ValueError(f"{split} holds no entity: there is nothing to {purpose}")
     for split in ("devel", "test"):
         new = sorted(set(kinds[split]) - set(kinds["train"]))
         if new and len(new) == len(kinds[split]):
-            raise ValueError(f"train has the types {kinds['train']}, {split} has {new}: none fits")
+            raise ValueError(
+                f"train has the types {kinds['train']}, {split} has {new}: none fits; a type must "
+                "be written alike in all three"
+            )
         if new:
-            log.warning("types %s occur in %s and not in train: all will be missed", new, split)
+            _say_unknown(split, tuple(new))
     return kinds["train"]
+
+
+@lru_cache
+def _say_unknown(split: str, types: tuple[str, ...]) -> None:
+    """Once is enough: a set is checked for every seed."""
+    log.warning("types %s occur in %s and not in train: all will be missed", list(types), split)
 
 
 def _train(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bioptimus_lib.experiments.cells import Setting
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -34,6 +39,11 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="splits or runs (5)")
     parser.add_argument("--steps", type=int, default=300, metavar="N", help="of training (300)")
     parser.add_argument("--strategies", nargs="+", default=(), metavar="NAME", help="(all)")
+    parser.add_argument("--models", nargs="+", default=(), metavar="M", help="to compare (all)")
+    parser.add_argument("--datasets", nargs="+", default=(), metavar="D", help="NER sets (all)")
+    parser.add_argument(
+        "--phases", default="", metavar="DIR", help="folder of the experiment `phases` (--out)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
     parser.add_argument(
         "--minutes", type=float, default=0, metavar="N", help="begin no cell after these; 0: all"
@@ -59,37 +69,41 @@ def run(arguments: argparse.Namespace) -> int:
         out=Path(arguments.out), model=arguments.model, corpus=arguments.corpus,
         fit_corpus=arguments.fit_corpus, megabytes=arguments.megabytes, words=arguments.words,
         contexts=arguments.contexts, seeds=arguments.seeds, steps=arguments.steps,
-        strategies=tuple(arguments.strategies), device=arguments.device,
+        strategies=tuple(arguments.strategies), models=tuple(arguments.models),
+        datasets=tuple(arguments.datasets), phases=arguments.phases, device=arguments.device,
         minutes=arguments.minutes, progress=not arguments.quiet,
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:
-        _keep(arguments.name, module, rows, setting, arguments.ledger)
+        data = getattr(module, "data", _texts_and_weights)(setting)
+        _keep(arguments.name, rows, setting, data, arguments.ledger)
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:
         print("\n".join(summary(rows, module.METRICS)))
+    for line in getattr(module, "notes", lambda _: ())(setting):
+        print(line, file=sys.stderr)
     if missing:
         print(f"{len(missing)} cells are left, the next is {missing[0]}: run the same again")
     return 0
 
 
-def _keep(name: str, module, rows: list, setting, file: str) -> None:
-    from bioptimus_lib import ledger
-
-    data = getattr(module, "data", _text_and_model)(setting)
-    origin = ledger.provenance(data=data, device=setting.device)
-    ledger.append(
-        name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
-    )
-
-
-def _text_and_model(setting) -> list[Path]:
+def _texts_and_weights(setting: Setting) -> list[Path]:
     from bioptimus_lib import sources
     from bioptimus_lib.experiments.text import corpus
     from bioptimus_lib.records import readable_files
 
     folder = sources.model_path(setting.model, progress=setting.progress)
     texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
-    data = [file for text in texts for file in readable_files(text)]
-    return [*data, *sorted(folder.glob("*.safetensors"))]
+    return [file for text in texts for file in readable_files(text)] + sorted(
+        folder.glob("*.safetensors")
+    )
+
+
+def _keep(name: str, rows: list, setting: Setting, data: list[Path], file: str) -> None:
+    from bioptimus_lib import ledger
+
+    origin = ledger.provenance(data=data, device=setting.device)
+    ledger.append(
+        name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
+    )

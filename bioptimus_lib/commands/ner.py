@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib.profile import PROFILES
+from bioptimus_lib.conll import SPLITS
+from bioptimus_lib.profile import PROFILES, profile
+
+if TYPE_CHECKING:
+    from bioptimus_lib.ner_runs import Job, Result
+    from bioptimus_lib.profile import Profile
+    from bioptimus_lib.tagger import NerSettings
+
+Sets = dict[str, dict[str, Path]]
+NAME = re.compile(r"\w[\w .+-]*")
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -19,11 +30,13 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         help="fine-tune models on named entities: F1 over seeds, predictions, paired tests",
         description="Fine-tune each model on each set with each seed, choose the epoch on devel, "
         "test once. What is done already is not done again. With two models or more, each is "
-        "compared with the first: bootstrap interval and paired test over the test sentences.",
+        "compared with the first: bootstrap interval and paired test over the test sentences, "
+        "corrected for all comparisons (Holm).",
     )
     parser.add_argument(
-        "--model", required=True, nargs="+", metavar="M", help="folders, or names of sources"
-    )
+        "--model", required=True, nargs="+", metavar="M",
+        help="folders, or names of sources; NAME=FOLDER gives a folder another name",
+    )  # fmt: skip
     parser.add_argument(
         "--dataset",
         nargs="+",
@@ -32,10 +45,18 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "folders with train.tsv, devel.tsv and test.tsv",
     )
     own = parser.add_argument_group("your own CoNLL files (token<TAB>tag, IOB2)")
-    for split in ("train", "devel", "test"):
+    for split in SPLITS:
         own.add_argument(f"--{split}", metavar="FILE")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per model and set")
-    recipe = parser.add_argument_group("recipe (default: by the size of the model)")
+    own.add_argument("--name", help="of your set (default: the folder of the training file)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="runs per model and set (3)")
+    recipe = parser.add_argument_group(
+        "recipe (default: that of --profile, else by the size of each model)"
+    )
+    recipe.add_argument(
+        "--profile",
+        metavar="NAME",
+        help=f"epochs, learning rate, sentences and seeds of a profile: {', '.join(PROFILES)}",
+    )
     recipe.add_argument("--epochs", type=int, metavar="N")
     recipe.add_argument("--learning-rate", type=float, metavar="X")
     recipe.add_argument("--batch-tokens", type=int, metavar="N", help="pieces per batch")
@@ -43,10 +64,13 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     recipe.add_argument("--sentences", type=int, metavar="N", help="the first N of train alone")
     parser.add_argument("--out", default="runs/ner", metavar="DIR", help="results and predictions")
     parser.add_argument("--save-model", action="store_true", help="keep the fine-tuned models too")
-    parser.add_argument("--profile", metavar="NAME", help=f"for the ledger: {', '.join(PROFILES)}")
     parser.add_argument(
         "--ledger", metavar="FILE", help="add the scores to data/results/ner/FILE.json"
     )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N",
+        help="so many fine-tunings at a time, a thread each; for small models on a CPU (0: one)",
+    )  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -55,33 +79,32 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it: a line per run on standard error, the table or JSON on standard output."""
-    from bioptimus_lib.conll import read_conll
-    from bioptimus_lib.profile import profile
+    from bioptimus_lib import ner_runs
 
-    if arguments.seeds < 1:
-        raise ValueError(f"--seeds {arguments.seeds}: at least 1")
-    chosen = profile(arguments.profile)
+    chosen = _chosen(arguments)
+    seeds = range(arguments.seeds or (chosen.seeds if chosen else 3))
+    models = _models(arguments)
+    settings = {name: _settings(folder, arguments, chosen) for name, folder in models.items()}
     sets = _sets(arguments)
-    models = {_name(model): _model(model, arguments) for model in arguments.model}
-    if len(models) < len(arguments.model):
-        raise ValueError(f"two models have the same name: {', '.join(map(_name, arguments.model))}")
-    out = Path(arguments.out)
-    table: list[dict[str, Any]] = []
-    for dataset, files in sets.items():
-        splits = {split: read_conll(path) for split, path in files.items()}
-        if arguments.sentences:
-            splits["train"] = splits["train"][: arguments.sentences]
-        counts: dict[str, Any] = {}
-        for name, folder in models.items():
-            rows = []
-            for seed in range(arguments.seeds):
-                place = out / dataset / name / f"seed-{seed}"
-                rows.append(_one(arguments, folder, splits, seed=seed, place=place, name=name))
-                if arguments.ledger:
-                    _record(arguments, chosen.name, name, dataset, files, rows[-1])
-            places = [out / dataset / name / f"seed-{seed}" for seed in range(arguments.seeds)]
-            counts[name] = _counts(splits["test"], places)
-            table.append(_summary(dataset, name, rows, counts, first=next(iter(models))))
+    plan = {
+        dataset: ner_runs.jobs(
+            models, dataset, files, seeds=seeds, settings=settings, out=Path(arguments.out),
+            sentences=arguments.sentences or (chosen.ner_sentences if chosen else 0),
+            device=arguments.device, keep_model=arguments.save_model,
+            threads=1 if arguments.workers else None,
+            progress=not arguments.quiet and not arguments.workers,
+        )
+        for dataset, files in sets.items()
+    }  # fmt: skip
+    todo = [job for jobs in plan.values() for job in jobs]
+    _check(plan, out=Path(arguments.out))
+    _say_plan(todo)
+    results = {}
+    for job, result in _told(todo, workers=arguments.workers):
+        results[job.place] = result
+        if arguments.ledger:
+            _record(job, result, chosen, file=arguments.ledger)
+    table = _table(plan, results)
     print(json.dumps({"results": table}) if arguments.json else _text(table))
     return 0
 
@@ -89,22 +112,32 @@ def run(arguments: argparse.Namespace) -> int:
 # --- what is asked for -------------------------------------------------------------------------
 
 
-def _sets(arguments: argparse.Namespace) -> dict[str, dict[str, Path]]:
+def _chosen(arguments: argparse.Namespace) -> Profile | None:
+    """The profile that was asked for, and numbers that make sense."""
+    for name, least in {"seeds": 1, "sentences": 1, "workers": 0, "max_length": 3}.items():
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}")
+    return profile(arguments.profile) if arguments.profile else None
+
+
+def _sets(arguments: argparse.Namespace) -> Sets:
     """Name of each set, and its three files."""
-    own = {split: getattr(arguments, split) for split in ("train", "devel", "test")}
+    from bioptimus_lib import source_table, sources
+    from bioptimus_lib.conll import split_files
+
+    own = {split: getattr(arguments, split) for split in SPLITS}
     if any(own.values()):
         if not all(own.values()) or arguments.dataset:
             raise ValueError("give --train, --devel and --test together, and no --dataset")
         for path in own.values():
             if not Path(path).is_file():
                 raise FileNotFoundError(f"no file {path}")
-        return {Path(own["train"]).resolve().parent.name or "own": _paths(own)}
-    if not arguments.dataset:
-        raise ValueError("give --dataset, or --train, --devel and --test")
-    from bioptimus_lib import source_table, sources
-    from bioptimus_lib.conll import split_files
-
-    sets: dict[str, dict[str, Path]] = {}
+        name = arguments.name or Path(own["train"]).resolve().parent.name or "own"
+        return {_checked("--name", name): {split: Path(path) for split, path in own.items()}}
+    if not arguments.dataset or arguments.name:
+        raise ValueError("give --dataset, or --train, --devel and --test, with --name if you like")
+    sets: Sets = {}
     for name in arguments.dataset:
         if name == "all":
             wanted = [row.name for row in source_table.table().values() if row.kind == "ner"]
@@ -117,12 +150,17 @@ def _sets(arguments: argparse.Namespace) -> dict[str, dict[str, Path]]:
                 folder = Path(one)
             else:
                 folder = sources.fetch(one, progress=not arguments.quiet)
-            sets[folder.resolve().name] = split_files(folder)
+            key = folder.resolve().name
+            if key in sets:
+                raise ValueError(f"two sets have the same name: {key}")
+            sets[key] = split_files(folder)
     return sets
 
 
-def _paths(files: dict[str, str]) -> dict[str, Path]:
-    return {split: Path(path) for split, path in files.items()}
+def _checked(option: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{option} {name!r}: letters, digits, blanks and . _ + - alone")
+    return name
 
 
 def _pocket(out: Path) -> Path:
@@ -130,147 +168,219 @@ def _pocket(out: Path) -> Path:
     from bioptimus_lib import pocket_ner
 
     folder = out / "sets" / "pocket"
-    if not folder.exists():
+    if not all((folder / f"{split}.tsv").exists() for split in SPLITS):
         pocket_ner.write_ner(folder)
     return folder
 
 
-def _name(model: str) -> str:
-    return Path(model).resolve().name if Path(model).is_dir() else model.replace("/", "--")
-
-
-def _model(model: str, arguments: argparse.Namespace) -> Path:
-    """Folder of a model that was given as a folder or as the name of a source."""
-    if Path(model).is_dir():
-        return Path(model)
-    if model.count("/") > 1 or model.startswith((".", "/", "~")):  # the hub has owner/name
-        raise FileNotFoundError(f"no folder {model}")
+def _models(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Name of each model, and its folder."""
     from bioptimus_lib import sources
 
-    return sources.fetch(model, progress=not arguments.quiet)
+    found: dict[str, Path] = {}
+    for given in arguments.model:
+        name, equals, rest = given.partition("=")
+        if not equals or Path(given).is_dir():
+            name, rest = "", given
+        elif not name or not rest:
+            raise ValueError(f"--model {given}: NAME=FOLDER needs a name and a folder")
+        folder = sources.model_path(rest, progress=not arguments.quiet)
+        named = Path(rest).resolve().name if Path(rest).is_dir() else rest.replace("/", "--")
+        name = _checked("--model", name or named)
+        if name in found:
+            raise ValueError(f"two models have the same name, {name}: give one as NAME=FOLDER")
+        found[name] = folder
+    return found
+
+
+def _settings(
+    folder: Path, arguments: argparse.Namespace, chosen: Profile | None
+) -> NerSettings:
+    """How to fine-tune a model: own values, else the profile's, else by its size."""
+    from bioptimus_lib.tagger import recipe_for
+
+    wanted: dict[str, Any] = {}
+    if chosen is not None:
+        wanted = {"epochs": chosen.ner_epochs, "learning_rate": chosen.ner_learning_rate}
+    for key in ("epochs", "learning_rate", "batch_tokens", "max_length"):
+        if (value := getattr(arguments, key)) is not None:
+            wanted[key] = value
+    return recipe_for(folder, **wanted)
+
+
+def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
+    """Read all sets, and what is kept, and look at the folder, before any long work starts."""
+    from bioptimus_lib.errors import DataError
+    from bioptimus_lib.ner import check_splits
+    from bioptimus_lib.ner_runs import kept, splits_of
+
+    for dataset, jobs in plan.items():
+        splits = splits_of(jobs[0])
+        try:
+            check_splits(splits)
+        except ValueError as error:
+            raise DataError(str(error), path=f"set {dataset}") from None
+        for split, seen in (("devel", "train"), ("test", "train"), ("test", "devel")):
+            if splits[split] == splits[seen]:
+                raise DataError(
+                    f"{split} holds the sentences of {seen}, so its score would tell nothing: set "
+                    "sentences apart that stand in no other file", path=f"set {dataset}",
+                )  # fmt: skip
+        for job in jobs:
+            kept(job)
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"no permission to write in {out}: choose another --out")
 
 
 # --- doing it ----------------------------------------------------------------------------------
 
 
-def _one(
-    arguments: argparse.Namespace, folder: Path, splits: Any, *, seed: int, place: Path, name: str
-) -> dict[str, Any]:
-    """Result of one run: read if it is there with the same settings, else made."""
-    from bioptimus_lib import ner
-
-    wanted = {
-        key: value
-        for key in ("epochs", "learning_rate", "batch_tokens", "max_length")
-        if (value := getattr(arguments, key)) is not None
-    }
-    settings = ner.recipe_for(folder, seed=seed, **wanted)
-    file = place / "result.json"
-    if file.is_file():
-        done = json.loads(file.read_text(encoding="utf-8"))
-        if done["settings"] != asdict(settings) or done["sentences"] != arguments.sentences:
-            raise ValueError(f"{place} holds a run with other settings: give another --out")
-        return done
-    result = ner.fine_tune(
-        folder,
-        splits,
-        settings=settings,
-        device=arguments.device,
-        progress=not arguments.quiet,
-    )
-    ner.save(
-        result,
-        splits["test"],
-        place,
-        model=arguments.save_model,
-        notes={"sentences": arguments.sentences},
-    )
-    print(
-        f"{place.parent.parent.name} {name} seed {seed}: F1 {result.metrics['f1']:.2f} "
-        f"(devel {result.metrics['devel_f1']:.2f}, epoch {result.epoch}, {result.seconds:.0f} s)",
-        file=sys.stderr,
-        flush=True,
-    )
-    return json.loads(file.read_text(encoding="utf-8"))
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
-def _counts(test: Any, places: list[Path]) -> Any:
-    """Counts (seeds, sentences, 3) of the predictions on disk."""
-    import numpy as np
+def _say_plan(todo: Sequence[Job]) -> None:
+    from bioptimus_lib.ner_runs import kept
 
-    from bioptimus_lib.conll import read_predictions
-    from bioptimus_lib.stats import entity_counts
-
-    gold = [sentence.tags for sentence in test]
-    return np.stack([entity_counts(gold, read_predictions(p / "predictions.tsv")) for p in places])
+    done = sum(kept(job) is not None for job in todo)
+    if done:
+        _say(f"{len(todo)} runs, {done} of them done before")
 
 
-def _record(
-    arguments: argparse.Namespace,
-    profile: str,
-    model: str,
-    dataset: str,
-    files: dict[str, Path],
-    result: dict[str, Any],
-) -> None:
+def _told(todo: Sequence[Job], *, workers: int) -> Iterator[tuple[Job, Result]]:
+    """Each job with its result, and a line for each that was made now, with what is left."""
+    from bioptimus_lib.ner_runs import do_all, kept, seconds_left
+
+    missing = [job for job in todo if kept(job) is None]
+    ours = {job.place: number for number, job in enumerate(missing, start=1)}
+    seen: list[tuple[Job, Result]] = []
+    for job, result in do_all(todo, workers=workers):
+        if job.place in ours:
+            seen.append((job, result))
+            metrics, number = result["metrics"], ours[job.place]
+            left = ""
+            if number < len(missing):
+                seconds = seconds_left(missing[number:], seen) / max(1, workers)
+                left = f"; {len(missing) - number} left, about {_minutes(seconds)}"
+            _say(
+                f"{number}/{len(missing)} {job.dataset} {job.model} seed {job.settings.seed}: "
+                f"F1 {metrics['f1']:.2f} (devel {metrics['devel_f1']:.2f}, epoch "
+                f"{result['epoch']} of {job.settings.epochs}, {result['seconds']:.0f} s){left}"
+            )
+        yield job, result
+
+
+def _minutes(seconds: float) -> str:
+    """A time to come, as exactly as it can be known.
+
+    >>> _minutes(40), _minutes(600), _minutes(10_000)
+    ('a minute', '10 minutes', '2.8 hours')
+    """
+    if seconds < 90:
+        return "a minute"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _record(job: Job, result: Result, chosen: Profile | None, *, file: str) -> None:
+    """A row of the ledger, with the command, device and commit that the result was made with."""
     from bioptimus_lib import ledger
 
     row = {
-        "model": model,
-        "dataset": dataset,
-        "profile": profile,
-        "seed": result["settings"]["seed"],
+        "model": job.model,
+        "dataset": job.dataset,
+        "profile": chosen.name if chosen else "any",
+        "seed": job.settings.seed,
         "metrics": result["metrics"],
         "epoch": result["epoch"],
         "seconds": result["seconds"],
         "settings": result["settings"],
-        **ledger.provenance(data=files.values(), device=arguments.device),
+        **result["provenance"],
     }
-    if arguments.sentences:
-        row["variant"] = f"{arguments.sentences} sentences"
-    ledger.append("ner", row, file=arguments.ledger, replace=True)
+    if job.sentences:
+        row["variant"] = f"{job.sentences} sentences"
+    ledger.append("ner", row, file=file, replace=True)
 
 
-def _summary(
-    dataset: str, model: str, rows: list[dict[str, Any]], counts: dict[str, Any], *, first: str
-) -> dict[str, Any]:
-    from bioptimus_lib import stats
+# --- what came out -----------------------------------------------------------------------------
 
-    f1 = [row["metrics"]["f1"] for row in rows]
-    spread, interval = stats.summary(f1), stats.bootstrap(counts[model])
-    unseen = stats.summary([row["metrics"]["recall_unseen"] for row in rows])
-    line = {
-        "dataset": dataset,
-        "model": model,
-        "seeds": len(rows),
-        "f1": spread.mean,
-        "sd": None if spread.n < 2 else spread.sd,
-        "interval": [interval.low, interval.high],
-        "recall_unseen": unseen.mean,
-        "f1_by_seed": f1,
+
+def _table(
+    plan: Mapping[str, Sequence[Job]], results: Mapping[Path, Result]
+) -> list[dict[str, Any]]:
+    """A line for each set and model; models but the first with what they are beside it."""
+    from bioptimus_lib import ner_runs, significance, stats
+
+    groups: dict[str, dict[str, list[Job]]] = {}
+    for dataset, jobs in plan.items():
+        for job in jobs:
+            groups.setdefault(dataset, {}).setdefault(job.model, []).append(job)
+    counts = {
+        dataset: {model: ner_runs.counts(jobs) for model, jobs in models.items()}
+        for dataset, models in groups.items()
     }
-    if model != first:
-        difference = stats.bootstrap_difference(counts[model], counts[first])
-        line["minus_first"] = difference.value
-        line["minus_first_interval"] = [difference.low, difference.high]
-        line["p"] = stats.paired_test(counts[model], counts[first]).p
-    return line
+    compared = {(c.dataset, c.model): c for c in significance.compare(counts)}
+    table = []
+    for dataset, models in groups.items():
+        for model, jobs in models.items():
+            found = [results[job.place]["metrics"] for job in jobs]
+            f1, unseen = ([m[name] for m in found] for name in ("f1", "recall_unseen"))
+            spread, interval = stats.summary(f1), stats.bootstrap(counts[dataset][model])
+            line = {
+                "dataset": dataset,
+                "model": model,
+                "seeds": len(jobs),
+                "f1": spread.mean,
+                "sd": None if spread.n < 2 else spread.sd,
+                "interval": [interval.low, interval.high],
+                "recall_unseen": stats.summary(unseen).mean,
+                "f1_by_seed": f1,
+            }
+            if (dataset, model) in compared:
+                c = compared[dataset, model]
+                line |= {
+                    "minus_first": c.difference.value,
+                    "minus_first_interval": [c.difference.low, c.difference.high],
+                    "p": c.p, "p_holm": c.p_holm, "p_runs": c.p_runs, "comparisons": c.together,
+                }  # fmt: skip
+            table.append(line)
+    return table
 
 
 def _text(table: list[dict[str, Any]]) -> str:
-    """The table for a terminal."""
+    """The table for a terminal, and what its columns are."""
+    wide = max(20, *(len(row["model"]) for row in table))
     lines = [
-        f"{'set':<16} {'model':<20} {'F1':>6} {'sd':>5} {'95 %':>15} {'unseen':>7}  minus the first"
+        f"{'set':<16} {'model':<{wide}} {'F1':>6} {'sd':>5} {'95 %':>15} {'unseen':>7}"
+        "  minus the first"
     ]
     for row in table:
         sd = "" if row["sd"] is None else f"{row['sd']:.2f}"
         low, high = row["interval"]
         line = (
-            f"{row['dataset']:<16} {row['model']:<20} {row['f1']:>6.2f} {sd:>5} "
+            f"{row['dataset']:<16} {row['model']:<{wide}} {row['f1']:>6.2f} {sd:>5} "
             f"{f'{low:.2f}–{high:.2f}':>15} {row['recall_unseen']:>7.2f}"
         )
         if "p" in row:
             low, high = row["minus_first_interval"]
-            line += f"  {row['minus_first']:+.2f} [{low:+.2f}, {high:+.2f}], p = {row['p']:.4f}"
+            line += (
+                f"  {row['minus_first']:+.2f} [{low:+.2f}, {high:+.2f}], p = {row['p_holm']:.4f}, "
+                f"by runs {row['p_runs']:.3f}"
+            )
         lines.append(line)
+    models = list(dict.fromkeys(row["model"] for row in table))
+    for model in models if len({row["dataset"] for row in table}) > 1 else ():
+        some = [row["f1"] for row in table if row["model"] == model]
+        lines.append(f"{f'mean of {len(some)} sets':<16} {model:<{wide}} "
+                     f"{sum(some) / len(some):>6.2f}")  # fmt: skip
+    lines.append(
+        "F1 on test, mean and sd over seeds; 95 %: bootstrap over sentences and seeds; unseen: "
+        "recall on mentions that train lacks."
+    )
+    if together := next((row["comparisons"] for row in table if "p" in row), 0):
+        few = f"corrected for {together} comparisons" if together > 1 else "one comparison"
+        lines.append(
+            f"p: paired randomisation over sentences, {few}; by runs: the names of the models "
+            "dealt out anew, small only with many seeds."
+        )
     return "\n".join(lines)

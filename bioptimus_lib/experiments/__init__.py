@@ -1,10 +1,10 @@
 """Experiments at scale: a table of them, each a list of cells that are kept one by one.
 
 An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)``,
-``run(setting, cell)``, which gives the ledger rows of a cell, and, where rows need one another,
-``finish(rows)``. ``data(setting)`` names the files that the rows come from, where these are not the
-text and the model of the setting; ``NAMES`` what ``--strategies`` chooses from, where it is not the
-strategies of distillation.
+``run(setting, cell)``, which gives the ledger rows of a cell, and, where they are needed,
+``finish(rows)``, if rows need one another; ``data(setting)``, the files that the rows come from, if
+these are not the text and the model of the setting; ``notes(setting)``, lines on what is not in the
+table; ``NAMES``, what ``--strategies`` chooses from, if not the strategies of distillation.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ EXPERIMENTS: dict[str, str] = {
     "ner-facts": "bioptimus_lib.experiments.ner_facts",
     "scoring": "bioptimus_lib.experiments.scoring",
     "stability": "bioptimus_lib.experiments.stability",
+    "ner-table": "bioptimus_lib.experiments.ner_table",
 }
 
 

@@ -35,6 +35,9 @@ class Setting:
         seeds: splits, or training runs, of each strategy.
         steps: of training.
         strategies: names; all that the experiment has if empty.
+        models: names or folders to compare; all that the experiment has if empty.
+        datasets: NER sets, names or folders; all five if empty.
+        phases: folder of the experiment ``phases``, whose models are taken; ``out`` if empty.
         device: cpu, cuda, …
         minutes: no cell begins after these; 0 for no limit.
         progress: show progress bars.
@@ -50,6 +53,9 @@ class Setting:
     seeds: int = 5
     steps: int = 300
     strategies: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    phases: str = ""
     device: str = "cpu"
     minutes: float = 0
     progress: bool = True
@@ -71,7 +77,10 @@ class Setting:
 
     def same(self) -> dict[str, Any]:
         """What two calls must share to share cells."""
-        free = ("out", "seeds", "strategies", "device", "minutes", "progress")
+        free = (
+            "out", "seeds", "strategies", "models", "datasets", "phases", "device", "minutes",
+            "progress",
+        )  # fmt: skip
         return {k: v for k, v in asdict(self).items() if k not in free}
 
     def same_text(self) -> dict[str, Any]:
@@ -86,8 +95,8 @@ def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row
         ValueError: the folder holds cells of another setting.
     """
     folder, began = setting.out / name, time.monotonic()
-    _same_setting(setting.out / "setting.json", setting.same_text())
-    _same_setting(folder / "setting.json", setting.same())
+    same_setting(setting.out / "setting.json", setting.same_text())
+    same_setting(folder / "setting.json", setting.same())
     rows: list[Row] = []
     missing: list[str] = []
     for cell in module.cells(setting):
@@ -109,7 +118,8 @@ def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row
     return (finish(rows) if finish else rows), missing
 
 
-def _same_setting(file: Path, mine: dict[str, Any]) -> None:
+def same_setting(file: Path, mine: dict[str, Any]) -> None:
+    """Keep a setting in a file; ValueError with the differences if another one is kept there."""
     if not file.exists():
         with atomic_write(file) as handle:
             json.dump(mine, handle, indent=1)
@@ -129,12 +139,16 @@ def summary(rows: list[Row], metrics: list[str]) -> Iterator[str]:
     """Mean and standard deviation over seeds, a line for each model and variant."""
     import statistics
 
+    several = len({row.get("dataset") for row in rows}) > 1
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["model"], row.get("variant") or ""), []).append(row["metrics"])
-    yield f"{'':<22}{'':<26}{'n':>3}" + "".join(f"{name:>18}" for name in metrics)
+        names = (row.get("dataset") if several else "", row.get("variant"))
+        key = row["model"], ", ".join(filter(None, names))
+        groups.setdefault(key, []).append(row["metrics"])
+    wide = max([26, *(len(variant) + 2 for _, variant in groups)])
+    yield f"{'':<22}{'':<{wide}}{'n':>3}" + "".join(f"{name:>18}" for name in metrics)
     for (model, variant), found in groups.items():
-        line = f"{model:<22}{variant:<26}{len(found):>3}"
+        line = f"{model:<22}{variant:<{wide}}{len(found):>3}"
         for name in metrics:
             values = [metric[name] for metric in found if name in metric]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0

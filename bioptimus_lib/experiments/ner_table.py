@@ -1,0 +1,328 @@
+"""The table of the paper at the size that runs here: entity F1 of every version on the NER sets.
+
+The models are those of the experiment ``phases``: the old one, the same continued with its old
+vocabulary, and v0.1 to v0.4; any other, such as ``minilm`` as it was published, by its name. From
+scratch is no part of ``phases``: whoever names ``scratch`` has it trained here, in the new
+vocabulary, through the same four phases with as many steps, which takes as long as they did.
+
+A cell is a model, a set and a seed of fine-tuning. Each cell keeps its predictions and its own
+origin, so cells of different days stand in one table. Pre-training was done once for each run of
+``phases``: the spread over the seeds of one run is that of fine-tuning.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.experiments.cells import Row, Setting, same_setting
+from bioptimus_lib.files import atomic_write
+
+if TYPE_CHECKING:
+    from bioptimus_lib.ner_runs import Job
+    from bioptimus_lib.pipeline import Run
+
+ABOUT = "entity F1 of old, continued, from scratch and v0.1 to v0.4 on the NER sets"
+METRICS = ["f1", "recall_unseen", "devel_f1"]
+OLD, SCRATCH, LAST = "old", "scratch", PHASES[-1].version
+FAMILY = (OLD, "continued", SCRATCH, *(phase.version for phase in PHASES))
+SETS = ("NCBI-disease", "BC5CDR-chem", "BC5CDR-disease", "BC2GM", "JNLPBA")
+PUBLISHED, TRAINED = "as published", "pre-training"
+PER_RUN = 1000  # the seed of a cell is this times its run, plus that of fine-tuning
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model of a run, fine-tuned on a set with a seed; without a set: trained from scratch."""
+
+    model: str
+    run: int
+    dataset: str = ""
+    seed: int = 0
+
+    def __str__(self) -> str:
+        if not self.dataset:
+            return f"{self.model}+{self.run}"
+        return f"{self.dataset}+{self.model}+{self.run}+{self.seed}"
+
+
+def cells(setting: Setting) -> list[str]:
+    """The first seed of all models on all sets, then the second; trainings before all that need
+    them.
+
+    Raises:
+        ValueError: no finished run of ``phases`` for the models that come from one, or cells of
+            another one in this folder.
+    """
+    return [str(cell) for cell in _cells(setting)]
+
+
+def _cells(setting: Setting) -> list[Cell]:
+    family = [name for name in _models(setting) if name in FAMILY]
+    others = [Cell(name, 0) for name in _models(setting) if name not in FAMILY]
+    made: list[Cell] = []
+    if family:
+        numbers, phases = runs(setting), str(phases_folder(setting).resolve())
+        same_setting(setting.out / "ner-table" / "phases.json", {"phases": phases})
+        made = [
+            Cell(model, run)
+            for run in numbers
+            for model in family
+            if (run == 0 or model != OLD) and (model == SCRATCH or folder(setting, model, run))
+        ]
+    trainings = [cell for cell in made if cell.model == SCRATCH]
+    return trainings + [
+        Cell(cell.model, cell.run, _name(dataset), seed)
+        for seed in range(setting.seeds)
+        for dataset in setting.datasets or SETS
+        for cell in (*made, *others)
+    ]
+
+
+def run(setting: Setting, cell: str) -> Iterator[Row]:
+    """The row of a cell."""
+    (found,) = (one for one in _cells(setting) if str(one) == cell)
+    yield tagged(setting, found) if found.dataset else trained(setting, found.run)
+
+
+# --- where models and sets are -------------------------------------------------------------------
+
+
+def _models(setting: Setting) -> tuple[str, ...]:
+    return setting.models or tuple(name for name in FAMILY if name != SCRATCH)
+
+
+def _name(dataset: str) -> str:
+    return Path(dataset).name
+
+
+def phases_folder(setting: Setting) -> Path:
+    """The folder of the experiment ``phases``."""
+    return Path(setting.phases) if setting.phases else setting.out
+
+
+def runs(setting: Setting) -> list[int]:
+    """The finished runs of ``phases``: those that have the last version.
+
+    Raises:
+        ValueError: there is none.
+    """
+    place = phases_folder(setting)
+    found = [
+        int(path.name.removeprefix("run-"))
+        for path in place.glob("run-*")
+        if (path / "models" / LAST / "config.json").is_file()
+    ]
+    if not found:
+        raise ValueError(
+            f"{place} holds no finished run of the experiment phases (no run-0/models/{LAST}): "
+            f"make one with 'bioptimus experiment phases --out {place}', give --phases, or name "
+            "other --models"
+        )
+    return sorted(found)
+
+
+def folder(setting: Setting, model: str, run: int) -> Path | None:
+    """The folder of a model; None for one that the run does not have."""
+    from bioptimus_lib.sources import model_path
+
+    if model not in FAMILY:
+        return model_path(model, progress=setting.progress)
+    place = phases_folder(setting)
+    if model == OLD:
+        there = json.loads((place / "setting.json").read_text(encoding="utf-8"))
+        return model_path(there["model"], progress=setting.progress)
+    made = place / f"run-{run}" / "models" / model
+    if model == SCRATCH:
+        made = setting.out / "scratch" / f"run-{run}" / LAST
+    return made if (made / "config.json").is_file() else None
+
+
+def notes(setting: Setting) -> list[str]:
+    """What the table lacks, and how to make it."""
+    family = [name for name in _models(setting) if name in FAMILY]
+    place = phases_folder(setting)
+    lines = [
+        f"{model} is not in {place / f'run-{run}'}: 'bioptimus experiment phases --out {place}' "
+        "goes on with it"
+        for run in (runs(setting) if family else ())
+        for model in family
+        if model != SCRATCH and folder(setting, model, run) is None
+    ]
+    if family and SCRATCH not in family:
+        lines.append(
+            f"{SCRATCH} was not asked for: the experiment phases trains no model from scratch. "
+            f"--models {' '.join((*family, SCRATCH))} trains one here, for as long as all phases"
+        )
+    return lines
+
+
+def data(_: Setting) -> list[Path]:
+    """No file: every row says itself what it was made from."""
+    return []
+
+
+# --- cells ---------------------------------------------------------------------------------------
+
+
+def job_of(setting: Setting, cell: Cell) -> Job:
+    """The fine-tuning of a cell, by the recipe for a model of its size."""
+    from bioptimus_lib import sources
+    from bioptimus_lib.conll import split_files
+    from bioptimus_lib.ner_runs import Job
+    from bioptimus_lib.source_table import table
+    from bioptimus_lib.tagger import recipe_for
+
+    given = next(d for d in setting.datasets or SETS if _name(d) == cell.dataset)
+    known = given in table() and not Path(given).is_dir()
+    place = sources.fetch(given, progress=setting.progress) if known else Path(given)
+    model = folder(setting, cell.model, cell.run)
+    if model is None:
+        raise FileNotFoundError(f"{cell.model} of run {cell.run} is gone since the cells were told")
+    return Job(
+        cell.model, model, cell.dataset, split_files(place),
+        recipe_for(model, seed=PER_RUN * cell.run + cell.seed),
+        setting.out / "ner-table" / "runs" / str(cell),
+        device="cpu" if setting.device == "cpu" else None, progress=False,
+    )  # fmt: skip
+
+
+def tagged(setting: Setting, cell: Cell) -> Row:
+    """F1 of a cell, with an interval over the test sentences, and its counts for ``finish``."""
+    from bioptimus_lib import ner_runs, stats
+
+    job = job_of(setting, cell)
+    result = ner_runs.do(job)
+    (counts,) = ner_runs.counts([job])
+    interval = stats.bootstrap(counts)
+    variant = PUBLISHED
+    if cell.model in FAMILY:
+        place = phases_folder(setting)
+        there = json.loads((place / "phases" / "setting.json").read_text(encoding="utf-8"))
+        variant = f"{there['model']}, {len(PHASES)} × {there['steps']:,} steps"
+    return {
+        **result["provenance"], "model": _name(cell.model), "dataset": cell.dataset,
+        "seed": job.settings.seed, "variant": variant,
+        "metrics": result["metrics"] | {"low": interval.low, "high": interval.high},
+        "epoch": result["epoch"], "settings": result["settings"], "seconds": result["seconds"],
+        "counts": counts.tolist(),
+    }  # fmt: skip
+
+
+def trained(setting: Setting, number: int) -> Row:
+    """A model from scratch, in the new vocabulary, through the four phases of a run; a phase that
+    is done is not done again."""
+    from bioptimus_lib.models import load_masked_lm, place
+    from bioptimus_lib.phases import train_version
+    from bioptimus_lib.provenance import provenance
+    from bioptimus_lib.stages import packed, settings_of
+
+    run = opened(phases_folder(setting) / f"run-{number}")
+    goals = setting.out / "scratch" / f"run-{number}"
+    tokenizer = run.tokenizer("new")
+    blocks, held_out = (packed(run, name, tokenizer, "new") for name in ("train", "held-out"))
+    model = place(_fresh(run, len(tokenizer)), run.torch_device)
+    rows = []
+    for phase in PHASES:
+        goal, log = goals / phase.version, goals / f"{phase.version}.json"
+        if log.exists():
+            model = place(load_masked_lm(goal)[0], run.torch_device)
+        else:
+            seed = run.seed * len(PHASES) + phase.number  # the masks of the other versions
+            started = time.monotonic()
+            row = train_version(
+                model, tokenizer, blocks, held_out, masking=phase.masking,
+                settings=settings_of(run, run.done("budget")["steps"], seed=seed),
+                training=goals / "training" / phase.version, goal=goal,
+                device=run.device, progress=setting.progress,
+            )  # fmt: skip
+            with atomic_write(log) as file:
+                json.dump(row | {"seconds": round(time.monotonic() - started, 1)}, file)
+        rows.append(json.loads(log.read_text(encoding="utf-8")))
+    weights = (goals / LAST).glob("*.safetensors")
+    return {
+        **provenance(data=weights, device=setting.device), "model": SCRATCH,
+        "dataset": Path(run.corpus_source or run.profile.corpus).name, "seed": number,
+        "variant": TRAINED, "metrics": rows[-1]["held_out"],
+        **{name: sum(row[name] for row in rows) for name in ("steps", "tokens", "seconds")},
+    }  # fmt: skip
+
+
+def opened(place: Path) -> Run:
+    """A run that is there, with the configuration that it was made with."""
+    from bioptimus_lib.pipeline import Run
+    from bioptimus_lib.profile import Profile
+
+    there = json.loads((place / "config.json").read_text(encoding="utf-8"))
+    names = ("minutes", "corpus", "ner", "seed")
+    return Run(
+        place, profile=Profile(**there["profile"]), progress=False,
+        **{name: there[name] for name in names},
+    )  # fmt: skip
+
+
+def _fresh(run: Run, pieces: int) -> Any:
+    """Random weights in the shape of the old model, the same for the same run."""
+    import torch
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    config = AutoConfig.from_pretrained(run.folder(OLD), local_files_only=True)
+    config.vocab_size = pieces
+    with torch.random.fork_rng():  # the caller's random numbers are as if never used
+        torch.manual_seed(run.seed)
+        return AutoModelForMaskedLM.from_config(config)
+
+
+# --- all cells together --------------------------------------------------------------------------
+
+
+def finish(rows: list[Row]) -> list[Row]:
+    """The rows without their counts; one for each model over all its seeds, and one for each model
+    beside the old one, corrected for all of these comparisons."""
+    import numpy as np
+
+    from bioptimus_lib import significance, stats
+
+    groups: dict[tuple[str, str], dict[str, list[Row]]] = {}
+    for row in rows:
+        if "counts" in row:
+            models = groups.setdefault((row["dataset"], row["variant"]), {})
+            models.setdefault(row["model"], []).append(row)
+    counts = {
+        key: {model: np.array([row["counts"] for row in some]) for model, some in models.items()}
+        for key, models in groups.items()
+    }
+    more: list[Row] = []
+    for (dataset, variant), models in groups.items():
+        for model, some in models.items():
+            interval = stats.bootstrap(counts[dataset, variant][model])
+            unseen = [row["metrics"]["recall_unseen"] for row in some]
+            more.append({
+                "model": model, "dataset": dataset, "seed": None, "variant": f"{variant}, together",
+                "metrics": {"f1": interval.value, "low": interval.low, "high": interval.high,
+                            "recall_unseen": float(np.mean(unseen)), "seeds": len(some)},
+                "seconds": sum(row["seconds"] for row in some),
+            })  # fmt: skip
+    asked = {
+        json.dumps(key): {OLD: models[OLD]} | models
+        for key, models in counts.items()
+        if OLD in models
+    }
+    for found in significance.compare(asked):
+        dataset, variant = json.loads(found.dataset)
+        both = (len(counts[dataset, variant][name]) for name in (found.model, found.first))
+        more.append({
+            "model": f"{found.model} − {found.first}", "dataset": dataset, "seed": None,
+            "variant": f"{variant}, difference",
+            "metrics": {
+                "difference": found.difference.value, "low": found.difference.low,
+                "high": found.difference.high, "p": found.p, "p_holm": found.p_holm,
+                "p_runs": found.p_runs, "comparisons": found.together, "seeds": min(both),
+            },
+        })  # fmt: skip
+    return [{k: v for k, v in row.items() if k != "counts"} for row in rows] + more

@@ -1,0 +1,130 @@
+"""The ledger's rows on NER sets as tables and figures, beside the numbers of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from bioptimus_lib import evidence, stats
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.pictures import panel, table
+from bioptimus_lib.plots import image
+from bioptimus_lib.plots_ner_results import Row, forest
+
+EXPERIMENT = "ner-table"
+SETS = ("BC5CDR-chem", "BC5CDR-disease", "NCBI-disease", "BC2GM", "JNLPBA")
+#: Entity F1 after each phase, by the authors' README (Pavlova and Makhlouf, 2023).
+PAPER: dict[str, dict[str, float]] = {
+    version: dict(zip(SETS, values, strict=True))
+    for version, values in {
+        "v0.1": (93.52, 83.41, 88.44, 83.53, 78.71),
+        "v0.2": (93.87, 83.43, 87.99, 84.16, 79.12),
+        "v0.3": (93.70, 85.06, 88.17, 84.54, 79.28),
+        "v0.4": (94.10, 84.98, 89.54, 85.25, 79.46),
+    }.items()
+}
+ORDER = ("old", "continued", "scratch", *(phase.version for phase in PHASES))
+#: In what the two tables differ: what, in the paper, here.
+PROTOCOL: tuple[tuple[str, str, str], ...] = (
+    ("size of the model", "BERT-base", "far smaller, as the table says"),
+    ("text of the pre-training", "PubMed abstracts, 2022", "far less, open biomedical text"),
+    ("steps of each phase", "not published", "as the table says"),
+    ("sets", "five of BLURB", "the same five, as far as they have been run"),
+    ("recipe of fine-tuning", "not published", "by the size of the model, the same on all sets"),
+    ("which epoch is tested", "not published", "the best on devel, once"),
+    ("seeds", "number not published", "in brackets; mean and standard deviation"),
+    ("scorer", "not published", "our own: whole entities, strict IOB2, nothing cut off"),
+    ("types of JNLPBA", "not published; some papers merge them", "five types, not merged"),
+)
+
+
+def paper_table() -> str:
+    """The paper's table, as HTML, with the mean of the five sets."""
+    rows = [
+        {"version": version, **{name: f"{value:.2f}" for name, value in scores.items()},
+         "mean": f"{sum(scores.values()) / len(scores):.2f}"}
+        for version, scores in PAPER.items()
+    ]  # fmt: skip
+    return table(rows, numbers=list(rows[0])[1:])
+
+
+def protocol_table() -> str:
+    """In what the two tables differ, as HTML."""
+    return table([{"": what, "paper": paper, "here": here} for what, paper, here in PROTOCOL])
+
+
+def groups(
+    rows: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]]:
+    """Rows of single seeds as variant → model → set → rows, models in the order of the story."""
+    found: dict[str, dict[str, dict[str, list]]] = {}
+    ordered = sorted(rows, key=lambda row: _place(row["model"], ORDER))
+    for row in ordered:
+        if row["seed"] is not None and "f1" in row["metrics"]:
+            models = found.setdefault(row["variant"], {})
+            models.setdefault(row["model"], {}).setdefault(row["dataset"], []).append(row)
+    return found
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def f1_table() -> str:
+    """Mean ± sd of F1, and in brackets the number of seeds, for each model and set, as HTML."""
+    rows = evidence.rows_of(EXPERIMENT)
+    found = groups(rows)
+    if not found:
+        return evidence.nothing_in(EXPERIMENT)
+    others = {name for models in found.values() for sets in models.values() for name in sets}
+    columns = (*SETS, *sorted(others - set(SETS)))
+    lines = [
+        {"model": model, "of": variant, **{name: _cell(sets.get(name, ())) for name in columns}}
+        for variant, models in found.items()
+        for model, sets in models.items()
+    ]
+    return table(lines, numbers=columns) + evidence.origins(rows)
+
+
+def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and spread of some seeds, and their number; a dash for none."""
+    values = [row["metrics"]["f1"] for row in rows]
+    return f"{stats.summary(values)} ({len(values)})" if values else "–"
+
+
+def differences(dataset: str) -> str:
+    """Each model minus the old one on a set, with its interval, as a figure in HTML.
+
+    The ledger's own panel says so where there is no such row yet.
+    """
+    found = [
+        row
+        for row in evidence.rows_of(EXPERIMENT, "difference")
+        if row["dataset"] == dataset
+    ]
+    if not found and evidence.rows_of(EXPERIMENT):
+        return panel(f"<p>No two models have been run on {escape(dataset)} yet.</p>")
+    if not found:
+        return evidence.nothing_in(EXPERIMENT)
+    ordered = sorted(found, key=lambda row: _place(row["model"].split(" − ")[0], ORDER))
+    several = len({row["variant"] for row in ordered}) > 1
+    names = [f"{row['model']} ({row['variant']})" if several else row["model"] for row in ordered]
+    rows = {
+        label: Row(*(row["metrics"][name] for name in ("difference", "low", "high")))
+        for label, row in zip(names, ordered, strict=True)
+    }
+    said = "; ".join(f"{name}: {row.value:+.1f}, {row.low:+.1f} to {row.high:+.1f}"
+                     for name, row in rows.items())  # fmt: skip
+    figure = forest(rows, title=f"{dataset}: F1 beside the old model", zero=True, form="{:+.1f}",
+                    xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
+    lines = [
+        {"models": label, "difference": f"{row['metrics']['difference']:+.2f}",
+         "p": f"{row['metrics']['p']:.4f}", "p by Holm": f"{row['metrics']['p_holm']:.4f}",
+         "p over runs": f"{row['metrics']['p_runs']:.3f}",
+         "seeds": f"{row['metrics']['seeds']:.0f}"}
+        for label, row in zip(names, ordered, strict=True)
+    ]  # fmt: skip
+    return image(figure, alt=f"Differences in F1 on {dataset} with intervals. {said}.") + table(
+        lines, numbers=list(lines[0])[1:]
+    )
