@@ -18,7 +18,7 @@ from bioptimus_lib.experiments.cells import Setting, run_cells, summary  # noqa:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
-    pocket_ner.write_ner(folder / "set", train=40, devel=12, test=12)
+    pocket_ner.write_ner(folder / "set", train=120, devel=12, test=12)
     setting = Setting(folder / "out", model="pocket-bert", corpus=str(folder / "set"), seeds=1,
                       strategies=("random", "packed", "gradient"), progress=False)  # fmt: skip
     return setting, *run_cells("ner-batches", ner_batches, setting)

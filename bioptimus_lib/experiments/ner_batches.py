@@ -181,6 +181,8 @@ def shared(
         torch._foreach_add_(whole, gradient, alpha=tokens[-1])
         squares += sum(float(g.square().sum()) for g in gradient)
     count = len(tokens)
+    if count < 2:
+        raise ValueError(f"{len(sentences)} sentences are one batch: two are compared at least")
     torch._foreach_div_(whole, float(sum(tokens)))
     together = sum(float(g.square().sum()) for g in mean)
     common = (together - squares) / (count * (count - 1))

@@ -84,7 +84,10 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
 
 def data(setting: Setting) -> list[Path]:
     """The files that the rows come from."""
-    return list(split_files(ner_folder(setting)).values())
+    from bioptimus_lib.sources import model_path
+
+    model = model_path(setting.model, progress=setting.progress)
+    return [*split_files(ner_folder(setting)).values(), *sorted(model.glob("*.safetensors"))]
 
 
 # --- parts -------------------------------------------------------------------------------------
