@@ -24,20 +24,6 @@ TINY_TEXT = [
 ]
 
 
-def pytest_collection_modifyitems(config, items):
-    """Of several processes one takes a file whole, and all chapters that share a run, in order."""
-    from tidy import run_of
-
-    if config.getoption("dist", "no") != "loadgroup":
-        return
-    groups = {
-        path: (path.suffix == ".ipynb" and run_of(path.read_text("utf-8"))) or path.stem
-        for path in {item.path for item in items}
-    }
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
-
-
 def sound_svg(draw):
     """The text of a figure that a function draws: SVG, and the same when it is drawn again."""
     from xml.etree import ElementTree
