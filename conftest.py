@@ -1,6 +1,7 @@
 """Which tests stay together when several processes share them out.
 
-Under ``--dist loadfile`` a file does, and so do the chapters that share a run, in order: each goes on where the last ended.
+Under ``--dist loadfile`` a file does, and so do the chapters that share a run, in order: each goes
+on where the last ended.
 """
 
 from __future__ import annotations
