@@ -41,7 +41,7 @@ book: $(READY) ## execute the chapters and build the book into _build/html
 	@$(BIN)/python book/_tools/execute.py notebooks/*.ipynb
 	@$(BIN)/jupyter-book build -n -W --keep-going .
 
-# As many at a time as there are cores, so each with one thread; conftest.py groups them.
+# As many at a time as there are cores, so each with one thread; tests/conftest.py groups them.
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY) ## unit tests, doctests and every notebook cell
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,28 @@ TINY_TEXT = [
     "bronchoconstriction was reversed by salbutamol in all patients .",
     "placebo had no effect on fever , pain or bronchoconstriction .",
 ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Under ``--dist loadfile`` a process takes a file whole, and all chapters that share a run, in
+    order: each goes on where the last one ended."""
+    from tidy import run_of
+    from xdist.scheduler import LoadScopeScheduling
+
+    if config.getoption("dist") != "loadfile":
+        return None
+
+    @cache
+    def group(file: str) -> str:
+        path = config.rootpath / file
+        return (path.suffix == ".ipynb" and run_of(path.read_text("utf-8"))) or file
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group(nodeid.split("::", 1)[0])
+
+    return Together(config, log)
 
 
 def sound_svg(draw):
