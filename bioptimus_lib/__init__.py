@@ -7,7 +7,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | room | front door | behind it |
 |---|---|---|
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` |
-| data by name | ``sources`` | ``source_table`` ``download`` ``integrity`` |
+| data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
 | text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
 | matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |

@@ -42,14 +42,14 @@ def sentences_of(
     name: str, *, progress: bool = True
 ) -> tuple[dict[str, list[Sentence]], tuple[Path, ...]]:
     """The splits of a set, which is a source, ``pocket`` or a folder, and their files."""
-    from bioptimus_lib import pocket_ner, sources
+    from bioptimus_lib import ner_sets, pocket_ner
     from bioptimus_lib.conll import load_splits, split_files
 
     if name == "pocket":
         with tempfile.TemporaryDirectory() as temporary:
             pocket_ner.write_ner(temporary)
             return load_splits(temporary), ()
-    folder = Path(name) if Path(name).is_dir() else sources.fetch(name, progress=progress)
+    folder = ner_sets.folder_of(name, progress=progress)
     return load_splits(folder), tuple(split_files(folder).values())
 
 
@@ -96,16 +96,13 @@ class Training:
     whatever the weights are."""
 
     def __init__(self, tagger: Tagger, encoding: Encoding, tags: Sequence[Sequence[str]]) -> None:
-        import torch
-
-        from bioptimus_lib.tagger import decay_groups
+        from bioptimus_lib.tagger import adamw, decay_groups
 
         self.tagger = tagger
         self.ids = [piece.ids for piece in encoding.windows]
         self.labels = encoding.labels(tags, {tag: i for i, tag in enumerate(tagger.labels)})
         self.lengths = np.array([len(ids) for ids in self.ids])
-        groups = decay_groups(tagger.model, tagger.settings)
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.optimizer = adamw(decay_groups(tagger.model, tagger.settings))
         for group in self.optimizer.param_groups:
             group["lr"] *= 1e-3  # so that it stays a model, however often it is trained
 
@@ -135,12 +132,11 @@ class Training:
     ) -> Iterator[torch.Tensor]:
         import torch
 
-        from bioptimus_lib.models import precision_for
         from bioptimus_lib.ner import batch_loss, step
+        from bioptimus_lib.tagger import grad_scaler
 
         device, settings = tagger.model.device, tagger.settings
-        half = precision_for(device, settings.precision) == "fp16"
-        scaler = torch.amp.GradScaler(device.type, enabled=half)
+        scaler = grad_scaler(device, settings.precision)
         for batches in parts:
             tagger.model.train()
             for batch in batches:

@@ -121,12 +121,9 @@ def reinit_top(model: PreTrainedModel, n: int, *, seed: int = 0) -> list[str]:
     _check_layers("reinit", n, len(layers))
     if not n:
         return []
-    state = torch.get_rng_state()
-    try:
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         fresh = encoder_layers(type(model)(copy.deepcopy(model.config)))
-    finally:
-        torch.set_rng_state(state)
     lowest = len(layers) - n
     for layer, new in zip(layers[lowest:], fresh[lowest:], strict=True):
         layer.load_state_dict(new.state_dict())

@@ -64,6 +64,22 @@ def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToken
     return model, tokenizer
 
 
+def random_masked_lm(
+    folder: str | Path, tokenizer: PreTrainedTokenizerBase, *, seed: int = 0
+) -> PreTrainedModel:
+    """A masked language model in the shape of the one in a folder, for a tokenizer's pieces: its
+    weights are random, the same for the same seed. The process's random numbers go on as if never
+    used."""
+    import torch
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoModelForMaskedLM.from_config(config).eval()
+
+
 def save_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

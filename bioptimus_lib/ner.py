@@ -38,6 +38,7 @@ from bioptimus_lib.tagger import (
     autocast,
     classifier_on,
     decay_groups,
+    grad_scaler,
     load_tagger,
     recipe_for,
 )
@@ -255,8 +256,6 @@ def _train(
     import torch
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import precision_for
-
     model, settings, device = tagger.model, tagger.settings, tagger.model.device
     pieces = encoded["train"].windows
     index = {label: i for i, label in enumerate(tagger.labels)}
@@ -274,8 +273,7 @@ def _train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
     )
-    half = precision_for(device, settings.precision) == "fp16"
-    scaler = torch.amp.GradScaler(device.type, enabled=half)
+    scaler = grad_scaler(device, settings.precision)
     rows: list[dict[str, float]] = []
     best, kept, seen, spent = 0, {}, 0, 0.0
     bar = tqdm(total=steps, unit="step", disable=not progress, mininterval=1.0)

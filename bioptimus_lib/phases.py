@@ -346,9 +346,9 @@ def _start(
     Raises:
         ValueError: another vocabulary for a model that is trained already.
     """
-    from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, set_seed
+    from transformers import AutoTokenizer
 
-    from bioptimus_lib.models import load_masked_lm
+    from bioptimus_lib.models import load_masked_lm, random_masked_lm
 
     if not from_scratch:
         if tokenizer is not None:
@@ -360,10 +360,7 @@ def _start(
 
     def random() -> Loaded:
         pieces = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        config.vocab_size, config.pad_token_id = len(pieces), pieces.pad_token_id
-        set_seed(seed)
-        return AutoModelForMaskedLM.from_config(config), pieces
+        return random_masked_lm(folder, pieces, seed=seed), pieces
 
     return random
 

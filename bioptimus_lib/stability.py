@@ -71,24 +71,14 @@ def trial(
     """Fine-tune by a recipe, choose the epoch on devel, test once."""
     from bioptimus_lib.ner import fine_tune
 
-    steps = 0
-
-    def count(*_: Any) -> None:
-        nonlocal steps
-        steps += 1
-
-    def counted(groups: list[dict[str, Any]]) -> Any:
-        made = recipe.optimizer(groups)
-        made.register_step_post_hook(count)
-        return made
-
     done = fine_tune(
         model, splits, settings=recipe.settings(settings), groups=recipe.groups,
-        optimizer=counted, device=device,
+        optimizer=recipe.optimizer, device=device,
     )  # fmt: skip
     return Trial(
         seed=settings.seed, f1=done.metrics["f1"], recall_unseen=done.metrics["recall_unseen"],
-        devel_f1=done.metrics["devel_f1"], epoch=done.epoch, steps=steps,
+        devel_f1=done.metrics["devel_f1"], epoch=done.epoch,
+        steps=sum(row["steps"] for row in done.devel),
         devel=tuple(row["f1"] for row in done.devel),
         losses=tuple(row["loss"] for row in done.devel), seconds=done.seconds,
     )  # fmt: skip

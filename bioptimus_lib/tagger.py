@@ -13,6 +13,7 @@ import numpy as np
 from bioptimus_lib.batching import by_length, check_batching, model_inputs, padded
 from bioptimus_lib.conll import Sentence
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.models import precision_for
 from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
@@ -230,11 +231,17 @@ def autocast(device: Any, precision: str) -> Any:
     """Mixed precision as the device and the settings have it."""
     import torch
 
-    from bioptimus_lib.models import precision_for
-
     kind = precision_for(device, precision)
     dtype = torch.float16 if kind == "fp16" else torch.bfloat16
     return torch.autocast(torch.device(device).type, dtype, enabled=kind != "fp32")
+
+
+def grad_scaler(device: Any, precision: str) -> torch.amp.GradScaler:
+    """What keeps small gradients from becoming zero in fp16; with other numbers it does nothing."""
+    import torch
+
+    half = precision_for(device, precision) == "fp16"
+    return torch.amp.GradScaler(torch.device(device).type, enabled=half)
 
 
 def best_each(scores: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:

@@ -97,17 +97,10 @@ def by_strategy(
 
 def from_scratch(run: Run) -> PreTrainedModel:
     """A model of the old one's shape with random weights, for the new vocabulary."""
-    import torch
-    from transformers import AutoConfig, AutoModelForMaskedLM
+    from bioptimus_lib.models import place, random_masked_lm
 
-    from bioptimus_lib.models import place
-
-    config = AutoConfig.from_pretrained(run.folder("old"), local_files_only=True)
-    config.vocab_size = len(run.tokenizer("new"))
-    with torch.random.fork_rng():  # the caller's random numbers are as if never used
-        torch.manual_seed(run.seed)
-        model = AutoModelForMaskedLM.from_config(config)
-    return place(model.eval(), run.torch_device)
+    model = random_masked_lm(run.folder("old"), run.tokenizer("new"), seed=run.seed)
+    return place(model, run.torch_device)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,6 @@ def test_what_is_no_ner_set_is_refused(tmp_path, capsys):
     words = ["experiment", "ner-batches", "--out", str(tmp_path / "out"), "--quiet",
              "--model", "pocket-bert"]  # fmt: skip
     assert main([*words, "--corpus", "biomed"]) == 2
-    assert "biomed is no NER set" in capsys.readouterr().err
+    assert "'biomed' is not an NER set" in capsys.readouterr().err
     assert main([*words[:-2], "--strategies", "magic"]) == 2
     assert "choose of ['packed', 'random'" in capsys.readouterr().err

@@ -279,7 +279,7 @@ def test_sizes_share_their_test_and_are_nested(pocket, tmp_path):
 
 def test_the_corpus_must_be_an_ner_set(tmp_path):
     for wrong in ("biomed", "no-such-set"):
-        with pytest.raises(ValueError, match=f"{wrong} is not an NER set: give .*NCBI-disease"):
+        with pytest.raises(ValueError, match=f"'{wrong}' is not an NER set: give .*NCBI-disease"):
             experiment.ner_folder(Setting(tmp_path, corpus=wrong, progress=False))
 
 

@@ -123,7 +123,7 @@ def _chosen(arguments: argparse.Namespace) -> Profile | None:
 
 def _sets(arguments: argparse.Namespace) -> Sets:
     """Name of each set, and its three files."""
-    from bioptimus_lib import source_table, sources
+    from bioptimus_lib import ner_sets
     from bioptimus_lib.conll import split_files
 
     own = {split: getattr(arguments, split) for split in SPLITS}
@@ -139,17 +139,11 @@ def _sets(arguments: argparse.Namespace) -> Sets:
         raise ValueError("give --dataset, or --train, --devel and --test, with --name if you like")
     sets: Sets = {}
     for name in arguments.dataset:
-        if name == "all":
-            wanted = [row.name for row in source_table.table().values() if row.kind == "ner"]
-        else:
-            wanted = [name]
-        for one in wanted:
+        for one in ner_sets.names() if name == "all" else [name]:
             if one == "pocket":
                 folder = _pocket(Path(arguments.out))
-            elif Path(one).is_dir():
-                folder = Path(one)
             else:
-                folder = sources.fetch(one, progress=not arguments.quiet)
+                folder = ner_sets.folder_of(one, progress=not arguments.quiet)
             key = folder.resolve().name
             if key in sets:
                 raise ValueError(f"two sets have the same name: {key}")

@@ -9,8 +9,7 @@ batch's gradient do all batches share, and does their mean point where the whole
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from bioptimus_lib.batching import BATCHINGS
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.fine_tuned import model_folder, ner_files, ner_splits, weights
 
 if TYPE_CHECKING:
     from bioptimus_lib.conll import Sentence
@@ -88,43 +88,20 @@ def finish(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def data(setting: Setting) -> list[Path]:
     """The files that the rows come from."""
-    from bioptimus_lib.conll import split_files
-    from bioptimus_lib.sources import model_path
-
-    model = model_path(setting.model, progress=setting.progress)
-    return [*split_files(_folder(setting)).values(), *sorted(model.glob("*.safetensors"))]
+    return ner_files(setting) + weights(setting)
 
 
 # --- fine-tuning -------------------------------------------------------------------------------
 
 
-def _folder(setting: Setting) -> Path:
-    """The folder of the NER set that ``corpus`` names."""
-    from bioptimus_lib.experiments.text import corpus
-    from bioptimus_lib.source_table import table
-
-    row = table().get(setting.corpus)
-    if row is not None and row.kind != "ner":
-        raise ValueError(f"{setting.corpus} is no NER set: give one, --corpus NCBI-disease")
-    return corpus(setting)
-
-
-@lru_cache(1)
-def _splits(folder: Path) -> Mapping[str, list[Sentence]]:
-    from bioptimus_lib.conll import load_splits
-
-    return load_splits(folder)
-
-
 def tuned(setting: Setting, way: str, *, epochs: int | None, seed: int) -> Any:
     """What ``fine_tune`` gives: the recipe for the model's size, for so many epochs or all."""
     from bioptimus_lib.ner import fine_tune, recipe_for
-    from bioptimus_lib.sources import model_path
 
-    folder = model_path(setting.model, progress=setting.progress)
+    folder = model_folder(setting)
     changes = WAYS[way] | ({"epochs": epochs} if epochs else {})
     return fine_tune(
-        folder, _splits(_folder(setting)), settings=recipe_for(folder, seed=seed, **changes),
+        folder, ner_splits(setting), settings=recipe_for(folder, seed=seed, **changes),
         device=setting.device, progress=setting.progress,
     )  # fmt: skip
 
@@ -135,7 +112,7 @@ def tuned(setting: Setting, way: str, *, epochs: int | None, seed: int) -> Any:
 def gradients(setting: Setting, *, seed: int) -> dict[str, dict[str, float]]:
     """What the batches of each way share, after an epoch of training on random ones."""
     found, tagger = {}, tuned(setting, STOCK, epochs=1, seed=seed).tagger
-    train = _splits(_folder(setting))["train"]
+    train = ner_splits(setting)["train"]
     for way in WAYS:
         if WAYS[way]["precision"] == "fp32":
             found[way] = shared(tagger, train, way, seed=seed)

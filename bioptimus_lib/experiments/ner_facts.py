@@ -12,18 +12,13 @@ from typing import Any
 
 from bioptimus_lib import ner_facts
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.fine_tuned import ner_files, ner_splits
+from bioptimus_lib.ner_sets import names
 
 ABOUT = "entity lengths, ambiguity, mentions seen in training, overlap between the real NER sets"
 METRICS = ["sentences", "entities", "mean_length", "seen", "partly", "never", "mentions"]
 PAIRS = "pairs"
 LONGEST = 8  # tokens; longer entities are counted with these
-
-
-def names() -> list[str]:
-    """The real sets of the table of sources."""
-    from bioptimus_lib.source_table import table
-
-    return [row.name for row in table().values() if row.kind == "ner"]
 
 
 def cells(setting: Setting) -> list[str]:
@@ -33,17 +28,13 @@ def cells(setting: Setting) -> list[str]:
 
 def data(setting: Setting) -> list[Path]:
     """The files that the numbers come from."""
-    from bioptimus_lib.conll import split_files
-
-    return [file for name in names() for file in split_files(_folder(setting, name)).values()]
+    return ner_files(setting, names())
 
 
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """The rows of a cell."""
-    from bioptimus_lib.conll import load_splits
-
     wanted = names() if cell == PAIRS else [cell]
-    loaded = {name: load_splits(_folder(setting, name)) for name in wanted}
+    loaded = {name: ner_splits(setting, name) for name in wanted}
     rows = _pairs(loaded) if cell == PAIRS else facts(loaded[cell], cell)
     for row in rows:
         metrics = {key: round(value, 5) for key, value in row["metrics"].items()}
@@ -83,9 +74,3 @@ def _pairs(loaded: dict[str, dict[str, list]]) -> Iterator[dict[str, Any]]:
     for one, other in permutations(loaded, 2):
         yield {"dataset": one, "variant": f"test in {other}, train",
                "metrics": ner_facts.overlap(loaded[one]["test"], loaded[other]["train"])}
-
-
-def _folder(setting: Setting, name: str) -> Path:
-    from bioptimus_lib import sources
-
-    return sources.fetch(name, progress=setting.progress)

@@ -17,10 +17,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting, same_setting
+from bioptimus_lib.experiments.fine_tuned import ner_folder
 from bioptimus_lib.files import atomic_write
 
 if TYPE_CHECKING:
@@ -172,20 +173,16 @@ def data(_: Setting) -> list[Path]:
 
 def job_of(setting: Setting, cell: Cell) -> Job:
     """The fine-tuning of a cell, by the recipe for a model of its size."""
-    from bioptimus_lib import sources
     from bioptimus_lib.conll import split_files
     from bioptimus_lib.ner_runs import Job
-    from bioptimus_lib.source_table import table
     from bioptimus_lib.tagger import recipe_for
 
     given = next(d for d in setting.datasets or SETS if _name(d) == cell.dataset)
-    known = given in table() and not Path(given).is_dir()
-    place = sources.fetch(given, progress=setting.progress) if known else Path(given)
     model = folder(setting, cell.model, cell.run)
     if model is None:
         raise FileNotFoundError(f"{cell.model} of run {cell.run} is gone since the cells were told")
     return Job(
-        cell.model, model, cell.dataset, split_files(place),
+        cell.model, model, cell.dataset, split_files(ner_folder(setting, given)),
         recipe_for(model, seed=PER_RUN * cell.run + cell.seed),
         setting.out / "ner-table" / "runs" / str(cell),
         device="cpu" if setting.device == "cpu" else None, progress=False,
@@ -217,7 +214,7 @@ def tagged(setting: Setting, cell: Cell) -> Row:
 def trained(setting: Setting, number: int) -> Row:
     """A model from scratch, in the new vocabulary, through the four phases of a run; a phase that
     is done is not done again."""
-    from bioptimus_lib.models import load_masked_lm, place
+    from bioptimus_lib.models import load_masked_lm, place, random_masked_lm
     from bioptimus_lib.phases import train_version
     from bioptimus_lib.provenance import provenance
     from bioptimus_lib.stages import packed, settings_of
@@ -226,7 +223,8 @@ def trained(setting: Setting, number: int) -> Row:
     goals = setting.out / "scratch" / f"run-{number}"
     tokenizer = run.tokenizer("new")
     blocks, held_out = (packed(run, name, tokenizer, "new") for name in ("train", "held-out"))
-    model = place(_fresh(run, len(tokenizer)), run.torch_device)
+    model = random_masked_lm(run.folder(OLD), tokenizer, seed=run.seed)
+    model = place(model, run.torch_device)
     rows = []
     for phase in PHASES:
         goal, log = goals / phase.version, goals / f"{phase.version}.json"
@@ -264,18 +262,6 @@ def opened(place: Path) -> Run:
         place, profile=Profile(**there["profile"]), progress=False,
         **{name: there[name] for name in names},
     )  # fmt: skip
-
-
-def _fresh(run: Run, pieces: int) -> Any:
-    """Random weights in the shape of the old model, the same for the same run."""
-    import torch
-    from transformers import AutoConfig, AutoModelForMaskedLM
-
-    config = AutoConfig.from_pretrained(run.folder(OLD), local_files_only=True)
-    config.vocab_size = pieces
-    with torch.random.fork_rng():  # the caller's random numbers are as if never used
-        torch.manual_seed(run.seed)
-        return AutoModelForMaskedLM.from_config(config)
 
 
 # --- all cells together --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.fine_tuned import model_folder, ner_files, ner_splits, weights
 
 ABOUT = "entity F1 of the same predictions by each way of scoring, and kinds of mistakes"
 METRICS = ["f1", "above_strict", "precision", "recall", "gold"]
@@ -27,26 +28,15 @@ def cells(setting: Setting) -> list[str]:
 
 def data(setting: Setting) -> list[Path]:
     """The files that the numbers come from."""
-    from bioptimus_lib import sources
-    from bioptimus_lib.conll import split_files
-
-    folder = sources.model_path(setting.model, progress=setting.progress)
-    sets = (sources.fetch(name, progress=setting.progress) for name in SETS)
-    return [
-        *(file for one in sets for file in split_files(one).values()),
-        *sorted(folder.glob("*.safetensors")),
-    ]
+    return ner_files(setting, SETS) + weights(setting)
 
 
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """A row for each way of scoring, and one for the mistakes."""
-    from bioptimus_lib import sources
-    from bioptimus_lib.conll import load_splits
     from bioptimus_lib.ner import fine_tune, recipe_for
 
     name, seed = cell.rsplit("-", 1)
-    folder = sources.model_path(setting.model, progress=setting.progress)
-    splits = load_splits(sources.fetch(name, progress=setting.progress))
+    folder, splits = model_folder(setting), ner_splits(setting, name)
     settings = recipe_for(folder, seed=int(seed))
     done = fine_tune(folder, splits, settings=settings, device=setting.device)
     common = {"model": setting.model, "dataset": name, "seed": int(seed), "epoch": done.epoch}

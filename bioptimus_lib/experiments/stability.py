@@ -12,14 +12,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bioptimus_lib.conll import Sentence, load_splits, split_files
+from bioptimus_lib.conll import Sentence
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.fine_tuned import (
+    model_folder,
+    ner_files,
+    ner_folder,
+    ner_splits,
+    weights,
+)
 from bioptimus_lib.files import atomic_write
 from bioptimus_lib.finetune import REMEDIES, Recipe
 from bioptimus_lib.stability import best_together, list_f1, sample, trial
@@ -52,7 +58,6 @@ def cells(setting: Setting) -> list[str]:
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """The row of a cell."""
     from bioptimus_lib.ner import recipe_for
-    from bioptimus_lib.sources import model_path
 
     first, rest = cell.split("-", 1)
     size = int(first)
@@ -66,7 +71,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     if remedy == LIST:
         yield {**name, "model": "list of names", "seed": None, "metrics": {"f1": round(floor, 4)}}
         return
-    model = model_path(setting.model, progress=setting.progress)
+    model = model_folder(setting)
     recipe = together(setting, size) if remedy == TOGETHER else REMEDIES[remedy]
     few = {"epochs": FEW_EPOCHS, "batch_tokens": BATCH} if size else {}
     settings = recipe_for(model, seed=int(seed), **few)
@@ -84,34 +89,10 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
 
 def data(setting: Setting) -> list[Path]:
     """The files that the rows come from."""
-    from bioptimus_lib.sources import model_path
-
-    model = model_path(setting.model, progress=setting.progress)
-    return [*split_files(ner_folder(setting)).values(), *sorted(model.glob("*.safetensors"))]
+    return ner_files(setting) + weights(setting)
 
 
 # --- parts -------------------------------------------------------------------------------------
-
-
-def ner_folder(setting: Setting) -> Path:
-    """The folder of the set.
-
-    Raises:
-        ValueError: the corpus is not an NER set.
-    """
-    from bioptimus_lib import sources
-    from bioptimus_lib.source_table import table
-
-    row = table().get(setting.corpus)
-    if row is not None and row.kind == "ner":
-        return sources.fetch(setting.corpus, progress=setting.progress)
-    if row is None and Path(setting.corpus).is_dir():
-        return Path(setting.corpus)
-    known = ", ".join(row.name for row in table().values() if row.kind == "ner")
-    raise ValueError(
-        f"--corpus {setting.corpus} is not an NER set: give a folder with train.tsv, devel.tsv and "
-        f"test.tsv, or one of {known}"
-    )
 
 
 def model_name(setting: Setting) -> str:
@@ -124,14 +105,9 @@ def words_for(size: int) -> str:
     return f"{size} sentences" if size else "all sentences"
 
 
-@lru_cache(1)
-def _splits(folder: Path) -> dict[str, list[Sentence]]:
-    return load_splits(folder)
-
-
 def splits_for(setting: Setting, size: int) -> dict[str, list[Sentence]]:
     """Train and devel as a size has them, and all of test."""
-    whole = _splits(ner_folder(setting))
+    whole = ner_splits(setting)
     if size == ALL:
         return whole
     devel = sample(whole["devel"], min(DEVEL, len(whole["devel"])))
@@ -165,7 +141,5 @@ def _devel_f1(cell: Path) -> float:
 
 
 def _depth(setting: Setting) -> int:
-    from bioptimus_lib.sources import model_path
-
-    config = model_path(setting.model, progress=setting.progress) / "config.json"
+    config = model_folder(setting) / "config.json"
     return json.loads(config.read_text(encoding="utf-8"))["num_hidden_layers"]
