@@ -3,7 +3,7 @@
 #   PYTHON=python3.12   the Python that .venv is made from (3.11 or newer)
 #   PIP_ARGS=...        more arguments for pip, for example where your torch build comes from
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
-#   TEST_JOBS=1         tests at a time; by default one more than cores, at most four
+#   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_ARGS ?=
 PYTEST_ARGS ?=
-TEST_JOBS ?= auto
+TEST_JOBS ?= logical
 BENCH_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
@@ -41,8 +41,9 @@ book: $(READY) ## execute the chapters and build the book into _build/html
 	@$(BIN)/python book/_tools/execute.py notebooks/*.ipynb
 	@$(BIN)/jupyter-book build -n -W --keep-going .
 
-# Several at a time, so each with one thread; tests/conftest.py says how many, and groups them.
+# As many at a time as there are cores, so each with one thread; tests/conftest.py groups them.
 test: export OMP_NUM_THREADS ?= 1
+test: export BIOPTIMUS_PROFILE := glance
 test: $(READY) ## unit tests, doctests and every notebook cell
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)

@@ -35,6 +35,7 @@ SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
 #: How long a chapter takes, by profile; the header of each chapter says it more exactly.
 MINUTES: dict[str, str] = {
+    "glance": "under a minute on two CPU cores",
     "pocket": "under 3 minutes on two CPU cores",
     "laptop": "about 10 minutes on two CPU cores",
     "small": "under 15 minutes on a T4; hours without a GPU",

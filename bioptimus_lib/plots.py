@@ -311,7 +311,7 @@ def f1_by_version(
             axes.text(values.max() + 0.10 * width, place, f"{seeds.mean():.1f}", va="center",
                       weight="bold")
         axes.set_yticks(range(len(rows)), [names.get(model, model) for model in rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x")
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)

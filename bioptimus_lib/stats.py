@@ -170,8 +170,9 @@ def _resampled(
 ) -> list[np.ndarray]:
     """For each model (seeds, sentences, 3) the mean F1 (resamples,) of resampled seeds.
 
-    All models see the same resampled sentences; seeds are drawn for each model on its own, since
-    seed 3 of one model has nothing to do with seed 3 of another.
+    All models see the same resampled sentences. Seeds are drawn for each model on its own, as if
+    seed 3 of one had nothing to do with seed 3 of another; if the two are alike, the interval of a
+    difference is too wide rather than too narrow.
     """
     sentences = models[0].shape[1]
     even = np.full(sentences, 1 / sentences)

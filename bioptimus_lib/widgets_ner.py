@@ -142,9 +142,10 @@ def errors_twin(sentences: Sequence[Sentence], predicted: Predicted, *, most: in
     parts = []
     for kind, about in KINDS.items():
         found = cases(sentences, predicted, kind=kind)
+        number = f"{len(found):,} sentence{'' if len(found) == 1 else 's'}"
         few = sorted(found, key=lambda case: (len(case.mistakes), len(case.sentence)))[:most]
         parts.append(
-            f"<h4>{escape(kind)} <small>{escape(about)}; {len(found):,} sentences</small></h4>"
+            f"<h4>{escape(kind)} <small>{escape(about)}; {number}</small></h4>"
             + "".join(case_html(case, types=types) for case in few)
         )
     return STYLE + panel("".join(parts), label="A sentence for each kind of mistake")

@@ -26,15 +26,6 @@ TINY_TEXT = [
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config):
-    """One process more than there are cores: tests that start and kill others, and notebooks that
-    wait for their kernel, leave a quarter of the time to nobody."""
-    from bioptimus_lib.machine import usable_cores
-
-    return usable_cores() + 1
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Under ``--dist loadfile`` a process takes a file whole, and all chapters that share a run, in
     order: each goes on where the last one ended."""

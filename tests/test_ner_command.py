@@ -96,7 +96,7 @@ def test_each_run_is_told_with_what_is_left(place, capsys):
             [("old", 0), ("new", 0), ("old", 1), ("new", 1)], start=1
         )
     ]
-    assert "3 left, about a minute" in lines[0] and "left" not in lines[3]
+    assert "3 left, less than a minute" in lines[0] and "left" not in lines[3]
     assert command(place / "told", *words[:-1], 3, "--json") == 0
     again = capsys.readouterr()
     assert "6 runs, 4 of them done before" in again.err and "1/2 set old seed 2" in again.err

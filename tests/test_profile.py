@@ -37,7 +37,7 @@ def test_profile_by_name_environment_and_device(monkeypatch):
 
 
 def test_unknown_profile_names_the_known_ones():
-    with pytest.raises(ValueError, match="'tiny' is unknown: choose one of pocket, laptop, small"):
+    with pytest.raises(ValueError, match="'tiny' is unknown: choose one of glance, pocket, laptop"):
         rooms.profile("tiny")
 
 

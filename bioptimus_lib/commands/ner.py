@@ -256,7 +256,7 @@ def _told(todo: Sequence[Job], *, workers: int) -> Iterator[tuple[Job, Result]]:
             left = ""
             if number < len(missing):
                 seconds = seconds_left(missing[number:], seen) / max(1, workers)
-                left = f"; {len(missing) - number} left, about {_minutes(seconds)}"
+                left = f"; {len(missing) - number} left, {_minutes(seconds)}"
             _say(
                 f"{number}/{len(missing)} {job.dataset} {job.model} seed {job.settings.seed}: "
                 f"F1 {metrics['f1']:.2f} (devel {metrics['devel_f1']:.2f}, epoch "
@@ -268,12 +268,15 @@ def _told(todo: Sequence[Job], *, workers: int) -> Iterator[tuple[Job, Result]]:
 def _minutes(seconds: float) -> str:
     """A time to come, as exactly as it can be known.
 
-    >>> _minutes(40), _minutes(600), _minutes(10_000)
-    ('a minute', '10 minutes', '2.8 hours')
+    >>> _minutes(20), _minutes(80), _minutes(600), _minutes(10_000)
+    ('less than a minute', 'about a minute', 'about 10 minutes', 'about 2.8 hours')
     """
+    if seconds < 45:
+        return "less than a minute"
     if seconds < 90:
-        return "a minute"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+        return "about a minute"
+    some = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    return f"about {some}"
 
 
 def _record(job: Job, result: Result, chosen: Profile | None, *, file: str) -> None:
