@@ -199,7 +199,8 @@ def rise(folder: Path, text: Path | None, words: int, contexts: int) -> None:
 def sentences_of(
     tokenizer: PreTrainedTokenizerBase, text: Path | None, *, words: int, contexts: int
 ) -> dict[str, list[str]]:
-    """Frequent words that the vocabulary lacks, and sentences that fit into the window whole."""
+    """Frequent words that the vocabulary lacks, and sentences that fit into the window whole; one
+    that stands in the text twice is read once, so the plain loop must not have it twice."""
     import tempfile
 
     from bioptimus_lib import pocket
@@ -219,7 +220,9 @@ def sentences_of(
     def fits(word: str, sentence: str) -> bool:
         return place(word, sentence) >= 0 and len(tokenizer(sentence)["input_ids"]) <= WINDOW
 
-    kept = {word: [s for s in some if fits(word, s)] for word, some in found.items()}
+    kept = {
+        word: [s for s in dict.fromkeys(some) if fits(word, s)] for word, some in found.items()
+    }
     return dict(islice(((word, some) for word, some in kept.items() if some), words))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from bioptimus_lib.files import atomic_dir
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -30,12 +35,28 @@ def no_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def no_report() -> Iterator[None]:
+    """Keep Transformers from printing its table of weights: what matters of it we say ourselves."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a masked language model and its tokenizer from a folder, in 32 bits.
 
+    An encoder that was published without its MLM head gets a random one, with a warning.
+
     Raises:
         FileNotFoundError: no such folder, or one without ``config.json``.
-        DataError: no safetensors, a NaN among the weights, or a tokenizer of another size.
+        DataError: no safetensors, weights of the encoder that are missing or no numbers, or a
+            tokenizer of another size.
     """
     import torch
     from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -48,10 +69,16 @@ def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToken
             "the model has no safetensors file, and pickles are not loaded: convert it first",
             path=folder,
         )
-    with no_bars():
-        model = AutoModelForMaskedLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
+    with no_bars(), no_report():
+        model, found = AutoModelForMaskedLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+            output_loading_info=True,
+        )  # fmt: skip
+    missing = sorted(found["missing_keys"])
+    if inner := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
+        raise DataError(f"the model lacks weights of its encoder, {inner[0]} first", path=folder)
+    if missing:
+        _say_no_head(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if len(tokenizer) != model.config.vocab_size:
         raise DataError(
@@ -62,6 +89,12 @@ def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToken
         if not weight.isfinite().all():
             raise DataError(f"{name} holds NaN or infinite numbers", path=folder)
     return model, tokenizer
+
+
+@cache
+def _say_no_head(folder: Path) -> None:
+    """Once is enough, however often a model is loaded."""
+    log.warning("%s comes without its MLM head: a random one is in its place", folder)
 
 
 def random_masked_lm(

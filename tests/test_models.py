@@ -62,6 +62,32 @@ def test_pickles_are_not_loaded(copy_of):
         load_masked_lm(copy_of)
 
 
+def without(folder, part):
+    """Take the weights with a name that begins so out of a model's file."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith(part)}
+    assert 0 < len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_an_encoder_without_a_head_gets_one_and_says_so_once(copy_of, caplog, capfd):
+    without(copy_of, "cls.")
+    for _ in range(2):
+        load_masked_lm(copy_of)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{copy_of} comes without its MLM head: a random one is in its place"
+    ]
+    assert "REPORT" not in "".join(capfd.readouterr())
+
+
+def test_an_encoder_that_lacks_a_part_is_refused(copy_of):
+    without(copy_of, "bert.encoder.layer.1.")
+    with pytest.raises(DataError, match=r"lacks weights of its encoder, bert\.encoder\.layer\.1"):
+        load_masked_lm(copy_of)
+
+
 def test_tokenizer_of_another_size(copy_of):
     config = json.loads((copy_of / "config.json").read_text())
     from transformers import AutoTokenizer
