@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from bioptimus_lib.cutting import Cutter, Piece
 from bioptimus_lib.early_exit import only_layers, padded, recorded
+from bioptimus_lib.onednn import by_onednn
 
 if TYPE_CHECKING:
     import torch
@@ -134,6 +136,7 @@ def read_states(
         torch.inference_mode(),
         only_layers(model, max(1, *layers)),  # transformers needs one layer
         recorded(model) as output,
+        by_onednn(model) if half is None else nullcontext(),
         torch.autocast(device.type, dtype=half, enabled=half is not None),
         tqdm(total=len(requests), desc=progress, disable=progress is None) as bar,
     ):

