@@ -1,7 +1,7 @@
 """Matrix products in 32 bits by oneDNN, for a forward pass on a CPU without gradients.
 
-PyTorch leaves these products to MKL. On an AMD EPYC oneDNN, which PyTorch ships as well, was measured
-at 2.2 times MKL's speed, and about as near to the product in 64 bits (relative, 3e-7).
+PyTorch leaves these products to MKL. On an AMD EPYC oneDNN, which PyTorch ships as well, was
+measured at 2.2 times MKL's speed, and about as near to the product in 64 bits (relative, 3e-7).
 """
 
 from __future__ import annotations
