@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from execute import MEASURES, chains, execute_all
+from execute import MEASURES, execute_all, waves
 from jupyter_cache import get_cache
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -64,16 +64,17 @@ def test_a_chapter_that_measures_time_runs_alone(tmp_path):
     assert [shown(tmp_path / "cache", path) for path in paths] == ["False\n"] * 3
 
 
-def test_chapters_that_share_a_run_follow_one_another(tmp_path):
+def test_of_chapters_that_share_a_run_the_last_goes_first(tmp_path):
     work = "import pathlib\nworkspace = pathlib.Path\nrun = workspace('shared')\n" \
         "seen = run.exists()\nrun.touch()\nprint(seen)"  # fmt: skip
     # Notebooks of the same code are one to the cache.
-    paths = [notebook(tmp_path, name, f"{work}  # {name}") for name in ("a1", "a2", "a3")]
-    paths.insert(1, notebook(tmp_path, "b", "print('other')"))
-    assert chains(paths) == [[paths[0], paths[2], paths[3]], [paths[1]]]
-    assert not execute_all(paths, cache=tmp_path / "cache", jobs=2, timeout=60)
-    found = [shown(tmp_path / "cache", path) for path in paths]
-    assert found == ["False\n", "other\n", "True\n", "True\n"]
+    a1, a2, a3 = (notebook(tmp_path, name, f"{work}  # {name}") for name in ("a1", "a2", "a3"))
+    b, z = (notebook(tmp_path, name, f"print('{name}')") for name in ("b", "z"))
+    assert waves([a1, b, a2, a3, z]) == [[a3, z, b], [a2, a1]]
+    assert waves([b]) == [[b]] and waves([]) == []
+    assert not execute_all([a1, b, a2, a3, z], cache=tmp_path / "cache", jobs=2, timeout=60)
+    found = [shown(tmp_path / "cache", path) for path in (a1, a2, a3, b, z)]
+    assert found == ["True\n", "True\n", "False\n", "b\n", "z\n"]
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

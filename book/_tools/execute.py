@@ -4,9 +4,10 @@
 
 Jupyter Book executes one page after the other. Here as many run at a time as there are cores, each
 with its share of the threads; a chapter that measures time (a cell tagged ``measures-time``) runs
-alone, and chapters that share a run follow one another. The outputs go into the cache that the book
-is built from. What the cache held is thrown away first: it compares the code of the cells and does
-not see that the library has changed.
+alone. Of chapters that share a run the last goes first, since it makes all that the others read;
+then none of these waits for another. The outputs go into the cache that the book is built from.
+What the cache held is thrown away first: it compares the code of the cells and does not see that
+the library has changed.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ def measures_time(notebook: dict) -> bool:
     return any(MEASURES in tags(cell) for cell in notebook["cells"])
 
 
-def chains(paths: list[Path]) -> list[list[Path]]:
-    """Chapters that share a run follow one another, as each goes on where the last one ended."""
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        found.setdefault(run_of(path.read_text("utf-8")) or path.stem, []).append(path)
-    return sorted(found.values(), key=len, reverse=True)
+def waves(paths: list[Path]) -> list[list[Path]]:
+    """Chapters that may run at the same time, one wave after the other; later chapters, which tend
+    to take longer, come first in each."""
+    sharing: dict[str, list[Path]] = {}
+    for path in sorted(paths, reverse=True):
+        sharing.setdefault(run_of(path.read_text("utf-8")) or path.stem, []).append(path)
+    groups = sorted(sharing.values(), key=len, reverse=True)  # what others wait for begins at once
+    found = [[group[0] for group in groups], list(chain.from_iterable(g[1:] for g in groups))]
+    return [wave for wave in found if wave]
 
 
 def execute_all(
@@ -58,26 +62,23 @@ def execute_all(
     store = get_cache(cache)
     notebooks = {path: nbformat.read(path, nbformat.NO_CONVERT) for path in paths}
 
-    def execute(members: list[Path]) -> list[tuple[Path, ExecutionResult]]:
-        done = []
-        for path in members:
-            result = single_nb_execution(
-                notebooks[path], cwd=str(path.parent), timeout=timeout, allow_errors=False,
-                extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
-            )  # fmt: skip
-            done.append((path, result))
-            said = "failed" if result.err else f"{result.time:4.0f} s"
-            print(f"  {path.stem:28} {said}", flush=True)
-        return done
+    def execute(path: Path) -> ExecutionResult:
+        result = single_nb_execution(
+            notebooks[path], cwd=str(path.parent), timeout=timeout, allow_errors=False,
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
+        )  # fmt: skip
+        said = "failed" if result.err else f"{result.time:4.0f} s"
+        print(f"  {path.stem:28} {said}", flush=True)
+        return result
 
     failed = []
     alone = [path for path in paths if measures_time(notebooks[path])]
     together = [path for path in paths if path not in alone]
-    for some, at_a_time in ((alone, 1), (together, jobs)):
+    for wave, at_a_time in ((alone, 1), *((wave, jobs) for wave in waves(together))):
         # Kernels inherit the environment: threads of two that share the cores wait for each other.
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // at_a_time))
         with ThreadPoolExecutor(at_a_time) as pool:
-            for path, done in chain.from_iterable(pool.map(execute, chains(some))):
+            for path, done in zip(wave, pool.map(execute, wave), strict=True):
                 if done.err is not None:
                     failed.append((path, done.exc_string or str(done.err)))
                     continue
