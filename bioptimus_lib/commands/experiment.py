@@ -89,15 +89,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _texts_and_weights(setting: Setting) -> list[Path]:
-    from bioptimus_lib import sources
+    from bioptimus_lib.experiments.inputs import weights
     from bioptimus_lib.experiments.text import corpus
     from bioptimus_lib.records import readable_files
 
-    folder = sources.model_path(setting.model, progress=setting.progress)
     texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
-    return [file for text in texts for file in readable_files(text)] + sorted(
-        folder.glob("*.safetensors")
-    )
+    return [file for text in texts for file in readable_files(text)] + weights(setting)
 
 
 def _keep(name: str, rows: list, setting: Setting, data: list[Path], file: str) -> None:

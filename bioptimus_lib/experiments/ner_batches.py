@@ -17,7 +17,7 @@ import numpy as np
 
 from bioptimus_lib.batching import BATCHINGS
 from bioptimus_lib.experiments.cells import Setting
-from bioptimus_lib.experiments.fine_tuned import model_folder, ner_files, ner_splits, weights
+from bioptimus_lib.experiments.inputs import model_folder, ner_files, ner_splits, weights
 
 if TYPE_CHECKING:
     from bioptimus_lib.conll import Sentence

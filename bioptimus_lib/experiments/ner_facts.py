@@ -12,7 +12,7 @@ from typing import Any
 
 from bioptimus_lib import ner_facts
 from bioptimus_lib.experiments.cells import Setting
-from bioptimus_lib.experiments.fine_tuned import ner_files, ner_splits
+from bioptimus_lib.experiments.inputs import ner_files, ner_splits
 from bioptimus_lib.ner_sets import names
 
 ABOUT = "entity lengths, ambiguity, mentions seen in training, overlap between the real NER sets"

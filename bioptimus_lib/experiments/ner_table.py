@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting, same_setting
-from bioptimus_lib.experiments.fine_tuned import ner_folder
+from bioptimus_lib.experiments.inputs import ner_folder
 from bioptimus_lib.files import atomic_write
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.inputs import model_folder
 from bioptimus_lib.experiments.text import known_word_contexts
 from bioptimus_lib.occurrences import States, read_states
 from bioptimus_lib.strategies import (
@@ -130,10 +131,9 @@ def examples_of(setting: Setting, *, skip: int = 0, contexts: int | None = None)
 
 def old_model(setting: Setting) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model of a setting, where it works."""
-    from bioptimus_lib import sources
     from bioptimus_lib.models import load_masked_lm, place
 
-    model, tokenizer = load_masked_lm(sources.model_path(setting.model, progress=setting.progress))
+    model, tokenizer = load_masked_lm(model_folder(setting))
     return place(model, setting.device), tokenizer
 
 

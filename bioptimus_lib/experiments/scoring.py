@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioptimus_lib.experiments.cells import Setting
-from bioptimus_lib.experiments.fine_tuned import model_folder, ner_files, ner_splits, weights
+from bioptimus_lib.experiments.inputs import model_folder, ner_files, ner_splits, weights
 
 ABOUT = "entity F1 of the same predictions by each way of scoring, and kinds of mistakes"
 METRICS = ["f1", "above_strict", "precision", "recall", "gold"]

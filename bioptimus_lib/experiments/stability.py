@@ -19,7 +19,7 @@ import numpy as np
 
 from bioptimus_lib.conll import Sentence
 from bioptimus_lib.experiments.cells import Setting
-from bioptimus_lib.experiments.fine_tuned import (
+from bioptimus_lib.experiments.inputs import (
     model_folder,
     ner_files,
     ner_folder,

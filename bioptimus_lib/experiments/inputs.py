@@ -1,4 +1,4 @@
-"""What an experiment fine-tunes on: the NER sets and the model that a setting names."""
+"""What a setting names: the model that an experiment begins with, and its NER sets."""
 
 from __future__ import annotations
 
