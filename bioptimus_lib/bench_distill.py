@@ -1,7 +1,7 @@
-"""``bioptimus bench distill``: the reading of hidden states beside the least and the most work.
+"""``bioptimus bench distill``: the reading of hidden states beside two others.
 
-The least is the bare forward pass: the same batches through the same layers, made before and
-forgotten after. The most is what one writes first: one sentence at a time through the whole model.
+One is the bare forward pass: the same batches through the same layers, made before and forgotten
+after. The other is what one writes first: one sentence at a time through the whole model.
 The sides take turns on the same sentences, and the answers of both are compared.
 """
 

@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+REMEMBERED = 100_000  # words, and runs between spaces: some tens of MB, however long the text
+
+
 class Piece(NamedTuple):
     """One piece of a word: its id and the characters ``start:end`` of the word it covers."""
 
     id: int
     start: int
     end: int
+
+
+class CutText(NamedTuple):
+    """The words of a text, and the pieces of each."""
+
+    words: list[str]
+    pieces: list[tuple[Piece, ...]]
 
 
 class Cutter:
@@ -42,18 +52,50 @@ class Cutter:
         self._unknown: int = tokenizer.unk_token_id
         self._longest = max(map(len, self._ids))
         self._cache: dict[str, tuple[Piece, ...]] = {}
+        self._runs: dict[str, CutText] = {}
+        self._by_space = (
+            type(backend.normalizer).__name__ == "BertNormalizer"
+            and type(backend.pre_tokenizer).__name__ == "BertPreTokenizer"
+        )
 
     def words(self, text: str) -> list[str]:
         """The words of a text, normalised: what ``scan`` calls a word."""
-        return [word for word, _ in self._split(self._normalize(text))]
+        return self.cut_text(text).words
+
+    def cut_text(self, text: str) -> CutText:
+        """The words of a text and the pieces of each.
+
+        What BERT does to a character never depends on what stands beyond a space. So a run of
+        characters between two spaces is cut once, and looked up from then on.
+        """
+        words: list[str] = []
+        pieces: list[tuple[Piece, ...]] = []
+        for run in text.split(" ") if self._by_space else (text,):
+            found = self._runs.get(run)
+            if found is None:
+                found = self._cut_run(run)
+            words += found.words
+            pieces += found.pieces
+        return CutText(words, pieces)
+
+    def _cut_run(self, run: str) -> CutText:
+        words = [word for word, _ in self._split(self._normalize(run))]
+        found = CutText(words, [self.cut(word) for word in words])
+        if len(self._runs) >= REMEMBERED:
+            self._runs.clear()
+        self._runs[run] = found
+        return found
 
     def cut(self, word: str, *, off: int | None = None) -> tuple[Piece, ...]:
         """The pieces of a normalised word, as if the piece with id ``off`` did not exist."""
         if off is not None:
             return self._cut(word, off=off)
-        if word not in self._cache:
-            self._cache[word] = self._cut(word)
-        return self._cache[word]
+        found = self._cache.get(word)
+        if found is None:
+            if len(self._cache) >= REMEMBERED:
+                self._cache.clear()
+            found = self._cache[word] = self._cut(word)
+        return found
 
     def cut_piece(self, piece: str) -> tuple[Piece, ...]:
         """The pieces of a piece: a continuation (``##ectomy``) is cut as the end of a word."""

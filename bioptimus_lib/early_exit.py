@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of ids as one batch: ids and attention mask, both int64 (B, T)."""
-    ids = torch.full((len(rows), max(map(len, rows))), pad)
-    attention = torch.zeros_like(ids)
-    for n, row in enumerate(rows):
-        ids[n, : len(row)] = torch.tensor(row)
-        attention[n, : len(row)] = 1
-    return ids, attention
+    lengths = torch.tensor([len(row) for row in rows])
+    attention = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids = torch.full(attention.shape, pad)
+    ids[attention] = torch.tensor(list(chain.from_iterable(rows)))
+    return ids, attention.long()
 
 
 @contextmanager
@@ -34,6 +34,38 @@ def only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
     finally:
         encoder.layer = layers
         model.train(training)
+
+
+def layer_at(
+    layer: torch.nn.Module, states: torch.Tensor, attention: torch.Tensor, places: torch.Tensor
+) -> torch.Tensor:
+    """What a BERT layer gives at some places, without computing the others.
+
+    A piece looks at all pieces, so their keys and values are needed; the query, the projection and
+    the feed-forward part, most of a layer's work, are needed only where something is read.
+
+    Args:
+        layer: of BERT's encoder, in evaluation mode.
+        states: what goes in, float (B, T, H).
+        attention: 1 for pieces, 0 for padding, int64 (B, T).
+        places: positions wanted in each row, int64 (B, R).
+
+    Returns:
+        Float (B, R, H).
+    """
+    looking = layer.attention.self
+    asking = states[torch.arange(len(places), device=places.device)[:, None], places]
+    query, key, value = (
+        part(some).unflatten(-1, (looking.num_attention_heads, -1)).transpose(1, 2)
+        for part, some in (
+            (looking.query, asking), (looking.key, states), (looking.value, states)
+        )
+    )  # fmt: skip
+    seen = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention[:, None, None, :].bool()
+    )
+    mixed = layer.attention.output(seen.transpose(1, 2).flatten(2), asking)
+    return layer.output(layer.intermediate(mixed), mixed)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Hidden states of words where they occur: the one expensive loop of the distillation.
 
 Each sentence is encoded once however many words are wanted in it; sequences of like length share a
-batch; the forward pass stops at the deepest layer that is read. What is kept is one running sum
-per wanted token and layer, so memory does not grow with the number of sentences.
+batch; the forward pass stops at the deepest layer that is read, and this one is computed only for
+the pieces that are read. What is kept is one running sum per wanted token and layer, so memory does
+not grow with the number of sentences.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from bioptimus_lib.cutting import Cutter, Piece
-from bioptimus_lib.early_exit import only_layers, padded, recorded
+from bioptimus_lib.early_exit import layer_at, only_layers, padded, recorded
 from bioptimus_lib.onednn import by_onednn
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ class ModelInput(NamedTuple):
 
     ids: list[int]
     reads: list[tuple[int, int, int]]
+
+
+class Crop(NamedTuple):
+    """Words that are read together: the pieces of each, and what is wanted of some."""
+
+    pieces: Sequence[tuple[Piece, ...]]
+    wanted: Mapping[int, Request]
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,9 @@ def read_states(
     cutter, tally = Cutter(tokenizer), Counter()
     ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     sums = torch.zeros(slots, len(layers), model.config.hidden_size, device=device)
-    count = torch.zeros(slots, dtype=torch.int64)
+    counts = [0] * slots
+    deepest = max(layers)
+    last = model.base_model.encoder.layer[deepest - 1] if deepest > 1 else None
 
     def inputs() -> Iterator[ModelInput]:
         for sentence in sorted(requests):  # sums do not depend on the order of the mapping
@@ -134,34 +144,67 @@ def read_states(
     model.to(device)
     with (
         torch.inference_mode(),
-        only_layers(model, max(1, *layers)),  # transformers needs one layer
-        recorded(model) as output,
         by_onednn(model) if half is None else nullcontext(),
+        only_layers(model, 1 if last is None else deepest - 1),  # transformers needs one layer
+        recorded(model) as output,
         torch.autocast(device.type, dtype=half, enabled=half is not None),
         tqdm(total=len(requests), desc=progress, disable=progress is None) as bar,
     ):
         for batch in batches(inputs(), batch_tokens):
             ids, attention = padded([sequence.ids for sequence in batch], tokenizer.pad_token_id)
-            length = ids.shape[1]
+            attention = attention.to(device)
             output.clear()
-            model.base_model(input_ids=ids.to(device), attention_mask=attention.to(device))
-            place, slot, weight = [], [], []
-            for row, sequence in enumerate(batch):
-                for wanted, first, end in sequence.reads:
-                    place.extend(range(row * length + first, row * length + end))
-                    slot.extend([wanted] * (end - first))
-                    weight.extend([1 / (end - first)] * (end - first))
-                    count[wanted] += 1
-            at = torch.tensor(place, device=device)
-            states = torch.stack([output[layer].flatten(0, 1)[at].float() for layer in layers], 1)
-            states *= torch.tensor(weight, device=device)[:, None, None]
-            sums.index_add_(0, torch.tensor(slot, device=device), states)
+            model.base_model(input_ids=ids.to(device), attention_mask=attention)
+            reads = _reads(batch, counts)
+            row, position, column, slot = (
+                torch.tensor(some, device=device)
+                for some in (reads.row, reads.position, reads.column, reads.slot)
+            )
+            found = {layer: output[layer][row, position].float() for layer in {*layers} - {deepest}}
+            if last is None:
+                found[deepest] = output[deepest][row, position].float()
+            else:
+                places = padded(reads.places, 0)[0].to(device)
+                found[deepest] = layer_at(last, output[-1], attention, places)[row, column].float()
+            states = torch.stack([found[layer] for layer in layers], 1)
+            states *= torch.tensor(reads.weight, device=device)[:, None, None]
+            sums.index_add_(0, slot, states)
             tally["sentences"] += len(batch)
-            tally["tokens"] += int(attention.sum())
+            tally["tokens"] += sum(len(sequence.ids) for sequence in batch)
             bar.update(len(batch))
     model.to(home)
+    count = torch.tensor(counts)
     mean = sums.cpu() / count.clamp(min=1)[:, None, None]
     return States(mean=mean, count=count, layers=layers, tally=tally)
+
+
+class Reads(NamedTuple):
+    """What is read from a batch: for each piece that is read its row, position, column among the
+    ``places`` of the row, running sum and weight."""
+
+    row: list[int]
+    position: list[int]
+    column: list[int]
+    slot: list[int]
+    weight: list[float]
+    places: list[list[int]]
+
+
+def _reads(batch: Sequence[ModelInput], counts: list[int]) -> Reads:
+    """What is read from a batch; ``counts`` of the running sums go up."""
+    reads = Reads([], [], [], [], [], [])
+    for row, sequence in enumerate(batch):
+        columns: dict[int, int] = {}  # a piece that is read for two words is computed once
+        for wanted, first, end in sequence.reads:
+            counts[wanted] += 1
+            for position in range(first, end):
+                reads.row.append(row)
+                reads.position.append(position)
+                reads.column.append(columns.setdefault(position, len(columns)))
+                reads.slot.append(wanted)
+                reads.weight.append(1 / (end - first))
+        reads.places.append(list(columns))
+    return reads
 
 
 def crops(
@@ -170,31 +213,33 @@ def crops(
     requests: Sequence[Request],
     room: int,
     tally: Counter[str],
-) -> Iterator[list[tuple[tuple[Piece, ...], Request | None]]]:
-    """The pieces of each word with what is wanted of it: the whole sentence, or, where that is
-    longer than ``room`` pieces, the words around each wanted one."""
-    words = cutter.words(sentence)
+) -> Iterator[Crop]:
+    """The whole sentence, or, where it is longer than ``room`` pieces, the words around each wanted
+    one; a wanted word is cut without the piece that its request leaves out."""
+    words, pieces = cutter.cut_text(sentence)
     wanted: dict[int, Request] = {}
     for request in requests:
-        if request.word in words:
-            wanted[words.index(request.word)] = request
-        else:
+        try:
+            at = words.index(request.word)
+        except ValueError:
             tally["absent"] += 1
-    pieces = [
-        cutter.cut(word, off=wanted[i].off if i in wanted else None) for i, word in enumerate(words)
-    ]
-    lengths = [len(some) for some in pieces]
-    if sum(lengths) <= room:
-        if wanted:
-            yield [(pieces[i], wanted.get(i)) for i in range(len(words))]
+            continue
+        wanted[at] = request
+        if request.off is not None:
+            pieces[at] = cutter.cut(request.word, off=request.off)
+    if not wanted:
         return
-    for i, request in wanted.items():
-        if lengths[i] > room:
+    lengths = list(map(len, pieces))
+    if sum(lengths) <= room:
+        yield Crop(pieces, wanted)
+        return
+    for at, request in wanted.items():
+        if lengths[at] > room:
             tally["too_long"] += 1
             continue
         tally["cropped"] += 1
-        first, end = _crop(lengths, i, room)
-        yield [(pieces[n], request if n == i else None) for n in range(first, end)]
+        first, end = _crop(lengths, at, room)
+        yield Crop(pieces[first:end], {at - first: request})
 
 
 def sequences(
@@ -207,20 +252,19 @@ def sequences(
 ) -> Iterator[ModelInput]:
     """The model inputs of a sentence, and where to read in them."""
     for crop in crops(cutter, sentence, requests, room, tally):
-        sequence = ModelInput([ends[0]], [])
-        for pieces, request in crop:
-            if request is not None:
-                tally["contexts"] += 1
-                for slot, start, stop in request.spans:
-                    covered = [
-                        len(sequence.ids) + n
-                        for n, piece in enumerate(pieces)
-                        if piece.start < stop and piece.end > start
-                    ]
-                    sequence.reads.append((slot, covered[0], covered[-1] + 1))
-            sequence.ids.extend(piece.id for piece in pieces)
-        sequence.ids.append(ends[1])
-        yield sequence
+        reads = []
+        for at, request in crop.wanted.items():
+            before = 1 + sum(map(len, crop.pieces[:at]))
+            for slot, start, stop in request.spans:
+                covered = [
+                    before + n
+                    for n, piece in enumerate(crop.pieces[at])
+                    if piece.start < stop and piece.end > start
+                ]
+                reads.append((slot, covered[0], covered[-1] + 1))
+        tally["contexts"] += len(crop.wanted)
+        ids = [id_ for pieces in crop.pieces for id_, _, _ in pieces]
+        yield ModelInput([ends[0], *ids, ends[1]], reads)
 
 
 def _crop(lengths: Sequence[int], at: int, room: int) -> tuple[int, int]:

@@ -157,7 +157,8 @@ def pairs(
     """A sentence as the teacher and as the student read it; several where it is cropped."""
     for crop in crops(cutter, sentence, wanted.requests[sentence], room, Counter()):
         pair = Pair([tokenizer.cls_token_id], [tokenizer.cls_token_id], [0], [(0, 0)], [])
-        for pieces, request in crop:
+        for at, pieces in enumerate(crop.pieces):
+            request = crop.wanted.get(at)
             first, start = len(pair.ids), len(pair.student)
             pair.ids.extend(piece.id for piece in pieces)
             if request is None:

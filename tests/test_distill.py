@@ -6,6 +6,9 @@ import dataclasses
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer, Replace
 
 torch = pytest.importorskip("torch")
 
@@ -19,6 +22,10 @@ from bioptimus_lib.wanted import known_tokens, new_tokens  # noqa: E402
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WINDOW = 32
+#: Any character, and often one that BERT's normaliser or Python's ``split`` treats in its own way.
+ANYTHING = st.characters(exclude_categories=["Cs"]) | st.sampled_from(
+    "a .,-±Σσé\u0301\u0323ﬁ癌\x1c\x85\xa0\u00ad\u2003\u200b\u3000\t\n"
+)
 #: Known words of the old vocabulary, and words that are new to it.
 KNOWN = [a + b + c for a in ("ba", "ko", "ri") for b in ("den", "lum", "tos") for c in ("ax", "ir")]
 NEW = ["bronchitis", "nephritis", "gastrectomy", "nephrectomy"]
@@ -270,6 +277,23 @@ def test_own_cutting_equals_the_tokenizer(house):
     for text in [*texts, "Ünd, él 7 baldenax!", "x" * 101, ""]:
         ids = [piece.id for word in cutter.words(text) for piece in cutter.cut(word)]
         assert ids == old(text, add_special_tokens=False)["input_ids"]
+
+
+@settings(deadline=None)
+@given(st.lists(ANYTHING, max_size=12).map("".join), st.booleans())
+def test_cutting_between_spaces_equals_cutting_the_whole_text(text, lower):
+    tokenizer = next(tokenizers())
+    backend = tokenizer.backend_tokenizer
+    backend.normalizer = BertNormalizer(lowercase=lower)
+    normal = backend.normalizer.normalize_str(text)
+    words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal)]
+    assert Cutter(tokenizer).words(text) == words
+
+
+def test_another_normaliser_sees_the_whole_text():
+    tokenizer = next(tokenizers())
+    tokenizer.backend_tokenizer.normalizer = Replace("in vitro", "invitro")
+    assert Cutter(tokenizer).words("seen in vitro") == ["seen", "invitro"]
 
 
 def test_known_tokens_are_read_as_if_they_were_new(house):
