@@ -69,18 +69,19 @@ def bare(
     model: PreTrainedModel,
     inputs: Sequence[tuple[torch.Tensor, torch.Tensor]],
     layer: int,
-    half: torch.dtype | None,
+    precision: str,
 ) -> None:
     """The forward pass up to a layer, and nothing else."""
     import torch
 
     from bioptimus_lib.early_exit import only_layers
+    from bioptimus_lib.models import autocast
 
     device = model.device
     with (
         torch.inference_mode(),
         only_layers(model, layer),
-        torch.autocast(device.type, dtype=half, enabled=half is not None),
+        autocast(device, precision),
     ):
         for ids, attention in inputs:
             model.base_model(input_ids=ids.to(device), attention_mask=attention.to(device))
@@ -134,11 +135,9 @@ def compare(
         (how many times as fast as the loop) with ``of_plain_least``, ``difference`` (largest
         relative difference of the two answers), ``seconds`` of a read, ``sentences``, ``tokens``.
     """
-    import torch
 
     from bioptimus_lib.occurrences import read_states
 
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     requests = requests_of(contexts)
     some = dict(islice(contexts.items(), few))
 
@@ -155,7 +154,7 @@ def compare(
 
     whole = take_turns(
         {"read": keep("whole", read(requests, len(contexts))),
-         "bare": lambda: bare(model, inputs, layer, half)},
+         "bare": lambda: bare(model, inputs, layer, precision)},
         rounds=rounds, progress=progress,
     )  # fmt: skip
     part = take_turns(

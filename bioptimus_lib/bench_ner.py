@@ -155,7 +155,7 @@ def predictions(tagger: Tagger, encoding: Encoding) -> dict[str, Callable[[], An
     import torch
 
     from bioptimus_lib.batching import by_length, model_inputs
-    from bioptimus_lib.tagger import autocast
+    from bioptimus_lib.models import autocast
 
     ids = [piece.ids for piece in encoding.windows]
     lengths = np.array([len(some) for some in ids])

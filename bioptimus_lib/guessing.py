@@ -11,7 +11,7 @@ import torch
 
 from bioptimus_lib.masked_loss import EVALUATION_SEED, masked_logits
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
-from bioptimus_lib.models import precision_for
+from bioptimus_lib.models import autocast
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -69,7 +69,7 @@ def asked(
     was_training = model.training
     model.eval()
     device = inputs.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision_for(device) == "bf16"):
+    with autocast(device):
         logits, answer = masked_logits(model, inputs, labels)
     model.train(was_training)
     loss = torch.nn.functional.cross_entropy(logits.float(), answer, reduction="none")

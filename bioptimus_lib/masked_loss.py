@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bioptimus_lib.masking import IGNORED, Masking, PieceTable, generator_for, mask
-from bioptimus_lib.models import precision_for
+from bioptimus_lib.models import autocast
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -74,11 +74,10 @@ def evaluate_mlm(
     pieces = PieceTable.of(tokenizer).to(device)
     was_training, loss, right, total = model.training, 0.0, 0, 0
     model.eval()
-    kind = precision_for(device)
     for start in range(0, len(blocks), batch):
         ids = torch.from_numpy(blocks[start : start + batch].astype("int64")).to(device)
         inputs, labels = mask(ids, masking, pieces, generator=generator_for(seed, start))
-        with torch.autocast(device.type, torch.bfloat16, enabled=kind == "bf16"):
+        with autocast(device):
             logits, target = masked_logits(model, inputs, labels)
         loss += torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum").item()
         right += (logits.argmax(-1) == target).sum().item()

@@ -165,3 +165,12 @@ def precision_for(device: torch.device | str, precision: str = "auto") -> str:
         fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         return "bf16" if fast() else "fp32"
     return "fp32"
+
+
+def autocast(device: torch.device | str, precision: str = "auto") -> torch.autocast:
+    """Mixed precision as ``precision_for`` has it, as a context manager."""
+    import torch
+
+    kind = precision_for(device, precision)
+    dtype = torch.float16 if kind == "fp16" else torch.bfloat16
+    return torch.autocast(torch.device(device).type, dtype, enabled=kind != "fp32")

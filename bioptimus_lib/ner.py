@@ -31,11 +31,11 @@ from bioptimus_lib.conll import (
 )
 from bioptimus_lib.entity_score import recall_unseen, score
 from bioptimus_lib.files import atomic_dir
+from bioptimus_lib.models import autocast
 from bioptimus_lib.tagger import (
     NerSettings,
     Tagger,
     adamw,
-    autocast,
     classifier_on,
     decay_groups,
     grad_scaler,

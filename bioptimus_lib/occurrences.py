@@ -117,7 +117,7 @@ def read_states(
     import torch
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import precision_for
+    from bioptimus_lib.models import autocast, precision_for
 
     depth, room = model.config.num_hidden_layers, model.config.max_position_embeddings
     layers = tuple(layers)
@@ -128,7 +128,6 @@ def read_states(
         raise ValueError(f"a window of {window} pieces: the model takes 3 to {room}")
     device = torch.device(device) if device is not None else model.device
     precision = precision_for(device, precision)
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     cutter, tally = Cutter(tokenizer), Counter()
     ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     sums = torch.zeros(slots, len(layers), model.config.hidden_size, device=device)
@@ -144,10 +143,10 @@ def read_states(
     model.to(device)
     with (
         torch.inference_mode(),
-        by_onednn(model) if half is None else nullcontext(),
+        by_onednn(model) if precision == "fp32" else nullcontext(),
         only_layers(model, 1 if last is None else deepest - 1),  # transformers needs one layer
         recorded(model) as output,
-        torch.autocast(device.type, dtype=half, enabled=half is not None),
+        autocast(device, precision),
         tqdm(total=len(requests), desc=progress, disable=progress is None) as bar,
     ):
         for batch in batches(inputs(), batch_tokens):

@@ -18,6 +18,7 @@ import torch
 
 from bioptimus_lib.masked_loss import EVALUATION_SEED, masked_logits
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
+from bioptimus_lib.models import autocast, precision_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -97,6 +98,7 @@ def gradient_signal(
     masking: Masking,
     *,
     batch: int = 16,
+    precision: str = "auto",
     seed: int = 0,
 ) -> dict[str, float]:
     """How much of the gradient of one batch is what all batches have in common.
@@ -107,6 +109,7 @@ def gradient_signal(
 
     Args:
         blocks: (N, T), cut into N // ``batch`` batches, at least two.
+        precision: ``fp32``, ``bf16`` or ``auto``; in fp16 small gradients would vanish.
 
     Returns:
         ``signal``: share of the squared norm that is common, ``norm``: root mean square norm of a
@@ -122,9 +125,12 @@ def gradient_signal(
     weights = [p for p in model.parameters() if p.requires_grad]
     whole = [torch.zeros_like(p) for p in weights]
     squares, guesses = 0.0, 0
+    kind = precision_for(model.device, precision)
+    kind = "fp32" if kind == "fp16" else kind
     model.eval()
     for inputs, labels in drawn(blocks[: count * batch], masking, pieces, seed=seed, batch=batch):
-        logits, target = masked_logits(model, inputs, labels)
+        with autocast(model.device, kind):
+            logits, target = masked_logits(model, inputs, labels)
         loss = torch.nn.functional.cross_entropy(logits.float(), target)
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         for total, gradient in zip(whole, gradients, strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 from bioptimus_lib.batching import by_length, check_batching, model_inputs, padded
 from bioptimus_lib.conll import Sentence
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.models import precision_for
+from bioptimus_lib.models import autocast, precision_for
 from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
@@ -225,15 +225,6 @@ def window_of(model: Any, tokenizer: Any, wanted: int | None = None) -> int:
     """Pieces that a model can read at once, special ones included; at most ``wanted``."""
     sizes = (wanted, getattr(model.config, "max_position_embeddings", None))
     return min(int(size) for size in (*sizes, tokenizer.model_max_length) if size)
-
-
-def autocast(device: Any, precision: str) -> Any:
-    """Mixed precision as the device and the settings have it."""
-    import torch
-
-    kind = precision_for(device, precision)
-    dtype = torch.float16 if kind == "fp16" else torch.bfloat16
-    return torch.autocast(torch.device(device).type, dtype, enabled=kind != "fp32")
 
 
 def grad_scaler(device: Any, precision: str) -> torch.amp.GradScaler:

@@ -96,7 +96,7 @@ def distil_rows(
     """
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import precision_for
+    from bioptimus_lib.models import autocast
 
     settings = settings or TokenDistillation()
     depth = model.config.num_hidden_layers
@@ -105,8 +105,6 @@ def distil_rows(
         raise ValueError(f"layer {layer}: states of layers 1 to {depth} can be compared")
     window = min(WINDOW, model.config.max_position_embeddings) if window is None else window
     device = torch.device(device) if device is not None else model.device
-    kind = precision_for(device, precision)
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(kind)
     home = model.device
     table = model.get_input_embeddings().weight.detach().to(device)
     free = rows.detach().float().to(device).clone().requires_grad_()
@@ -124,7 +122,7 @@ def distil_rows(
     ):
         for batch, sentences in _shuffled(tokenizer, wanted, window, batch_tokens, settings, seed):
             optimizer.param_groups[0]["lr"] = rate * (1 - done / total)
-            with torch.autocast(device.type, dtype=half, enabled=half is not None):
+            with autocast(device, precision):
                 loss = _loss(model, tokenizer, batch, table, free, settings.own)
             if not loss.isfinite():
                 raise FloatingPointError(

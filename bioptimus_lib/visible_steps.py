@@ -19,6 +19,8 @@ from bioptimus_lib.early_exit import padded, recorded
 from bioptimus_lib.files import data_dir
 from bioptimus_lib.masked_loss import masked_logits, only_masked
 from bioptimus_lib.masking import IGNORED, PieceTable, generator_for
+from bioptimus_lib.models import autocast
+from bioptimus_lib.onednn import by_onednn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -90,7 +92,8 @@ def ask_visible(
         pool = pieces.ordinary if source == "vocabulary" else ids[ordinary]
         other = pool[torch.randint(len(pool), ids.shape, generator=generator).to(ids.device)]
         inputs = torch.where(swapped, other, ids)
-        logits, true = masked_logits(model, inputs, ids.masked_fill(~asked, IGNORED))
+        with autocast(model.device):
+            logits, true = masked_logits(model, inputs, ids.masked_fill(~asked, IGNORED))
         chances, seen, best = logits.float().softmax(-1), inputs[asked], logits.argmax(-1)
         names = np.where((best == true).cpu(), "true", "other")
         names[(best == seen).cpu().numpy()] = "seen"
@@ -158,7 +161,7 @@ def states_of_words(
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         batch = torch.from_numpy(blocks[some].astype("int64")).to(model.device)
-        with recorded(model) as layers:
+        with recorded(model) as layers, by_onednn(model):
             model.base_model(input_ids=batch)
         places = [(n, column) for n, row in enumerate(some) for column, _ in take[row]]
         labels += [word for row in some for _, word in take[row]]
@@ -250,7 +253,7 @@ def word_by_word(
         labels, _ = padded([answers[i] for i in some], IGNORED)
         asked = labels != IGNORED
         places = asked.flatten().nonzero().squeeze(1)
-        with only_masked(model, places.to(model.device)):
+        with only_masked(model, places.to(model.device)), autocast(model.device):
             logits = model(
                 input_ids=ids.to(model.device), attention_mask=attention.to(model.device)
             ).logits[0]

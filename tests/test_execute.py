@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
-from execute import MEASURES, execute_all, waves
+from execute import MEASURES, execute_all, queue, side_by_side
 from jupyter_cache import get_cache
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -70,11 +71,26 @@ def test_of_chapters_that_share_a_run_the_last_goes_first(tmp_path):
     # Notebooks of the same code are one to the cache.
     a1, a2, a3 = (notebook(tmp_path, name, f"{work}  # {name}") for name in ("a1", "a2", "a3"))
     b, z = (notebook(tmp_path, name, f"print('{name}')") for name in ("b", "z"))
-    assert waves([a1, b, a2, a3, z]) == [[a3, z, b], [a2, a1]]
-    assert waves([b]) == [[b]] and waves([]) == []
+    found = queue([a1, b, a2, a3, z])
+    assert list(found.items()) == [(a3, None), (a2, a3), (a1, a3), (z, None), (b, None)]
+    assert queue([b]) == {b: None} and queue([]) == {}
     assert not execute_all([a1, b, a2, a3, z], cache=tmp_path / "cache", jobs=2, timeout=60)
     found = [shown(tmp_path / "cache", path) for path in (a1, a2, a3, b, z)]
     assert found == ["True\n", "True\n", "False\n", "b\n", "z\n"]
+
+
+def test_what_waits_begins_when_it_may_and_no_job_is_idle():
+    events, seconds = [], {"first": 0.3, "second": 0.1, "third": 0.1, "own": 0.6}
+
+    def work(name):
+        events.append(f"+{name}")
+        time.sleep(seconds[name])
+        events.append(f"-{name}")
+        return len(name)
+
+    waiting = {"first": None, "second": "first", "third": "first", "own": None}
+    assert dict(side_by_side(work, waiting, jobs=2)) == {name: len(name) for name in waiting}
+    assert events == ["+first", "+own", "-first", "+second", "-second", "+third", "-third", "-own"]
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

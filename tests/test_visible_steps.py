@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -86,8 +87,10 @@ def test_states_are_those_of_the_words_that_are_named(tiny, blocks):
     ids, counts = np.unique(blocks, return_counts=True)
     words = [i for i in ids[np.argsort(-counts, kind="stable")]
              if tokenizer.convert_ids_to_tokens(int(i))[0].isalpha()][:3]  # fmt: skip
-    with torch.no_grad():
-        whole = model(torch.from_numpy(blocks.astype("int64")), output_hidden_states=True)
+    with torch.no_grad():  # a copy: Transformers leaves its hooks on a model
+        whole = copy.deepcopy(model)(
+            torch.from_numpy(blocks.astype("int64")), output_hidden_states=True
+        )
     flat = [h.reshape(-1, 32) for h in whole.hidden_states]
     for word, piece in enumerate(words):
         own = flat[2][torch.from_numpy((blocks == piece).flatten())]

@@ -5,9 +5,9 @@
 Jupyter Book executes one page after the other. Here as many run at a time as there are cores, each
 with its share of the threads; a chapter that measures time (a cell tagged ``measures-time``) runs
 alone. Of chapters that share a run the last goes first, since it makes all that the others read;
-then none of these waits for another. The outputs go into the cache that the book is built from.
-What the cache held is thrown away first: it compares the code of the cells and does not see that
-the library has changed.
+the others begin when it is done, and then none of them waits for another. The outputs go into the
+cache that the book is built from. What the cache held is thrown away first: it compares the code of
+the cells and does not see that the library has changed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import argparse
 import os
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
 import yaml
@@ -30,6 +31,7 @@ from tidy import run_of, tags
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "_build" / ".jupyter_cache"
 MEASURES = "measures-time"
+Result = TypeVar("Result")
 MOST = 4  # at a time: each holds torch and a model or two
 
 
@@ -38,15 +40,33 @@ def measures_time(notebook: dict) -> bool:
     return any(MEASURES in tags(cell) for cell in notebook["cells"])
 
 
-def waves(paths: list[Path]) -> list[list[Path]]:
-    """Chapters that may run at the same time, one wave after the other; later chapters, which tend
-    to take longer, come first in each."""
+def queue(paths: list[Path]) -> dict[Path, Path | None]:
+    """Chapters in the order in which they begin, each with the one that must be done before it.
+
+    Later chapters, which tend to take longer, come first, and first of all what others wait for.
+    """
     sharing: dict[str, list[Path]] = {}
     for path in sorted(paths, reverse=True):
         sharing.setdefault(run_of(path.read_text("utf-8")) or path.stem, []).append(path)
-    groups = sorted(sharing.values(), key=len, reverse=True)  # what others wait for begins at once
-    found = [[group[0] for group in groups], list(chain.from_iterable(g[1:] for g in groups))]
-    return [wave for wave in found if wave]
+    groups = sorted(sharing.values(), key=len, reverse=True)
+    return {path: None if path is group[0] else group[0] for group in groups for path in group}
+
+
+def side_by_side(
+    work: Callable[[Path], Result], waiting: Mapping[Path, Path | None], *, jobs: int
+) -> Iterator[tuple[Path, Result]]:
+    """(path, result) as they come; a path begins when the one that it waits for is done."""
+    waiting, running, done = dict(waiting), {}, {None}
+    with ThreadPoolExecutor(jobs) as pool:
+        while waiting or running:
+            free = [path for path, before in waiting.items() if before in done]
+            for path in free[: jobs - len(running)]:
+                del waiting[path]
+                running[pool.submit(work, path)] = path
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                path = running.pop(future)
+                done.add(path)
+                yield path, future.result()
 
 
 def execute_all(
@@ -74,16 +94,15 @@ def execute_all(
     failed = []
     alone = [path for path in paths if measures_time(notebooks[path])]
     together = [path for path in paths if path not in alone]
-    for wave, at_a_time in ((alone, 1), *((wave, jobs) for wave in waves(together))):
+    for waiting, at_a_time in ((dict.fromkeys(alone), 1), (queue(together), jobs)):
         # Kernels inherit the environment: threads of two that share the cores wait for each other.
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // at_a_time))
-        with ThreadPoolExecutor(at_a_time) as pool:
-            for path, done in zip(wave, pool.map(execute, wave), strict=True):
-                if done.err is not None:
-                    failed.append((path, done.exc_string or str(done.err)))
-                    continue
-                bundle = CacheBundleIn(done.nb, path, data={"execution_seconds": done.time})
-                store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        for path, done in side_by_side(execute, waiting, jobs=at_a_time):
+            if done.err is not None:
+                failed.append((path, done.exc_string or str(done.err)))
+                continue
+            bundle = CacheBundleIn(done.nb, path, data={"execution_seconds": done.time})
+            store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     return failed
 
 
