@@ -227,7 +227,7 @@ def tour(chosen: Profile) -> Profile:
         chosen,
         corpus_mb=chosen.corpus_mb / 2,
         phase_steps=max(10, chosen.phase_steps // 4),
-        ner_epochs=min(4, chosen.ner_epochs),
+        ner_epochs=min(3, chosen.ner_epochs),
         seeds=1,
         seeds_between=1,
         minutes=0,
@@ -236,11 +236,12 @@ def tour(chosen: Profile) -> Profile:
 
 
 def close_look(chosen: Profile) -> Profile:
-    """The same profile for a close look at the phases, one chapter each: all of its text, fewer
-    steps, none by the clock, so that all chapters find the same checkpoints."""
+    """The same profile for a close look at the phases, one chapter each: all of its text, fewer and
+    smaller steps, none by the clock, so that all chapters find the same checkpoints."""
     return replace(
         chosen,
-        phase_steps=min(chosen.phase_steps, max(120, chosen.phase_steps // 4)),
+        batch=3 * chosen.batch // 4,
+        phase_steps=min(chosen.phase_steps, max(100, chosen.phase_steps // 4)),
         ner_epochs=min(3, chosen.ner_epochs),
         minutes=0,
         takes="a minute for each chapter",

@@ -68,6 +68,8 @@ def normalise(notebook: dict, *, setup: str | None = None) -> dict:
             for output in cell["outputs"]:
                 if "execution_count" in output:
                     output["execution_count"] = count
+                if "text" in output:  # a string or a list of lines, as for the source
+                    output["text"] = "".join(output["text"]).splitlines(keepends=True)
         if not cell.get("id") or cell["id"] in seen:
             digest = hashlib.sha256(f"{number}\n{source(cell)}".encode()).hexdigest()
             cell["id"] = digest[:8]
