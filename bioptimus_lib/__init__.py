@@ -16,7 +16,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | |
-| reading in context | ``occurrences`` | ``early_exit`` ``onednn`` ``wanted`` |
+| reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from bioptimus_lib.occurrences import Request
+    from bioptimus_lib.crops import Request
 
 EXPERIMENT = "distill"
 VOCABULARY, CONTEXTS = 30_522, 20  # what the estimate is for
@@ -33,7 +33,7 @@ Requests = Mapping[str, Sequence["Request"]]
 
 def requests_of(contexts: Contexts) -> Requests:
     """Every word of every sentence, a slot for each."""
-    from bioptimus_lib.occurrences import Request, Span
+    from bioptimus_lib.crops import Request, Span
 
     wanted: dict[str, list[Request]] = {}
     for slot, (word, sentences) in enumerate(contexts.items()):
@@ -47,9 +47,10 @@ def ready(
     tokenizer: PreTrainedTokenizerBase, requests: Requests
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Ids and attention of the batches that ``read_states`` makes of the requests."""
+    from bioptimus_lib.crops import sequences
     from bioptimus_lib.cutting import Cutter
     from bioptimus_lib.early_exit import padded
-    from bioptimus_lib.occurrences import batches, sequences
+    from bioptimus_lib.occurrences import batches
 
     cutter, ends = Cutter(tokenizer), (tokenizer.cls_token_id, tokenizer.sep_token_id)
     made = (

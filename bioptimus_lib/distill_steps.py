@@ -14,8 +14,9 @@ import torch
 from torch.nn.functional import normalize
 
 from bioptimus_lib.calibration import token_recovery
+from bioptimus_lib.crops import Request, Span
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
-from bioptimus_lib.occurrences import Request, Span, read_states
+from bioptimus_lib.occurrences import read_states
 from bioptimus_lib.pretrain import masked_logits
 from bioptimus_lib.strategies import Evidence, Known, Strategy
 from bioptimus_lib.token_distillation import TokenDistillation, distil_rows

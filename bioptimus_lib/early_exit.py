@@ -27,8 +27,8 @@ def only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
     """Let the encoder run its first ``depth`` layers only, without dropout."""
     encoder, training = model.base_model.encoder, model.training
     layers = encoder.layer
+    model.eval()  # also the layers above, which layer_at may need
     encoder.layer = layers[:depth]
-    model.eval()
     try:
         yield
     finally:

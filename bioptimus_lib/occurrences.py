@@ -14,7 +14,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from bioptimus_lib.cutting import Cutter, Piece
+from bioptimus_lib.crops import ModelInput, Request, sequences
+from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.early_exit import layer_at, only_layers, padded, recorded
 from bioptimus_lib.onednn import by_onednn
 
@@ -27,22 +28,6 @@ BATCH_TOKENS = 4096
 SORTED_TOGETHER = 20_000  # sequences held at once to be sorted by length
 
 
-class Span(NamedTuple):
-    """What is wanted of a word: the characters ``start:end``, for the running sum ``slot``."""
-
-    slot: int
-    start: int
-    end: int
-
-
-class Request(NamedTuple):
-    """A word wanted in a sentence, cut as if the piece ``off`` did not exist."""
-
-    word: str
-    spans: tuple[Span, ...]
-    off: int | None = None
-
-
 class HasIds(Protocol):
     """Anything that is a model input."""
 
@@ -51,20 +36,6 @@ class HasIds(Protocol):
 
 
 Input = TypeVar("Input", bound=HasIds)
-
-
-class ModelInput(NamedTuple):
-    """Ids of one model input and the (slot, first, end) positions to be read from it."""
-
-    ids: list[int]
-    reads: list[tuple[int, int, int]]
-
-
-class Crop(NamedTuple):
-    """Words that are read together: the pieces of each, and what is wanted of some."""
-
-    pieces: Sequence[tuple[Piece, ...]]
-    wanted: Mapping[int, Request]
 
 
 @dataclass(frozen=True)
@@ -204,89 +175,6 @@ def _reads(batch: Sequence[ModelInput], counts: list[int]) -> Reads:
                 reads.weight.append(1 / (end - first))
         reads.places.append(list(columns))
     return reads
-
-
-def crops(
-    cutter: Cutter,
-    sentence: str,
-    requests: Sequence[Request],
-    room: int,
-    tally: Counter[str],
-) -> Iterator[Crop]:
-    """The whole sentence, or, where it is longer than ``room`` pieces, the words around each wanted
-    one; a wanted word is cut without the piece that its request leaves out."""
-    words, pieces = cutter.cut_text(sentence)
-    wanted: dict[int, Request] = {}
-    for request in requests:
-        try:
-            at = words.index(request.word)
-        except ValueError:
-            tally["absent"] += 1
-            continue
-        wanted[at] = request
-        if request.off is not None:
-            pieces[at] = cutter.cut(request.word, off=request.off)
-    if not wanted:
-        return
-    lengths = list(map(len, pieces))
-    if sum(lengths) <= room:
-        yield Crop(pieces, wanted)
-        return
-    for at, request in wanted.items():
-        if lengths[at] > room:
-            tally["too_long"] += 1
-            continue
-        tally["cropped"] += 1
-        first, end = _crop(lengths, at, room)
-        yield Crop(pieces[first:end], {at - first: request})
-
-
-def sequences(
-    cutter: Cutter,
-    sentence: str,
-    requests: Sequence[Request],
-    room: int,
-    ends: tuple[int, int],
-    tally: Counter[str],
-) -> Iterator[ModelInput]:
-    """The model inputs of a sentence, and where to read in them."""
-    for crop in crops(cutter, sentence, requests, room, tally):
-        reads = []
-        for at, request in crop.wanted.items():
-            before = 1 + sum(map(len, crop.pieces[:at]))
-            for slot, start, stop in request.spans:
-                covered = [
-                    before + n
-                    for n, piece in enumerate(crop.pieces[at])
-                    if piece.start < stop and piece.end > start
-                ]
-                reads.append((slot, covered[0], covered[-1] + 1))
-        tally["contexts"] += len(crop.wanted)
-        ids = [id_ for pieces in crop.pieces for id_, _, _ in pieces]
-        yield ModelInput([ends[0], *ids, ends[1]], reads)
-
-
-def _crop(lengths: Sequence[int], at: int, room: int) -> tuple[int, int]:
-    """The words ``first:end`` around word ``at`` that fit into ``room`` pieces.
-
-    It grows by a word on the side that holds fewer pieces so far, on the other when that is full.
-
-    >>> _crop([1, 1, 1, 1, 1, 1, 1], 3, 4)
-    (2, 6)
-    """
-    first, end, left, right = at, at + 1, 0, 0
-    free = room - lengths[at]
-    while True:
-        can_left = first > 0 and lengths[first - 1] <= free
-        can_right = end < len(lengths) and lengths[end] <= free
-        if can_left and (left < right or not can_right):
-            first -= 1
-            left, free = left + lengths[first], free - lengths[first]
-        elif can_right:
-            right, free = right + lengths[end], free - lengths[end]
-            end += 1
-        else:
-            return first, end
 
 
 def batches(sequences: Iterable[Input], batch_tokens: int) -> Iterator[list[Input]]:

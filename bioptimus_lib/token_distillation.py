@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from bioptimus_lib.crops import crops
 from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.early_exit import only_layers, padded
-from bioptimus_lib.occurrences import BATCH_TOKENS, SORTED_TOGETHER, WINDOW, batches, crops
+from bioptimus_lib.occurrences import BATCH_TOKENS, SORTED_TOGETHER, WINDOW, batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bioptimus_lib.crops import Request, Span
 from bioptimus_lib.cutting import Cutter, Piece
-from bioptimus_lib.occurrences import Request, Span
 from bioptimus_lib.wordpiece import CONTINUATION
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from tokenizers.normalizers import BertNormalizer, Replace
 torch = pytest.importorskip("torch")
 
 from bioptimus_lib.calibration import Contrast, fit_ridge, sharpen, token_recovery  # noqa: E402
+from bioptimus_lib.crops import Request, Span  # noqa: E402
 from bioptimus_lib.cutting import Cutter  # noqa: E402
 from bioptimus_lib.distill import STRATEGIES, distill, new_bias  # noqa: E402
-from bioptimus_lib.occurrences import Request, Span, read_states  # noqa: E402
+from bioptimus_lib.occurrences import read_states  # noqa: E402
 from bioptimus_lib.strategies import Evidence, Known  # noqa: E402
 from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer, plan_vocabulary  # noqa: E402
 from bioptimus_lib.wanted import known_tokens, new_tokens  # noqa: E402

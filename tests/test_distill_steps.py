@@ -9,10 +9,11 @@ torch = pytest.importorskip("torch")
 
 from bioptimus_lib import distill_steps as steps  # noqa: E402
 from bioptimus_lib.calibration import token_recovery  # noqa: E402
+from bioptimus_lib.crops import Request, Span  # noqa: E402
 from bioptimus_lib.cutting import Cutter  # noqa: E402
 from bioptimus_lib.distill import STRATEGIES, distill  # noqa: E402
 from bioptimus_lib.masking import Masking  # noqa: E402
-from bioptimus_lib.occurrences import Request, Span, read_states  # noqa: E402
+from bioptimus_lib.occurrences import read_states  # noqa: E402
 from bioptimus_lib.pocket import lexicon  # noqa: E402
 from bioptimus_lib.strategies import Known  # noqa: E402
 from bioptimus_lib.vocab import plan_vocabulary, train_wordpiece  # noqa: E402

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from bioptimus_lib.crops import Request, Span  # noqa: E402
 from bioptimus_lib.early_exit import layer_at, only_layers, padded, recorded  # noqa: E402
-from bioptimus_lib.occurrences import Request, Span, read_states  # noqa: E402
+from bioptimus_lib.occurrences import read_states  # noqa: E402
 
 SENTENCES = ["aspirin relieves pain .", "placebo had no effect on fever in all patients ."]
 
@@ -50,6 +53,16 @@ def test_every_choice_of_layers_reads_the_states_of_the_whole_model(whole, tiny,
         torch.testing.assert_close(found.mean[0, n], (mean[0, 2] + mean[1, 0]) / 2)
         torch.testing.assert_close(found.mean[1, n], mean[1, 5])
     assert found.count.tolist() == [2, 1, 1] and found.tally["tokens"] == batch.attention_mask.sum()
+
+
+def test_dropout_of_a_model_in_training_is_off_and_on_again(tiny):
+    model = copy.deepcopy(tiny[0]).train()
+    requests = {SENTENCES[0]: [Request("pain", (Span(0, 0, 4),))]}
+    first, again = (
+        read_states(model, tiny[1], requests, slots=1, layers=[2]).mean for _ in range(2)
+    )
+    assert torch.equal(first, again)
+    assert all(module.training for module in model.modules())
 
 
 def test_rows_are_padded_to_the_longest():
