@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from bioptimus_lib import chapter, evidence, pictures, widgets
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.masking import Masking
+from bioptimus_lib.sources import model_path
 from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -290,3 +294,20 @@ def test_quiz_needs_no_network_and_leaves_no_box_open():
 def test_a_quiz_that_cannot_be_answered_is_refused(answers, message):
     with pytest.raises(ValueError, match=message):
         chapter.quiz([{**QUESTION, "answers": answers}])
+
+
+@pytest.mark.parametrize(("name", "cell"), [("00_start_here", "masks"), ("07_phase2", "run")])
+def test_the_masks_of_a_chapter_show_what_its_text_says(name, cell):
+    """One piece of the long word is hidden in phase 1, and all five of them in phase 2."""
+    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text("utf-8"))
+    cells = {c["id"]: "".join(c["source"]) for c in notebook["cells"]}
+    (text,) = (ast.literal_eval(node.value) for node in ast.parse(cells[cell]).body
+               if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "text")  # fmt: skip
+    seed = int(re.search(r"seed=(\d+)", cells[cell])[1])
+    tokenizer = AutoTokenizer.from_pretrained(model_path("pocket-bert"), local_files_only=True)
+    hidden = []
+    for phase in PHASES[:2]:
+        shown = pictures.masked_text(tokenizer, text, phase.masking, seed=seed)
+        start = [piece.piece for piece in shown].index("bron")
+        hidden.append([piece.seen for piece in shown[start : start + 5] if piece.guessed])
+    assert hidden == [["[MASK]"], ["[MASK]"] * 5]
