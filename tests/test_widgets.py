@@ -301,8 +301,11 @@ def test_the_masks_of_a_chapter_show_what_its_text_says(name, cell):
     """One piece of the long word is hidden in phase 1, and all five of them in phase 2."""
     notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text("utf-8"))
     cells = {c["id"]: "".join(c["source"]) for c in notebook["cells"]}
-    (text,) = (ast.literal_eval(node.value) for node in ast.parse(cells[cell]).body
-               if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "text")  # fmt: skip
+    (text,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(cells[cell]).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "text"
+    )
     seed = int(re.search(r"seed=(\d+)", cells[cell])[1])
     tokenizer = AutoTokenizer.from_pretrained(model_path("pocket-bert"), local_files_only=True)
     hidden = []
