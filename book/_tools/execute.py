@@ -17,7 +17,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +27,7 @@ import nbformat
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
+from jupyter_cache.executors.utils import single_nb_execution
 from tidy import run_of, tags
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,21 +54,39 @@ def queue(paths: list[Path]) -> dict[Path, Path | None]:
     return {path: None if path is group[0] else group[0] for group in groups for path in group}
 
 
+def execute(path: Path, timeout: int) -> tuple[Path, dict | None, str, float]:
+    """(path, executed notebook or None, traceback of what failed, seconds)."""
+    done = single_nb_execution(
+        nbformat.read(path, nbformat.NO_CONVERT), cwd=str(path.parent), timeout=timeout,
+        allow_errors=False,
+        extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
+    )  # fmt: skip
+    if done.err is not None:
+        return path, None, done.exc_string or str(done.err), done.time
+    return path, done.nb, "", done.time
+
+
 def side_by_side(
     work: Callable[[Path], Result], waiting: Mapping[Path, Path | None], *, jobs: int
-) -> Iterator[tuple[Path, Result]]:
-    """(path, result) as they come; a path begins when the one that it waits for is done."""
+) -> Iterator[Result]:
+    """Results as they come, each made in a process of its own; a path begins when the one that it
+    waits for is done.
+
+    In threads of one process a client was seen to wait for ever for a kernel that had done its
+    cell.
+    """
     waiting, running, done = dict(waiting), {}, {None}
-    with ThreadPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
         while waiting or running:
             free = [path for path, before in waiting.items() if before in done]
             for path in free[: jobs - len(running)]:
                 del waiting[path]
                 running[pool.submit(work, path)] = path
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                path = running.pop(future)
-                done.add(path)
-                yield path, future.result()
+                done.add(running.pop(future))
+                yield future.result()
 
 
 def execute_all(
@@ -79,29 +99,22 @@ def execute_all(
     """
     shutil.rmtree(cache, ignore_errors=True)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    store = get_cache(cache)
-    notebooks = {path: nbformat.read(path, nbformat.NO_CONVERT) for path in paths}
-
-    def execute(path: Path) -> ExecutionResult:
-        result = single_nb_execution(
-            notebooks[path], cwd=str(path.parent), timeout=timeout, allow_errors=False,
-            extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
-        )  # fmt: skip
-        said = "failed" if result.err else f"{result.time:4.0f} s"
-        print(f"  {path.stem:28} {said}", flush=True)
-        return result
-
-    failed = []
-    alone = [path for path in paths if measures_time(notebooks[path])]
+    store, work = get_cache(cache), partial(execute, timeout=timeout)
+    alone = [path for path in paths if measures_time(nbformat.read(path, nbformat.NO_CONVERT))]
     together = [path for path in paths if path not in alone]
+    failed = []
     for waiting, at_a_time in ((dict.fromkeys(alone), 1), (queue(together), jobs)):
         # Kernels inherit the environment: threads of two that share the cores wait for each other.
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // at_a_time))
-        for path, done in side_by_side(execute, waiting, jobs=at_a_time):
-            if done.err is not None:
-                failed.append((path, done.exc_string or str(done.err)))
+        for path, notebook, problem, seconds in side_by_side(work, waiting, jobs=at_a_time):
+            said = "failed" if notebook is None else f"{seconds:4.0f} s"
+            print(f"  {path.stem:28} {said}", flush=True)
+            if notebook is None:
+                failed.append((path, problem))
                 continue
-            bundle = CacheBundleIn(done.nb, path, data={"execution_seconds": done.time})
+            bundle = CacheBundleIn(
+                nbformat.from_dict(notebook), path, data={"execution_seconds": seconds}
+            )
             store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     return failed
 
