@@ -136,7 +136,6 @@ def compare(
         (how many times as fast as the loop) with ``of_plain_least``, ``difference`` (largest
         relative difference of the two answers), ``seconds`` of a read, ``sentences``, ``tokens``.
     """
-
     from bioptimus_lib.occurrences import read_states
 
     requests = requests_of(contexts)

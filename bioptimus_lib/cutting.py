@@ -68,23 +68,23 @@ class Cutter:
         What BERT does to a character never depends on what stands beyond a space. So a run of
         characters between two spaces is cut once, and looked up from then on.
         """
+        if not self._by_space:
+            return self._cut_run(text)
         words: list[str] = []
         pieces: list[tuple[Piece, ...]] = []
-        for run in text.split(" ") if self._by_space else (text,):
+        for run in text.split(" "):
             found = self._runs.get(run)
             if found is None:
-                found = self._cut_run(run)
+                if len(self._runs) >= REMEMBERED:
+                    self._runs.clear()
+                found = self._runs[run] = self._cut_run(run)
             words += found.words
             pieces += found.pieces
         return CutText(words, pieces)
 
     def _cut_run(self, run: str) -> CutText:
         words = [word for word, _ in self._split(self._normalize(run))]
-        found = CutText(words, [self.cut(word) for word in words])
-        if len(self._runs) >= REMEMBERED:
-            self._runs.clear()
-        self._runs[run] = found
-        return found
+        return CutText(words, [self.cut(word) for word in words])
 
     def cut(self, word: str, *, off: int | None = None) -> tuple[Piece, ...]:
         """The pieces of a normalised word, as if the piece with id ``off`` did not exist."""

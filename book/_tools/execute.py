@@ -54,7 +54,9 @@ def queue(paths: list[Path]) -> dict[Path, Path | None]:
     return {path: None if path is group[0] else group[0] for group in groups for path in group}
 
 
-def execute(path: Path, timeout: int) -> tuple[Path, dict | None, str, float]:
+def execute(
+    path: Path, timeout: int
+) -> tuple[Path, nbformat.NotebookNode | None, str, float]:
     """(path, executed notebook or None, traceback of what failed, seconds)."""
     done = single_nb_execution(
         nbformat.read(path, nbformat.NO_CONVERT), cwd=str(path.parent), timeout=timeout,
@@ -112,9 +114,7 @@ def execute_all(
             if notebook is None:
                 failed.append((path, problem))
                 continue
-            bundle = CacheBundleIn(
-                nbformat.from_dict(notebook), path, data={"execution_seconds": seconds}
-            )
+            bundle = CacheBundleIn(notebook, path, data={"execution_seconds": seconds})
             store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     return failed
 
