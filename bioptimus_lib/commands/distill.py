@@ -13,7 +13,9 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         description="Give a masked language model the vocabulary of a plan. Rows of shared tokens "
         "are kept; rows of new ones come from contexts, by one of several strategies.",
     )
-    parser.add_argument("--model", required=True, metavar="DIR", help="the old model")
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="the old model: a folder or a model's name"
+    )
     parser.add_argument("--plan", required=True, metavar="FILE", help="of bioptimus vocab")
     parser.add_argument(
         "--contexts", required=True, metavar="FILE", help="what bioptimus scan wrote"
@@ -43,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib.distill import STRATEGIES, distill
     from bioptimus_lib.models import load_masked_lm, save_model
     from bioptimus_lib.phases import write_origin
+    from bioptimus_lib.sources import model_path
     from bioptimus_lib.vocab import VocabularyPlan
 
     if arguments.strategy not in STRATEGIES:
@@ -50,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"strategy {arguments.strategy!r} is unknown: choose one of {list(STRATEGIES)}"
         )
     plan, contexts = VocabularyPlan.load(arguments.plan), Contexts.load(arguments.contexts)
-    model, old = load_masked_lm(arguments.model)
+    folder = model_path(arguments.model, progress=not arguments.quiet)
+    model, old = load_masked_lm(folder)
     done = distill(
         model,
         old,
@@ -63,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     save_model(done.model, done.tokenizer, arguments.out)
-    write_origin(arguments.out, arguments.model)
+    write_origin(arguments.out, folder)
     if arguments.json:
         print(json.dumps(done.report))
     else:

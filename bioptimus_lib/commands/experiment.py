@@ -44,6 +44,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--phases", default="", metavar="DIR", help="folder of the experiment `phases` (--out)"
     )
+    parser.add_argument(
+        "--cells", nargs="+", default=(), metavar="GLOB",
+        help="make these alone, 'v0.?-1' say, to share the work among machines (all)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
     parser.add_argument(
         "--minutes", type=float, default=0, metavar="N", help="begin no cell after these; 0: all"
@@ -70,8 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         fit_corpus=arguments.fit_corpus, megabytes=arguments.megabytes, words=arguments.words,
         contexts=arguments.contexts, seeds=arguments.seeds, steps=arguments.steps,
         strategies=tuple(arguments.strategies), models=tuple(arguments.models),
-        datasets=tuple(arguments.datasets), phases=arguments.phases, device=arguments.device,
-        minutes=arguments.minutes, progress=not arguments.quiet,
+        datasets=tuple(arguments.datasets), phases=arguments.phases,
+        chosen=tuple(arguments.cells), device=arguments.device, minutes=arguments.minutes,
+        progress=not arguments.quiet,
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:

@@ -10,9 +10,9 @@ table; ``NAMES``, what ``--strategies`` chooses from, if not the strategies of d
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
-#: Name → module.
+#: Name → module, or module:object with the same names in it.
 EXPERIMENTS: dict[str, str] = {
     "recovery": "bioptimus_lib.experiments.recovery_by_strategy",
     "layers": "bioptimus_lib.experiments.recovery_by_layer",
@@ -25,15 +25,21 @@ EXPERIMENTS: dict[str, str] = {
     "scoring": "bioptimus_lib.experiments.scoring",
     "stability": "bioptimus_lib.experiments.stability",
     "ner-table": "bioptimus_lib.experiments.ner_table",
+    **{
+        name: f"bioptimus_lib.experiments.questions:{name.upper()}"
+        for name in ("init", "approach", "masking", "curriculum", "budget", "best")
+    },
 }
 
 
-def experiment(name: str) -> ModuleType:
-    """The module of an experiment.
+def experiment(name: str) -> Any:
+    """The module of an experiment, or what stands for one.
 
     Raises:
         ValueError: there is none of that name.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"experiment {name!r} is unknown: choose one of {', '.join(EXPERIMENTS)}")
-    return import_module(EXPERIMENTS[name])
+    module, _, inside = EXPERIMENTS[name].partition(":")
+    found = import_module(module)
+    return getattr(found, inside) if inside else found

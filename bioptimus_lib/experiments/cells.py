@@ -10,8 +10,8 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bioptimus_lib.files import atomic_write
@@ -38,6 +38,7 @@ class Setting:
         models: names or folders to compare; all that the experiment has if empty.
         datasets: NER sets, names or folders; all five if empty.
         phases: folder of the experiment ``phases``, whose models are taken; ``out`` if empty.
+        chosen: patterns of the cells to make (``v0.?-1``), as file names are matched; all if empty.
         device: cpu, cuda, …
         minutes: no cell begins after these; 0 for no limit.
         progress: show progress bars.
@@ -56,6 +57,7 @@ class Setting:
     models: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     phases: str = ""
+    chosen: tuple[str, ...] = ()
     device: str = "cpu"
     minutes: float = 0
     progress: bool = True
@@ -78,8 +80,8 @@ class Setting:
     def same(self) -> dict[str, Any]:
         """What two calls must share to share cells."""
         free = (
-            "out", "seeds", "strategies", "models", "datasets", "phases", "device", "minutes",
-            "progress",
+            "out", "seeds", "strategies", "models", "datasets", "phases", "chosen", "device",
+            "minutes", "progress",
         )  # fmt: skip
         return {k: v for k, v in asdict(self).items() if k not in free}
 
@@ -88,18 +90,19 @@ class Setting:
         return {k: getattr(self, k) for k in ("model", "corpus", "fit_corpus", "megabytes")}
 
 
-def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row], list[str]]:
-    """The rows of all cells, made now or before, and the names of cells that are still missing.
+def run_cells(name: str, module: Any, setting: Setting) -> tuple[list[Row], list[str]]:
+    """The rows of the cells that are asked for, made now or before, and the names of those that
+    are still missing.
 
     Raises:
-        ValueError: the folder holds cells of another setting.
+        ValueError: the folder holds cells of another setting, or no cell is of the chosen names.
     """
     folder, began = setting.out / name, time.monotonic()
     same_setting(setting.out / "setting.json", setting.same_text())
     same_setting(folder / "setting.json", setting.same())
     rows: list[Row] = []
     missing: list[str] = []
-    for cell in module.cells(setting):
+    for cell in chosen_cells(module.cells(setting), setting.chosen):
         file = folder / f"{cell}.json"
         late = setting.minutes and time.monotonic() - began > 60 * setting.minutes
         if not file.exists() and late:
@@ -116,6 +119,19 @@ def run_cells(name: str, module: ModuleType, setting: Setting) -> tuple[list[Row
         rows += json.loads(file.read_text(encoding="utf-8"))
     finish = getattr(module, "finish", None)
     return (finish(rows) if finish else rows), missing
+
+
+def chosen_cells(cells: list[str], patterns: tuple[str, ...]) -> list[str]:
+    """The cells that match one of the patterns, in their own order; all without a pattern.
+
+    Raises:
+        ValueError: a pattern that no cell matches.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(cell, pattern) for cell in cells):
+            shown = ", ".join(cells[:8]) + (", …" if len(cells) > 8 else "")
+            raise ValueError(f"no cell is called {pattern!r}: there are {shown}")
+    return [cell for cell in cells if not patterns or any(fnmatchcase(cell, p) for p in patterns)]
 
 
 def same_setting(file: Path, mine: dict[str, Any]) -> None:

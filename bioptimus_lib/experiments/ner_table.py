@@ -272,43 +272,18 @@ def finish(rows: list[Row]) -> list[Row]:
     beside the old one, corrected for all of these comparisons."""
     import numpy as np
 
-    from bioptimus_lib import significance, stats
+    from bioptimus_lib import stats
+    from bioptimus_lib.experiments.compared import counts_of, differences
 
-    groups: dict[tuple[str, str], dict[str, list[Row]]] = {}
-    for row in rows:
-        if "counts" in row:
-            models = groups.setdefault((row["dataset"], row["variant"]), {})
-            models.setdefault(row["model"], []).append(row)
-    counts = {
-        key: {model: np.array([row["counts"] for row in some]) for model, some in models.items()}
-        for key, models in groups.items()
-    }
-    more: list[Row] = []
-    for (dataset, variant), models in groups.items():
+    together: list[Row] = []
+    for (dataset, variant), models in counts_of(rows).items():
         for model, some in models.items():
-            interval = stats.bootstrap(counts[dataset, variant][model])
+            interval = stats.bootstrap(np.array([row["counts"] for row in some]))
             unseen = [row["metrics"]["recall_unseen"] for row in some]
-            more.append({
+            together.append({
                 "model": model, "dataset": dataset, "seed": None, "variant": f"{variant}, together",
                 "metrics": {"f1": interval.value, "low": interval.low, "high": interval.high,
                             "recall_unseen": float(np.mean(unseen)), "seeds": len(some)},
                 "seconds": sum(row["seconds"] for row in some),
             })  # fmt: skip
-    asked = {
-        json.dumps(key): {OLD: models[OLD]} | models
-        for key, models in counts.items()
-        if OLD in models
-    }
-    for found in significance.compare(asked):
-        dataset, variant = json.loads(found.dataset)
-        both = (len(counts[dataset, variant][name]) for name in (found.model, found.first))
-        more.append({
-            "model": f"{found.model} − {found.first}", "dataset": dataset, "seed": None,
-            "variant": f"{variant}, difference",
-            "metrics": {
-                "difference": found.difference.value, "low": found.difference.low,
-                "high": found.difference.high, "p": found.p, "p_holm": found.p_holm,
-                "p_runs": found.p_runs, "comparisons": found.together, "seeds": min(both),
-            },
-        })  # fmt: skip
-    return [{k: v for k, v in row.items() if k != "counts"} for row in rows] + more
+    return differences(rows, first=OLD) + together

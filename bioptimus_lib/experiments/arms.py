@@ -1,0 +1,222 @@
+"""Arms of a comparison at equal budget: how a model begins, what it is asked, and for how long.
+
+All arms share one run of the pipeline (text, vocabulary, contexts); the vocabulary alone tells an
+arm that keeps the old pieces from the others. An arm is trained once for each seed, in a folder
+that says what it is, so two questions that have an arm in common share its model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.experiments.cells import Row, Setting
+from bioptimus_lib.experiments.laptop import laptop_run
+from bioptimus_lib.files import atomic_write
+from bioptimus_lib.masking import Masking
+from bioptimus_lib.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bioptimus_lib.ner_runs import Job
+    from bioptimus_lib.pipeline import Run
+
+OLD, SCRATCH = "old", "scratch"
+OURS, PAPER = "calibrated_spread", "contextual"  # strategies of distillation
+COURSE: tuple[Masking, ...] = tuple(phase.masking for phase in PHASES)
+HELD_OUT_BLOCKS = 256
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison.
+
+    Args:
+        start: a strategy of distillation into the new vocabulary; ``old``, the model as it is,
+            with its old vocabulary; or ``scratch``, random weights, with the new one.
+        course: the masking of each part; all parts have equally many steps, each with a schedule
+            of its own, as the four phases have. None at all: the model as it begins.
+        budget: share of the setting's steps.
+        shuffled: each seed has the parts in another order.
+        same_bytes: as many bytes of text as an arm with the new vocabulary reads, instead of as
+            many pieces; it makes a difference to ``old`` alone.
+    """
+
+    start: str = OURS
+    course: tuple[Masking, ...] = COURSE
+    budget: float = 1.0
+    shuffled: bool = False
+    same_bytes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.start not in (OLD, SCRATCH, *STRATEGIES):
+            raise ValueError(
+                f"start {self.start!r} is unknown: choose of {[OLD, SCRATCH, *STRATEGIES]}"
+            )
+        if not self.budget > 0:
+            raise ValueError(f"budget is {self.budget}, it must be above 0")
+
+    @property
+    def vocabulary(self) -> str:
+        """``old`` or ``new``."""
+        return OLD if self.start == OLD else "new"
+
+    def parts(self, seed: int) -> tuple[Masking, ...]:
+        """The course of a seed."""
+        parts = list(self.course)
+        if self.shuffled:
+            random.Random(seed).shuffle(parts)
+        return tuple(parts)
+
+    def folder(self, setting: Setting, seed: int) -> Path:
+        """Where it is trained: the name says all that makes it what it is."""
+        words = [self.start, *(_code(masking) for masking in self.parts(seed))]
+        steps = f"{self.steps(setting)}{'b' * self.same_bytes}"
+        return setting.out / "arms" / "+".join([*words, steps]) / f"seed-{seed}"
+
+    def steps(self, setting: Setting) -> int:
+        """Steps of a part before they are stretched to the same bytes of text."""
+        return max(1, round(self.budget * setting.steps))
+
+
+def _code(masking: Masking) -> str:
+    """
+    >>> _code(Masking("word", 0.2, False))
+    'w20n'
+    """
+    return f"{masking.unit[0]}{100 * masking.rate:.0f}{'c' if masking.corruption else 'n'}"
+
+
+# --- pre-training --------------------------------------------------------------------------------
+
+
+def prepared(setting: Setting) -> Run:
+    """The run that all arms share, up to the contexts; a part of its text is held out."""
+    run = laptop_run(setting, "run", minutes=0, warmup_steps=0)
+    run.stage("contexts")
+    return run
+
+
+def trained(setting: Setting, arm: Arm, seed: int) -> Row:
+    """Losses of an arm after its last part, and its curve; its model stands in ``folder/model``.
+
+    A part that is done is not done again. The loss is that of hidden whole words on held-out text,
+    the same for all arms; per byte of text it can be compared between vocabularies.
+    """
+    from bioptimus_lib.experiments.start import pieces_per_byte
+    from bioptimus_lib.models import load_masked_lm, place, save_model
+    from bioptimus_lib.phases import train_version
+    from bioptimus_lib.pretrain import QUESTION, evaluate_mlm
+    from bioptimus_lib.stages import packed, settings_of
+
+    folder, run = arm.folder(setting, seed), prepared(setting)
+    parts, done = arm.parts(seed), folder / "training.json"
+    if done.exists():
+        return json.loads(done.read_text(encoding="utf-8"))
+    model, tokenizer = begun(run, arm, seed=seed, device=setting.device)
+    blocks, held_out = (packed(run, name, tokenizer, arm.vocabulary)
+                        for name in ("train", "held-out"))  # fmt: skip
+    per_byte, steps = pieces_per_byte(run, held_out), arm.steps(setting)
+    if arm.same_bytes:
+        new = packed(run, "held-out", run.tokenizer("new"), "new")
+        steps = round(steps * per_byte / pieces_per_byte(run, new))
+    held_out, curve, rows = held_out[:HELD_OUT_BLOCKS], [], []
+    for number, masking in enumerate(parts, start=1):
+        goal = folder / ("model" if number == len(parts) else f"part-{number}")
+        log = folder / f"part-{number}.json"
+        if not log.exists():
+            settings = settings_of(run, steps, seed=seed * len(parts) + number)
+            began = time.monotonic()
+            row = train_version(
+                model, tokenizer, blocks, held_out, masking=masking,
+                settings=replace(settings, evaluate_at=_looks(steps, first=number == 1)),
+                training=folder / f"training-{number}", goal=goal,
+                device=run.device, progress=setting.progress,
+            )  # fmt: skip
+            with atomic_write(log) as file:
+                json.dump(row | {"seconds": round(time.monotonic() - began, 1)}, file)
+        elif not (folder / f"part-{number + 1}.json").exists():
+            model = place(load_masked_lm(goal)[0], setting.device)
+        rows.append(json.loads(log.read_text(encoding="utf-8")))
+        looks = rows[-1]["held_out_at"].items()
+        curve += [[(number - 1) * steps + int(step), found["loss"]] for step, found in looks]
+    if not parts:
+        save_model(model, tokenizer, folder / "model")
+    for number in range(1, len(parts)):
+        shutil.rmtree(folder / f"part-{number}", ignore_errors=True)
+    score = rows[-1]["held_out"] if rows else evaluate_mlm(model, tokenizer, held_out,
+                                                           masking=QUESTION)  # fmt: skip
+    found = {
+        "metrics": {
+            "loss": round(score["loss"], 4), "accuracy": round(score["accuracy"], 4),
+            "bits_per_byte": round(score["loss"] * per_byte / math.log(2), 4),
+            "pieces_per_byte": round(per_byte, 5),
+        },
+        "course": [str(masking) for masking in parts], "curve": curve,
+        **{name: sum(row[name] for row in rows) for name in ("steps", "tokens", "seconds")},
+    }  # fmt: skip
+    with atomic_write(done) as file:
+        json.dump(found, file)
+    return found
+
+
+def begun(
+    run: Run, arm: Arm, *, seed: int, device: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model of an arm before its first step, and its tokenizer."""
+    from bioptimus_lib.experiments.start import started
+    from bioptimus_lib.models import place, random_masked_lm
+
+    if arm.start == SCRATCH:
+        tokenizer = run.tokenizer("new")
+        model = random_masked_lm(run.folder(OLD), tokenizer, seed=seed)
+        return place(model, device), tokenizer
+    model, tokenizer, _ = started(run, arm.start, seed=seed, device=device)
+    return model, tokenizer
+
+
+def _looks(steps: int, *, first: bool) -> tuple[int, ...]:
+    """Steps after which held-out text is tested: more of them where most happens."""
+    return tuple(sorted({0, steps // 10, steps // 3, steps} if first else {steps}))
+
+
+# --- fine-tuning ---------------------------------------------------------------------------------
+
+
+def tagged(setting: Setting, arm: Arm, seed: int, dataset: str) -> Row:
+    """F1 of an arm on a set, by the run's recipe and number of sentences; its epoch was chosen on
+    devel. ``counts`` are the entities (found, spurious, missed) of each test sentence."""
+    from bioptimus_lib import ner_runs
+
+    trained(setting, arm, seed)
+    job = job_of(setting, arm, seed, dataset)
+    result = ner_runs.do(job)
+    (counts,) = ner_runs.counts([job])
+    return {
+        "metrics": result["metrics"], "epoch": result["epoch"], "seconds": result["seconds"],
+        "sentences": job.sentences, "counts": counts.tolist(),
+    }  # fmt: skip
+
+
+def job_of(setting: Setting, arm: Arm, seed: int, dataset: str) -> Job:
+    """The fine-tuning of an arm; its seed is that of its pre-training."""
+    from bioptimus_lib.conll import split_files
+    from bioptimus_lib.experiments.inputs import ner_folder
+    from bioptimus_lib.fine_tunings import ner_settings
+    from bioptimus_lib.ner_runs import Job
+
+    folder, profile = arm.folder(setting, seed), prepared(setting).profile
+    return Job(
+        folder.parent.name, folder / "model", Path(dataset).name,
+        split_files(ner_folder(setting, dataset)), ner_settings(profile, seed=seed),
+        folder / Path(dataset).name, sentences=profile.ner_sentences or None,
+        device="cpu" if setting.device == "cpu" else None, progress=False,
+    )  # fmt: skip

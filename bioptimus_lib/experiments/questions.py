@@ -1,0 +1,208 @@
+"""The questions of chapter 10, each a table of arms whose first is what the others are put beside.
+
+What the paper could not tell apart: whether distillation helps, or a new vocabulary alone; whether
+the order of the phases helps, or their length; which of the settings of the masks does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib.experiments.arms import (
+    COURSE,
+    OLD,
+    OURS,
+    PAPER,
+    SCRATCH,
+    Arm,
+    tagged,
+    trained,
+)  # fmt: skip
+from bioptimus_lib.experiments.cells import Row, Setting
+from bioptimus_lib.experiments.compared import differences
+from bioptimus_lib.masking import Masking
+from bioptimus_lib.strategies import STRATEGIES
+
+SETS = ("NCBI-disease", "BC5CDR-chem")
+TRAINED, TUNED = "pre-training", "fine-tuned"
+
+
+def constant(masking: Masking) -> tuple[Masking, ...]:
+    """A course that never changes, in as many parts as the curriculum has."""
+    return (masking,) * len(COURSE)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An experiment as ``experiments`` wants it: what a module would have, from a table of arms."""
+
+    name: str
+    ABOUT: str
+    arms: Mapping[str, Arm]
+    METRICS: tuple[str, ...] = ("bits_per_byte", "f1", "recall_unseen", "devel_f1", "difference")
+
+    def table(self, setting: Setting) -> Mapping[str, Arm]:
+        """The arms by their names."""
+        return self.arms
+
+    def cells(self, setting: Setting) -> list[str]:
+        """Each arm, then its fine-tunings; the first seed of all arms before the second."""
+        return [
+            cell
+            for seed in range(setting.seeds)
+            for name in self.table(setting)
+            for cell in (
+                f"{name}+{seed}",
+                *(f"{Path(dataset).name}+{name}+{seed}" for dataset in setting.datasets or SETS),
+            )
+        ]
+
+    def run(self, setting: Setting, cell: str) -> Iterator[Row]:
+        """The row of a cell."""
+        *dataset, name, seed = cell.split("+")
+        arm, seed = self.table(setting)[name], int(seed)
+        common = {"model": name, "seed": seed, "start": arm.start, "budget": arm.budget}
+        if not dataset:
+            row = trained(setting, arm, seed)
+            yield {**common, "dataset": setting.text_name, "variant": TRAINED, **row}
+        else:
+            given = next(d for d in setting.datasets or SETS if Path(d).name == dataset[0])
+            row = tagged(setting, arm, seed, given)
+            yield {**common, "dataset": dataset[0], "variant": TUNED, **row}
+
+    def data(self, setting: Setting) -> list[Path]:
+        """The text, the old model, and the sets."""
+        from bioptimus_lib.experiments.inputs import ner_files, weights
+        from bioptimus_lib.experiments.text import corpus
+        from bioptimus_lib.records import readable_files
+
+        sets = ner_files(setting, setting.datasets or SETS)
+        return [*readable_files(corpus(setting)), *weights(setting), *sets]
+
+    def finish(self, rows: list[Row]) -> list[Row]:
+        """The rows without their counts, and one for each arm beside the first."""
+        return differences(rows, first=next(iter(self.arms)))
+
+
+# --- the tables ----------------------------------------------------------------------------------
+
+INIT = Question(
+    "init", "strategies of distillation through the four phases: loss curves and entity F1",
+    {name: Arm(name) for name in ("random", *(name for name in STRATEGIES if name != "random"))},
+)  # fmt: skip
+
+APPROACH = Question(
+    "approach", "from scratch, continued, and with a new vocabulary: random, distilled, calibrated",
+    {
+        "continued": Arm(OLD),
+        "continued, same bytes": Arm(OLD, same_bytes=True),
+        "from scratch": Arm(SCRATCH),
+        "new vocabulary, random": Arm("random"),
+        "new vocabulary, distilled (paper)": Arm(PAPER),
+        "new vocabulary, calibrated (ours)": Arm(OURS),
+    },
+)  # fmt: skip
+
+BASE = Masking("word", 0.15, corruption=True)
+
+MASKING = Question(
+    "masking", "unit, rate and corruption of the masks, one at a time",
+    {
+        "words, 15%": Arm(course=constant(BASE)),
+        "single pieces": Arm(course=constant(replace(BASE, unit="token"))),
+        "spans": Arm(course=constant(replace(BASE, unit="span"))),
+        **{f"{rate:.0%}": Arm(course=constant(replace(BASE, rate=rate)))
+           for rate in (0.20, 0.30, 0.40)},
+        "no corruption": Arm(course=constant(replace(BASE, corruption=False))),
+    },
+)  # fmt: skip
+
+FALLING = tuple(replace(BASE, rate=rate) for rate in (0.30, 0.25, 0.20, 0.15))
+
+CURRICULUM = Question(
+    "curriculum", "the order of the phases, beside other orders and settings that never change",
+    {
+        "BIOptimus": Arm(),
+        "reversed": Arm(course=COURSE[::-1]),
+        "shuffled": Arm(shuffled=True),
+        "falling rate": Arm(course=FALLING),
+        **{f"{phase.version} throughout": Arm(course=constant(phase.masking)) for phase in PHASES},
+    },
+)  # fmt: skip
+
+BUDGETS = (1 / 9, 1 / 3, 1.0, 3.0)  # of the setting's steps
+
+BUDGET = Question(
+    "budget", "v0.4 and its control against the old model, as pre-training grows",
+    {
+        "old": Arm(OLD, ()),
+        **{
+            f"{name}, {share:.2g} of the steps": Arm(start, budget=share)
+            for share in BUDGETS
+            for name, start in (("v0.4", OURS), ("continued", OLD))
+        },
+    },
+)  # fmt: skip
+
+
+FRESH = 100  # seeds of ``best`` begin here: those below have chosen the recipe
+
+
+@dataclass(frozen=True)
+class Best(Question):
+    """Our recipe beside the paper's: start and course are those with the best devel F1 in the
+    questions before, tried on seeds that these did not have."""
+
+    def table(self, setting: Setting) -> dict[str, Arm]:
+        """The paper's arm and ours, which is read off the cells of other questions.
+
+        Raises:
+            FileNotFoundError: one of them has no fine-tuning in this folder yet.
+        """
+        start, _ = best(setting, INIT)
+        courses = (best(setting, question) for question in (MASKING, CURRICULUM))
+        course, _ = max(courses, key=lambda found: found[1])
+        return {**self.arms, "ours": replace(course, start=start.start)}
+
+    def cells(self, setting: Setting) -> list[str]:
+        """As ``Question`` has them, with other seeds."""
+        return [
+            f"{name}+{FRESH + int(seed)}"
+            for name, seed in (cell.rsplit("+", 1) for cell in super().cells(setting))
+        ]
+
+
+def best(setting: Setting, question: Question) -> tuple[Arm, float]:
+    """The arm of a question with the highest F1 on devel, mean over sets and seeds, and that F1.
+
+    Raises:
+        FileNotFoundError: no fine-tuning of the question is in the folder.
+    """
+    found: dict[str, list[float]] = {}
+    for file in sorted((setting.out / question.name).glob("*+*+*.json")):
+        for row in json.loads(file.read_text(encoding="utf-8")):
+            found.setdefault(row["model"], []).append(row["metrics"]["devel_f1"])
+    if not found:
+        raise FileNotFoundError(
+            f"{setting.out} holds no fine-tuning of the experiment {question.name}, which chooses "
+            "our recipe: make it first, with the same --out"
+        )
+    # What has fewer fine-tunings than another (a run that was cut) is not compared with it.
+    most = max(map(len, found.values()))
+    means = {name: statistics.mean(some) for name, some in found.items() if len(some) == most}
+    name = max(means, key=means.__getitem__)
+    return question.arms[name], means[name]
+
+
+BEST = Best(
+    "best", "the best start and course of the questions before, beside the paper's", {
+        "paper": Arm(PAPER),
+    },
+)  # fmt: skip
+
+QUESTIONS = (INIT, APPROACH, MASKING, CURRICULUM, BUDGET, BEST)

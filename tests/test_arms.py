@@ -1,0 +1,227 @@
+"""Arms at equal budget and the questions that are asked with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bioptimus_lib.curriculum import PHASES  # noqa: E402
+from bioptimus_lib.experiments import arms, experiment, questions  # noqa: E402
+from bioptimus_lib.experiments.arms import OLD, SCRATCH, Arm, trained  # noqa: E402
+from bioptimus_lib.experiments.cells import Setting, run_cells  # noqa: E402
+from bioptimus_lib.experiments.compared import POWER, differences  # noqa: E402
+from bioptimus_lib.masking import Masking  # noqa: E402
+from bioptimus_lib.pocket import write_corpus  # noqa: E402
+from bioptimus_lib.pocket_ner import write_ner  # noqa: E402
+from bioptimus_lib.profile import PROFILES  # noqa: E402
+
+WORD, PLAIN = Masking("word", 0.15, True), Masking("word", 0.2, False)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """Made-up text, a tiny NER set, two steps a part."""
+    place = tmp_path_factory.mktemp("arms")
+    write_corpus(place / "text", megabytes=0.3)
+    write_ner(place / "set", train=30, devel=10, test=20)
+    return Setting(
+        place / "out", model="pocket-bert", corpus=str(place / "text"), megabytes=0.3, words=100,
+        contexts=2, steps=2, seeds=2, datasets=(str(place / "set"),), progress=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A laptop of a few sentences."""
+    profile = replace(PROFILES["laptop"], ner_sentences=20, ner_epochs=1, length=64, batch=2)
+    monkeypatch.setitem(PROFILES, "laptop", profile)
+    monkeypatch.setattr(arms, "HELD_OUT_BLOCKS", 4)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def test_the_folder_of_an_arm_says_all_that_makes_it(tmp_path):
+    setting = Setting(tmp_path, steps=30)
+    paths = {
+        name: arm.folder(setting, 1).relative_to(tmp_path / "arms").as_posix()
+        for name, arm in {
+            "a": Arm("random", (WORD, PLAIN)), "b": Arm(OLD, (WORD,), same_bytes=True),
+            "c": Arm(SCRATCH, (WORD,), budget=1 / 3), "d": Arm(OLD, ()),
+        }.items()
+    }  # fmt: skip
+    assert paths == {
+        "a": "random+w15c+w20n+30/seed-1", "b": "old+w15c+30b/seed-1",
+        "c": "scratch+w15c+10/seed-1", "d": "old+30/seed-1",
+    }  # fmt: skip
+
+
+def test_shuffled_parts_are_the_same_for_a_seed_and_others_for_others():
+    arm = Arm(shuffled=True)
+    orders = [arm.parts(seed) for seed in range(20)]
+    assert orders == [arm.parts(seed) for seed in range(20)] and len(set(orders)) > 5
+    assert all(sorted(map(str, order)) == sorted(map(str, arms.COURSE)) for order in orders)
+    assert Arm().parts(3) == tuple(phase.masking for phase in PHASES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"start": "magic"}, "'magic' is unknown"), ({"budget": 0.0}, "budget is 0.0")],
+)
+def test_what_cannot_be_an_arm_is_refused(changes, says):
+    with pytest.raises(ValueError, match=says):
+        Arm(**changes)
+
+
+def test_an_arm_goes_through_its_parts_once_and_gives_the_same_again(setting):
+    arm = Arm("random", (WORD, PLAIN))
+    row = trained(setting, arm, 0)
+    assert row["course"] == ["word, 15%, 80/10/10", "word, 20%, all [MASK]"]
+    assert row["steps"] == 4 and row["tokens"] == 4 * 2 * 64
+    assert [step for step, _ in row["curve"]] == [0, 2, 4]
+    metrics = row["metrics"]
+    assert metrics["bits_per_byte"] == pytest.approx(
+        metrics["loss"] * metrics["pieces_per_byte"] / np.log(2), rel=1e-3
+    )
+    folder = arm.folder(setting, 0)
+    assert not list(folder.glob("part-?")) and (folder / "model" / "config.json").exists()
+    assert trained(setting, arm, 0) == row
+
+
+def test_an_arm_that_was_cut_ends_with_the_same_weights(setting, monkeypatch):
+    from bioptimus_lib import phases
+
+    arm = Arm("random", (WORD, PLAIN, WORD))
+    whole, folder = trained(setting, arm, 0), arm.folder(setting, 0)
+    first, train, goals = weights(folder), phases.train_version, []
+    shutil.rmtree(folder)
+
+    def cut(*args, **kwargs):
+        goals.append(kwargs["goal"].name)
+        if goals == ["part-1", "part-2", "model"]:
+            raise KeyboardInterrupt
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(phases, "train_version", cut)
+    with pytest.raises(KeyboardInterrupt):
+        trained(setting, arm, 0)
+    assert not (folder / "training.json").exists()
+    again = trained(setting, arm, 0)
+    assert goals == ["part-1", "part-2", "model", "model"]
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    assert all((weights(folder)[name] == value).all() for name, value in first.items())
+
+
+def test_the_old_model_reads_more_pieces_of_the_same_bytes(setting):
+    pieces = trained(setting, Arm(OLD, (WORD,)), 0)
+    text = trained(setting, Arm(OLD, (WORD,), budget=1.0, same_bytes=True), 0)
+    new = trained(setting, Arm(SCRATCH, (WORD,)), 0)
+    more = pieces["metrics"]["pieces_per_byte"] / new["metrics"]["pieces_per_byte"]
+    assert more > 1.05 and text["steps"] == round(2 * more) and pieces["steps"] == 2
+    untouched = trained(setting, Arm(OLD, ()), 0)
+    assert untouched["steps"] == 0 and untouched["curve"] == []
+
+
+def test_a_question_has_rows_for_arms_sets_and_differences(setting):
+    asked = questions.Question(
+        "asked", "for a test", {"one": Arm(OLD, ()), "two": Arm("random", (WORD,))}
+    )
+    names = asked.cells(setting)
+    assert names[:4] == ["one+0", "set+one+0", "two+0", "set+two+0"] and len(names) == 8
+    rows, missing = run_cells("asked", asked, setting)
+    assert not missing and not any("counts" in row for row in rows)
+    tuned = [row for row in rows if row["variant"] == questions.TUNED]
+    assert [(row["model"], row["seed"]) for row in tuned] == [
+        ("one", 0), ("two", 0), ("one", 1), ("two", 1)
+    ]  # fmt: skip
+    (difference,) = (row for row in rows if row["variant"].endswith("difference"))
+    assert difference["model"] == "two − one" and difference["metrics"]["seeds"] == 2
+    assert difference["metrics"]["detectable"] >= 0
+    assert json.dumps(rows)
+
+
+def test_questions_share_arms_and_ask_one_thing_at_a_time():
+    setting = Setting(Path("out"), steps=300)
+
+    def folder(question, name):
+        return question.arms[name].folder(setting, 0)
+
+    assert folder(questions.MASKING, "single pieces") == folder(
+        questions.CURRICULUM, "v0.1 throughout"
+    )
+    assert folder(questions.INIT, arms.OURS) == folder(questions.CURRICULUM, "BIOptimus")
+    assert folder(questions.BUDGET, "v0.4, 1 of the steps") == folder(
+        questions.APPROACH, "new vocabulary, calibrated (ours)"
+    )
+    base, *others = questions.MASKING.arms.values()
+    for arm in others:
+        (one,), (other,) = ({*side.course} for side in (base, arm))
+        differ = [f for f in ("unit", "rate", "corruption") if getattr(one, f) != getattr(other, f)]
+        assert len(differ) == 1 and arm.start == base.start
+    falling = [masking.rate for masking in questions.CURRICULUM.arms["falling rate"].course]
+    assert falling == sorted(falling, reverse=True) and falling[0] == 0.3 and falling[-1] == 0.15
+    for question in questions.QUESTIONS:
+        assert not any(set(name) & set("/+*?[") for name in question.arms)  # names of files, globs
+        assert experiment(question.name) is question
+
+
+def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path):
+    setting = Setting(tmp_path, seeds=2, datasets=("D",))
+    with pytest.raises(FileNotFoundError, match="no fine-tuning of the experiment init"):
+        questions.BEST.cells(setting)
+
+    def found(question, name, devel, test, *, seed=0):
+        file = tmp_path / question.name / f"D+{name}+{seed}.json"
+        file.parent.mkdir(exist_ok=True)
+        row = {"model": name, "metrics": {"devel_f1": devel, "f1": test}}
+        file.write_text(json.dumps([row]))
+
+    found(questions.INIT, "random", 60.0, 99.0)
+    found(questions.INIT, "calibrated", 70.0, 10.0)
+    found(questions.MASKING, "spans", 71.0, 10.0)
+    found(questions.CURRICULUM, "reversed", 70.5, 99.0)
+    ours = questions.BEST.table(setting)["ours"]
+    assert ours.start == "calibrated"
+    assert {masking.unit for masking in ours.course} == {"span"}
+    assert questions.BEST.cells(setting)[-1] == "D+ours+101"
+    # An arm with fewer fine-tunings is not compared: a lucky seed must not win.
+    found(questions.INIT, "calibrated", 72.0, 10.0, seed=1)
+    found(questions.INIT, "contextual", 90.0, 10.0)
+    assert questions.BEST.table(setting)["ours"].start == "calibrated"
+
+
+def test_differences_tell_what_could_have_been_seen():
+    generator = np.random.default_rng(0)
+
+    def rows(model, found):
+        for seed in range(4):
+            hits = generator.random((50, 1)) < found
+            counts = np.concatenate([hits, np.zeros((50, 1)), ~hits], axis=1).astype(int)
+            yield {"model": model, "dataset": "D", "seed": seed, "variant": "v",
+                   "metrics": {"f1": 0.0}, "counts": counts.tolist()}  # fmt: skip
+
+    all_rows = [*rows("low", 0.4), *rows("high", 0.8), {"model": "x", "metrics": {}}]
+    *kept, last = differences(all_rows, first="low")
+    assert len(kept) == 9 and not any("counts" in row for row in kept)
+    metrics = last["metrics"]
+    assert last["model"] == "high − low" and metrics["low"] > 0 and metrics["p_holm"] < 0.01
+    scores = [
+        [200 * np.sum(c, 0)[0] / (2 * np.sum(c, 0)[0] + np.sum(c, 0)[2]) for c in
+         (row["counts"] for row in all_rows if row["model"] == name)]
+        for name in ("low", "high")
+    ]  # fmt: skip
+    spread = np.sqrt(sum(np.var(side, ddof=1) for side in scores) / 4)
+    assert metrics["detectable"] == pytest.approx(POWER * spread)
+    assert differences(all_rows, first="absent") == [
+        {k: v for k, v in row.items() if k != "counts"} for row in all_rows
+    ]
