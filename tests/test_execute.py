@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from execute import MEASURES, execute_all, queue, side_by_side
+from execute import LONG, MEASURES, execute_all, queue, side_by_side
 from jupyter_cache import get_cache
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -73,6 +73,8 @@ def test_of_chapters_that_share_a_run_the_last_goes_first(tmp_path):
     b, z = (notebook(tmp_path, name, f"print('{name}')") for name in ("b", "z"))
     found = queue([a1, b, a2, a3, z])
     assert list(found.items()) == [(a3, None), (a2, a3), (a1, a3), (z, None), (b, None)]
+    first = notebook(tmp_path, "a", "print('a')", LONG)
+    assert list(queue([first, b, z])) == [first, z, b]
     assert queue([b]) == {b: None} and queue([]) == {}
     assert not execute_all([a1, b, a2, a3, z], cache=tmp_path / "cache", jobs=2, timeout=60)
     found = [shown(tmp_path / "cache", path) for path in (a1, a2, a3, b, z)]

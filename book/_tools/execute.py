@@ -4,10 +4,11 @@
 
 Jupyter Book executes one page after the other. Here as many run at a time as there are cores, each
 with its share of the threads; a chapter that measures time (a cell tagged ``measures-time``) runs
-alone. Of chapters that share a run the last goes first, since it makes all that the others read;
-the others begin when it is done, and then none of them waits for another. The outputs go into the
-cache that the book is built from. What the cache held is thrown away first: it compares the code of
-the cells and does not see that the library has changed.
+alone. What takes long (a cell tagged ``takes-long``) begins early: at the end there is nothing to
+run beside it. Of chapters that share a run the last goes first, since it makes all that the others
+read; the others begin when it is done, and then none of them waits for another. The outputs go into
+the cache that the book is built from. What the cache held is thrown away first: it compares the
+code of the cells and does not see that the library has changed.
 """
 
 from __future__ import annotations
@@ -32,25 +33,28 @@ from tidy import run_of, tags
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "_build" / ".jupyter_cache"
-MEASURES = "measures-time"
+MEASURES, LONG = "measures-time", "takes-long"
 Result = TypeVar("Result")
 MOST = 4  # at a time: each holds torch and a model or two
 
 
-def measures_time(notebook: dict) -> bool:
-    """Whether other work beside it would spoil what a chapter shows."""
-    return any(MEASURES in tags(cell) for cell in notebook["cells"])
+def has(path: Path, tag: str) -> bool:
+    """Whether a cell of a chapter has a tag."""
+    return any(tag in tags(cell) for cell in nbformat.read(path, nbformat.NO_CONVERT)["cells"])
 
 
 def queue(paths: list[Path]) -> dict[Path, Path | None]:
     """Chapters in the order in which they begin, each with the one that must be done before it.
 
-    Later chapters, which tend to take longer, come first, and first of all what others wait for.
+    First comes what others wait for, then what takes long, then all else, later chapters first:
+    they tend to take longer.
     """
     sharing: dict[str, list[Path]] = {}
     for path in sorted(paths, reverse=True):
         sharing.setdefault(run_of(path.read_text("utf-8")) or path.stem, []).append(path)
-    groups = sorted(sharing.values(), key=len, reverse=True)
+    groups = sorted(
+        sharing.values(), key=lambda some: (-len(some), not any(has(path, LONG) for path in some))
+    )
     return {path: None if path is group[0] else group[0] for group in groups for path in group}
 
 
@@ -102,7 +106,7 @@ def execute_all(
     shutil.rmtree(cache, ignore_errors=True)
     cache.parent.mkdir(parents=True, exist_ok=True)
     store, work = get_cache(cache), partial(execute, timeout=timeout)
-    alone = [path for path in paths if measures_time(nbformat.read(path, nbformat.NO_CONVERT))]
+    alone = [path for path in paths if has(path, MEASURES)]
     together = [path for path in paths if path not in alone]
     failed = []
     for waiting, at_a_time in ((dict.fromkeys(alone), 1), (queue(together), jobs)):
