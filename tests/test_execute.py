@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 from pathlib import Path
+from queue import Empty
 
+import execute
 import nbformat
 import pytest
-from execute import LONG, MEASURES, execute_all, queue, side_by_side
+from execute import LONG, MEASURES, execute_all, in_short_waits, queue, side_by_side
 from jupyter_cache import get_cache
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -81,8 +84,48 @@ def test_of_chapters_that_share_a_run_the_last_goes_first(tmp_path):
     assert found == ["True\n", "True\n", "False\n", "b\n", "z\n"]
 
 
+class Sleeper:
+    """A channel that is never woken: it sees a message only if it is there when it is asked."""
+
+    def __init__(self, seconds):
+        self.comes, self.asked = time.monotonic() + seconds, 0
+
+    async def get_msg(self, timeout=None):
+        self.asked += 1
+        if time.monotonic() >= self.comes:
+            return "reply"
+        await asyncio.sleep(timeout)
+        raise Empty
+
+
+def test_a_client_that_is_not_woken_looks_again():
+    late = Sleeper(0.35)
+    assert asyncio.run(in_short_waits(late.get_msg, 60, each=0.1)) == "reply" and late.asked >= 4
+    late = Sleeper(0.25)
+    assert asyncio.run(in_short_waits(late.get_msg, each=0.1)) == "reply"
+    never, began = Sleeper(60), time.monotonic()
+    with pytest.raises(Empty):
+        asyncio.run(in_short_waits(never.get_msg, 0.25, each=0.1))
+    assert 0.2 < time.monotonic() - began < 5
+
+
+def test_every_channel_of_the_client_looks_again(tmp_path, monkeypatch):
+    waits = []
+    ask = execute.in_short_waits
+
+    async def watched(get, timeout=None):
+        waits.append(get.__self__)
+        return await ask(get, timeout)
+
+    monkeypatch.setattr(execute, "in_short_waits", watched)
+    path = notebook(tmp_path, "a", "print(1)")
+    _, done, problem, seconds = execute.execute(path, 60)
+    assert done.cells[0].outputs[0].text == "1\n" and not problem and seconds > 0
+    assert len({id(channel) for channel in waits}) == 2
+
+
 def begin_and_end(name: str) -> tuple[str, float, float]:
-    """(name, begin, end) of some work, for another process."""
+    """(name, begin, end) of some work."""
     begin = time.time()
     time.sleep(3 if name == "own" else 0.5)
     return name, begin, time.time()

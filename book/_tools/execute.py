@@ -17,18 +17,20 @@ import argparse
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from queue import Empty
+from typing import Any, TypeVar
 
 import nbformat
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import single_nb_execution
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tidy import run_of, tags
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,41 @@ CACHE = ROOT / "_build" / ".jupyter_cache"
 MEASURES, LONG = "measures-time", "takes-long"
 Result = TypeVar("Result")
 MOST = 4  # at a time: each holds torch and a model or two
+LOOK_AGAIN = 5.0  # seconds after which a client that waits looks whether something has come
+
+
+class Client(NotebookClient):
+    """A client that does not rely on being woken.
+
+    An asynchronous socket of pyzmq was seen to sleep on with the kernel's reply in it (its
+    ``EVENTS`` said so): the chapter stood still until the time limit of a cell. Every new poll
+    begins with a look, so a wait is cut into short ones.
+    """
+
+    async def async_start_new_kernel_client(self) -> Any:
+        """A client whose channels look again and again."""
+        found = await super().async_start_new_kernel_client()
+        for channel in (found.shell_channel, found.iopub_channel):
+            channel.get_msg = partial(in_short_waits, channel.get_msg)
+        return found
+
+
+async def in_short_waits(
+    get: Callable[..., Any], timeout: float | None = None, *, each: float = LOOK_AGAIN
+) -> Any:
+    """What ``get(timeout)`` gives, asked for at most ``each`` seconds at a time.
+
+    Raises:
+        Empty: nothing came within ``timeout`` seconds; None waits for ever.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = each if end is None else min(each, max(0.0, end - time.monotonic()))
+        try:
+            return await get(timeout=left)
+        except Empty:
+            if end is not None and time.monotonic() >= end:
+                raise
 
 
 def has(path: Path, tag: str) -> bool:
@@ -58,33 +95,28 @@ def queue(paths: list[Path]) -> dict[Path, Path | None]:
     return {path: None if path is group[0] else group[0] for group in groups for path in group}
 
 
-def execute(
-    path: Path, timeout: int
-) -> tuple[Path, nbformat.NotebookNode | None, str, float]:
+def execute(path: Path, timeout: int) -> tuple[Path, nbformat.NotebookNode | None, str, float]:
     """(path, executed notebook or None, traceback of what failed, seconds)."""
-    done = single_nb_execution(
-        nbformat.read(path, nbformat.NO_CONVERT), cwd=str(path.parent), timeout=timeout,
-        allow_errors=False,
+    began = time.monotonic()
+    client = Client(
+        nbformat.read(path, nbformat.NO_CONVERT), timeout=timeout, record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
     )  # fmt: skip
-    if done.err is not None:
-        return path, None, done.exc_string or str(done.err), done.time
-    return path, done.nb, "", done.time
+    problem = ""
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        problem = str(error) or type(error).__name__
+    return path, None if problem else client.nb, problem, time.monotonic() - began
 
 
 def side_by_side(
     work: Callable[[Path], Result], waiting: Mapping[Path, Path | None], *, jobs: int
 ) -> Iterator[Result]:
-    """Results as they come, each made in a process of its own; a path begins when the one that it
-    waits for is done.
-
-    In threads of one process a client was seen to wait for ever for a kernel that had done its
-    cell.
-    """
+    """Results as they come; a path begins when the one that it waits for is done."""
     waiting, running, done = dict(waiting), {}, {None}
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
-    ) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         while waiting or running:
             free = [path for path, before in waiting.items() if before in done]
             for path in free[: jobs - len(running)]:
