@@ -101,6 +101,7 @@ class Pass(nn.Module):
         self.down = nn.Linear(config.hidden_size, config.adapter_size)
         self.bend = ACT2FN[config.hidden_act]
         self.up = nn.Linear(config.adapter_size, config.hidden_size)
+        self.up.begins_as_nothing = True  # not said of the pass: one without weights is skipped
 
     def forward(
         self, shared: nn.Module, states: torch.Tensor, attention: torch.Tensor | None
@@ -140,8 +141,9 @@ class MiniAlbertPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, Pass):
-            init.zeros_(module.up.weight), init.zeros_(module.up.bias)
+        if getattr(module, "begins_as_nothing", False):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
 
 
 class MiniAlbertModel(MiniAlbertPreTrainedModel):
