@@ -28,7 +28,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | fine-tunings on disk | ``ner_runs`` | |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
-| compact models | ``compress`` ``students`` | ``distil_trainer`` |
+| compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
@@ -46,7 +46,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
-| benchmarks of models | | ``bench_distill`` ``bench_masking`` |
+| benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """

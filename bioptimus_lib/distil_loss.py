@@ -130,13 +130,25 @@ def make_projections(
         torch.manual_seed(seed)
         for term in objective.terms:
             if term.projection != "none":
-                pairs = term.pairs(layer_map, teacher.num_hidden_layers)
+                pairs = pairs_of(term, student, teacher, layer_map)
                 number = 1 if term.projection == "shared" else len(pairs)
                 made[term.kind] = torch.nn.ModuleList(
                     torch.nn.Linear(student.hidden_size, teacher.hidden_size)
                     for _ in range(number)
                 )
     return made
+
+
+def pairs_of(
+    term: Term,
+    student: PreTrainedConfig,
+    teacher: PreTrainedConfig,
+    layer_map: Sequence[int],
+) -> list[tuple[int, int]]:
+    """The layers of two models that a term compares; see ``Term.pairs``."""
+    return term.pairs(
+        layer_map, student=student.num_hidden_layers, teacher=teacher.num_hidden_layers
+    )
 
 
 def check(
@@ -180,9 +192,10 @@ def _sides(
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """What a term compares: student's and teacher's tensor of each pair of layers."""
     if term.reads == "maps":
-        pairs = term.pairs(layer_map, len(teacher.maps))
+        pairs = term.pairs(layer_map, student=len(student.maps), teacher=len(teacher.maps))
         return [(student.maps[ours], teacher.maps[theirs]) for ours, theirs in pairs]
-    pairs = term.pairs(layer_map, len(teacher.states) - 1)  # the first are the embeddings'
+    depths = {"student": len(student.states) - 1, "teacher": len(teacher.states) - 1}
+    pairs = term.pairs(layer_map, **depths)  # states begin with those of the embeddings
     sides = [(student.states[ours + 1], teacher.states[theirs + 1]) for ours, theirs in pairs]
     if term.projection == "none":
         return sides

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bioptimus_lib.distil_loss import check, look, make_projections, total, values
+from bioptimus_lib.distil_loss import check, look, make_projections, pairs_of, total, values
 from bioptimus_lib.masked_trainer import MaskedTrainer
 from bioptimus_lib.models import autocast, place
 
@@ -65,8 +65,8 @@ class DistilTrainer(MaskedTrainer):
             for model in (student, teacher):
                 model.set_attn_implementation("eager")
         self.teacher = teacher.train(teacher_in_training)
-        depth = teacher.config.num_hidden_layers
-        pairs = [p for t in objective.terms if t.reads == "maps" for p in t.pairs(layer_map, depth)]
+        sides = (student.config, teacher.config, layer_map)
+        pairs = [p for t in objective.terms if t.reads == "maps" for p in pairs_of(t, *sides)]
         self.ours, self.theirs = {ours for ours, _ in pairs}, {theirs for _, theirs in pairs}
         self.found: list[dict[str, torch.Tensor]] = []  # terms since the last line of the log
         super().__init__(**kwargs)

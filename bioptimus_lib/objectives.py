@@ -67,17 +67,24 @@ class Term:
         """``logits``, ``states`` or ``maps``."""
         return KINDS[self.kind]
 
-    def pairs(self, layer_map: Sequence[int], depth: int) -> list[tuple[int, int]]:
+    def pairs(
+        self, layer_map: Sequence[int], *, student: int, teacher: int
+    ) -> list[tuple[int, int]]:
         """The layers that are compared, student's and teacher's, both counted from 0; −1 is the
         output of the embeddings.
 
-        >>> Term("hidden_mse", layers="embeddings and mapped").pairs((1, 3), 4)
+        Args:
+            layer_map: for each layer of the student the teacher's.
+            student: its number of layers.
+            teacher: its number of layers.
+
+        >>> Term("hidden_mse", layers="embeddings and mapped").pairs((1, 3), student=2, teacher=4)
         [(-1, -1), (0, 1), (1, 3)]
-        >>> Term("hidden_cosine", layers="last").pairs((0, 2), 4)
+        >>> Term("hidden_cosine", layers="last").pairs((), student=2, teacher=4)
         [(1, 3)]
         """
         if self.layers == "last":
-            return [(len(layer_map) - 1, depth - 1)]
+            return [(student - 1, teacher - 1)]
         first = [(-1, -1)] if self.layers == "embeddings and mapped" else []
         return first + list(enumerate(layer_map))
 

@@ -24,7 +24,7 @@ from bioptimus_lib.distil_trainer import DistilTrainer  # noqa: E402
 from bioptimus_lib.files import json_lines  # noqa: E402
 from bioptimus_lib.masked_loss import evaluate_mlm  # noqa: E402
 from bioptimus_lib.masking import PieceTable, generator_for, mask  # noqa: E402
-from bioptimus_lib.models import load_masked_lm, save_model  # noqa: E402
+from bioptimus_lib.models import load_masked_lm, place, save_model  # noqa: E402
 from bioptimus_lib.objectives import Objective, Term  # noqa: E402
 from bioptimus_lib.packing import Steps, pack  # noqa: E402
 from bioptimus_lib.pretrain import QUESTION, Settings, pretrain  # noqa: E402
@@ -38,7 +38,7 @@ SETTINGS = Settings(steps=6, batch=4, precision="fp32", learning_rate=1e-3, log_
 
 
 @pytest.fixture(scope="module")
-def teacher(tiny, one_thread):
+def teacher(tiny, blocks, one_thread, tmp_path_factory):
     """A BERT of four layers that knows a little; nobody changes it."""
     torch.manual_seed(1)
     model = BertForMaskedLM(BertConfig(
@@ -48,7 +48,11 @@ def teacher(tiny, one_thread):
     with torch.no_grad():  # attention and answers that differ from place to place
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.eval()
+    pretrain(
+        model, tiny[1], blocks, masking=MASKING, settings=replace(SETTINGS, steps=60, dropout=None),
+        out=tmp_path_factory.mktemp("teacher"), device="cpu", progress=False,
+    )  # fmt: skip
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +166,15 @@ def test_the_terms_of_a_step_are_those_of_the_plain_computation(
 @pytest.mark.parametrize("recipe", DISTILLED)
 def test_a_student_comes_nearer_to_its_teacher(recipe, teacher, blocks, tiny, tmp_path):
     before = copy.deepcopy(teacher.state_dict())
-    student = distilled(recipe, teacher, blocks, tiny[1], tmp_path, steps=40, learning_rate=5e-3)
+    start = random_student(RECIPES[recipe], teacher.config)  # far from it
+    student = distilled(recipe, teacher, blocks, tiny[1], tmp_path, student=start, steps=40,
+                        learning_rate=5e-3)  # fmt: skip
     rows = curve(tmp_path)
     first, last = (
         {n: np.mean([row["terms"][n] for row in some]) for n in rows[0]["terms"]}
         for some in (rows[:5], rows[-5:])
     )
-    nearer = [name for name in first if last[name] < first[name]]
-    assert len(nearer) >= len(first) - 1 and set(nearer) & {"soft_targets", "soft_cross_entropy"}
+    assert not [name for name in first if last[name] > first[name]]
     assert np.mean([r["loss"] for r in rows[-5:]]) < 0.98 * np.mean([r["loss"] for r in rows[:5]])
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert all(p.grad is None for p in teacher.parameters())
@@ -183,7 +188,12 @@ def test_gradients_that_are_added_up_are_those_of_a_large_batch(
 ):
     one = distilled(recipe, teacher, blocks, tiny[1], tmp_path / "one")
     two = distilled(recipe, teacher, blocks, tiny[1], tmp_path / "two", batch=1, accumulate=4)
-    assert same(one, two, atol=2e-5)
+    # A key's bias changes no attention: its gradient is rounding, which Adam makes large.
+    pairs = zip(one.named_parameters(), two.parameters(), strict=True)
+    assert not [
+        name for (name, a), b in pairs
+        if not name.endswith("key.bias") and not torch.allclose(a, b, atol=1e-6, rtol=0)
+    ]  # fmt: skip
 
 
 class StopAt(TrainerCallback):
@@ -359,7 +369,7 @@ def test_a_compact_model_in_a_folder(folder, corpus, teacher, tiny, tmp_path, mo
     assert (row["recipe"], row["layer_map"], row["steps"]) == ("CompactBioBERT", [1, 3], 6)
     assert row["parameters"] == parameters(model) < row["teacher_parameters"] == parameters(teacher)
     held_out = np.load(tmp_path / "run" / "blocks" / "held-out.npy")
-    for who, key in ((model, "held_out"), (teacher, "teacher_held_out")):
+    for who, key in ((place(model, "cpu"), "held_out"), (teacher, "teacher_held_out")):
         assert row[key] == pytest.approx(evaluate_mlm(who, tokenizer, held_out, masking=QUESTION))
     assert set(row["held_out_at"]) == {"0", "6"}
     monkeypatch.setattr(compress_module, "train_version", None)
