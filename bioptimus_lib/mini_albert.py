@@ -14,10 +14,18 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init
 from transformers.activations import ACT2FN
-from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
+from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 from transformers.models.bert.modeling_bert import BertLayer
 
 
@@ -147,7 +155,10 @@ class MiniAlbertPreTrainedModel(PreTrainedModel):
 
 
 class MiniAlbertModel(MiniAlbertPreTrainedModel):
-    """The encoder: ids and attention mask, int64 (B, T), to hidden states (B, T, H)."""
+    """The encoder: ids and attention mask, int64 (B, T), to hidden states (B, T, H).
+
+    A mask of (B, 1, T, T), true or 0 where a position may look at another, is taken as it is.
+    """
 
     def __init__(self, config: MiniAlbertConfig) -> None:
         super().__init__(config)
@@ -170,7 +181,8 @@ class MiniAlbertModel(MiniAlbertPreTrainedModel):
         return_dict: bool = True,
     ) -> BaseModelOutput:
         states = self.embeddings(input_ids, token_type_ids, position_ids)
-        if attention_mask is not None:  # 0 for what is looked at, as low as can be for padding
+        if attention_mask is not None and attention_mask.ndim == 2:
+            # 0 for what is looked at, as low as can be for padding; four dimensions say it already
             unseen = attention_mask[:, None, None, :] == 0
             attention_mask = torch.zeros(unseen.shape, dtype=states.dtype, device=states.device)
             attention_mask = attention_mask.masked_fill(unseen, torch.finfo(states.dtype).min)
@@ -228,5 +240,61 @@ class MiniAlbertForMaskedLM(MiniAlbertPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
 
+class MiniAlbertClassifier(MiniAlbertPreTrainedModel):
+    """The encoder with a new linear layer on what a subclass picks of its states."""
+
+    def __init__(self, config: MiniAlbertConfig) -> None:
+        super().__init__(config)
+        self.mini_albert = MiniAlbertModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def pick(self, states: torch.Tensor) -> torch.Tensor:
+        """What is classified of the hidden states (B, T, H)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        return_dict: bool = True,
+    ) -> TokenClassifierOutput:
+        found = self.mini_albert(input_ids, attention_mask, token_type_ids, position_ids)
+        logits = self.classifier(self.dropout(self.pick(found.last_hidden_state)))
+        loss = None
+        if labels is not None and self.config.num_labels == 1:
+            loss = nn.functional.mse_loss(logits.flatten(), labels.flatten().to(logits.dtype))
+        elif labels is not None:
+            flat = logits.reshape(-1, self.config.num_labels)
+            loss = nn.functional.cross_entropy(flat, labels.flatten())
+        output = TokenClassifierOutput(loss=loss, logits=logits)
+        return output if return_dict else output.to_tuple()
+
+
+class MiniAlbertForTokenClassification(MiniAlbertClassifier):
+    """Logits (B, T, labels), one row for each piece."""
+
+    def pick(self, states: torch.Tensor) -> torch.Tensor:
+        return states
+
+
+class MiniAlbertForSequenceClassification(MiniAlbertClassifier):
+    """Logits (B, labels), from the state of ``[CLS]``; with one label the loss is a squared error,
+    as in Transformers."""
+
+    def pick(self, states: torch.Tensor) -> torch.Tensor:
+        return states[:, 0]
+
+
 AutoConfig.register(MiniAlbertConfig.model_type, MiniAlbertConfig, exist_ok=True)
-AutoModelForMaskedLM.register(MiniAlbertConfig, MiniAlbertForMaskedLM, exist_ok=True)
+for auto, model in (
+    (AutoModel, MiniAlbertModel),
+    (AutoModelForMaskedLM, MiniAlbertForMaskedLM),
+    (AutoModelForTokenClassification, MiniAlbertForTokenClassification),
+    (AutoModelForSequenceClassification, MiniAlbertForSequenceClassification),
+):
+    auto.register(MiniAlbertConfig, model, exist_ok=True)

@@ -266,10 +266,11 @@ def table() -> str:
         start = r.start
         if r.start_layers:
             start = f"layers {', '.join(map(str, r.start_layers(r.shape.layers, BASE.layers)))}"
+        rate = r.learning_rate and f"{r.learning_rate:.0e}".replace("e-0", "e-")
         rows.append(
             f"| {r.name} | {r.shape} | {_known(r.millions and f'{r.millions:g}M')} | {start} "
             f"| {r.objective} | {_known(r.steps and f'{r.steps:,}')} "
-            f"| {_known(r.learning_rate)} | {'; '.join(r.ours) or '–'} |"
+            f"| {_known(rate)} | {'; '.join(r.ours) or '–'} |"
         )
     return "\n".join(rows)
 

@@ -221,3 +221,38 @@ def test_its_loss_is_the_cross_entropy(mini):
     found.loss.backward()
     without = [name for name, p in mini.named_parameters() if p.grad is None]
     assert not without
+
+
+def test_it_tags_and_reads_packed_rows(mini, tiny, tmp_path):
+    from bioptimus_lib.batching import reads_packed
+    from bioptimus_lib.tagger import classifier_on, load_tagger
+
+    tagger, tokenizer = classifier_on((mini, tiny[1]), ["O", "B-X", "I-X"], seed=0)
+    encoder = tagger.base_model.state_dict()
+    assert all(torch.equal(v, encoder[k]) for k, v in mini.base_model.state_dict().items())
+    for kind in ("eager", "sdpa"):
+        tagger.set_attn_implementation(kind)
+        assert reads_packed(tagger, tokenizer)
+    save_model(tagger, tokenizer, tmp_path / "tagger")
+    loaded = load_tagger(tmp_path / "tagger").model
+    expected = tagger.eval()(input_ids=IDS, labels=torch.ones_like(IDS))
+    torch.testing.assert_close(loaded(input_ids=IDS).logits, expected.logits)
+    flat = expected.logits.flatten(0, 1).log_softmax(-1)
+    torch.testing.assert_close(expected.loss, -flat[:, 1].mean())
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_it_classifies_sentences_by_their_first_piece(mini, labels):
+    from transformers import AutoModelForSequenceClassification
+
+    config = type(mini.config)(**{**mini.config.to_dict(), "num_labels": labels})
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    truth = torch.tensor([0, 0]) if labels > 1 else torch.tensor([0.5, 2.0])
+    found = model(input_ids=IDS, labels=truth)
+    state = model.base_model(IDS).last_hidden_state[:, 0]
+    torch.testing.assert_close(found.logits, model.classifier(state))
+    expected = (
+        -found.logits.log_softmax(-1)[:, 0].mean() if labels > 1
+        else (found.logits[:, 0] - truth).square().mean()
+    )  # fmt: skip
+    torch.testing.assert_close(found.loss, expected)

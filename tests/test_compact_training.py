@@ -31,7 +31,7 @@ from bioptimus_lib.pretrain import QUESTION, Settings, pretrain  # noqa: E402
 from bioptimus_lib.recipes import RECIPES  # noqa: E402
 from bioptimus_lib.students import parameters, random_student, student_of  # noqa: E402
 from bioptimus_lib.vocab import train_wordpiece  # noqa: E402
-from tests.conftest import TINY_TEXT  # noqa: E402
+from tests.conftest import TINY_TEXT, in_child  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = Settings(steps=6, batch=4, precision="fp32", learning_rate=1e-3, log_steps=1)
@@ -196,6 +196,30 @@ def test_gradients_that_are_added_up_are_those_of_a_large_batch(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+def test_two_processes_are_one_training(teacher, blocks, tiny, tmp_path):
+    start = student_of(RECIPES["CompactBioBERT"], teacher)
+    tokenizer, settings = tiny[1], {"student": start, "steps": 3}
+    one = distilled("CompactBioBERT", teacher, blocks, tokenizer, tmp_path / "one", **settings)
+
+    def work():
+        import os
+
+        half = {**settings, "batch": 2}
+        two = distilled("CompactBioBERT", teacher, blocks, tokenizer, tmp_path / "two", **half)
+        torch.save(two.state_dict(), tmp_path / os.environ["RANK"])
+
+    assert in_child(work, processes=2) == [0, 0]
+    assert curve(tmp_path / "two")[-1]["loss"] == pytest.approx(curve(tmp_path / "one")[-1]["loss"])
+    for rank in ("0", "1"):
+        two = torch.load(tmp_path / rank)
+        assert not [
+            name for name, value in one.state_dict().items()
+            if not name.endswith("key.bias")
+            and not torch.allclose(value, two[name], atol=1e-6, rtol=0)
+        ]  # fmt: skip
+
+
 class StopAt(TrainerCallback):
     def __init__(self, step: int) -> None:
         self.step = step
@@ -213,6 +237,16 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(recipe, teacher, blocks, 
     distilled(recipe, teacher, blocks, tiny[1], part, callbacks=[StopAt(3)], **settings)
     assert same(whole, distilled(recipe, teacher, blocks, tiny[1], part, **settings))
     assert [r["step"] for r in curve(part)] == [r["step"] for r in curve(tmp_path / "whole")]
+
+
+@pytest.mark.parametrize("recipe", DISTILLED)
+def test_mixed_precision_is_near(recipe, teacher, blocks, tiny, tmp_path):
+    losses = []
+    for precision in ("fp32", "bf16"):
+        out = tmp_path / precision
+        distilled(recipe, teacher, blocks, tiny[1], out, steps=2, precision=precision)
+        losses.append([row["loss"] for row in curve(out)])
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 def test_nan_stops_the_run(teacher, blocks, tiny, tmp_path):
