@@ -72,7 +72,7 @@ def soft_cross_entropy(
 
 def hidden_cosine(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     """1 − cosine of the hidden states, mean over the positions, from 0 to 2: directions are to
-    agree, lengths need not (Sanh et al., 2019, section 3).
+    agree, lengths need not (Sanh et al., 2019, section 2).
 
     Args:
         student: (B, T, H).

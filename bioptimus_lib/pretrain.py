@@ -123,7 +123,9 @@ def compiled(model: PreTrainedModel) -> Iterator[None]:
     """Let ``torch.compile`` work on the encoder's layers: they are alike, so one is compiled."""
     depth = model.config.num_hidden_layers
     lists = (m for m in model.base_model.modules() if isinstance(m, torch.nn.ModuleList))
-    layers = next(some for some in lists if len(some) == depth)
+    layers = next((some for some in lists if len(some) == depth), None)
+    if layers is None:
+        raise ValueError(f"{type(model).__name__} has no list of layers that could be compiled")
     for layer in layers:
         layer.compile()
     try:

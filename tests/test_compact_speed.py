@@ -20,6 +20,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 IDS = torch.arange(5, 25).reshape(2, 10)
 
 
+@pytest.fixture(autouse=True)
+def leave_garbage(monkeypatch):
+    """Between two turns of a benchmark memory is tidied up, which takes longer than these turns."""
+    monkeypatch.setattr("bioptimus_lib.bench.gc.collect", lambda: 0)
+
+
 @pytest.fixture(scope="module")
 def teacher(one_thread):
     from transformers import BertConfig, BertForMaskedLM

@@ -239,6 +239,11 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(recipe, teacher, blocks, 
     assert [r["step"] for r in curve(part)] == [r["step"] for r in curve(tmp_path / "whole")]
 
 
+def test_a_shared_layer_is_not_compiled(teacher, blocks, tiny, tmp_path):
+    with pytest.raises(ValueError, match="no list of layers that could be compiled"):
+        distilled("ClinicalMiniALBERT", teacher, blocks, tiny[1], tmp_path, compile=True)
+
+
 @pytest.mark.parametrize("recipe", DISTILLED)
 def test_mixed_precision_is_near(recipe, teacher, blocks, tiny, tmp_path):
     losses = []
