@@ -15,7 +15,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | word statistics | ``wordstats`` | ``memory`` |
 | made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
-| models | ``models`` | |
+| models | ``models`` | ``mini_albert`` |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
@@ -27,6 +27,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | evidence | ``stats`` ``ledger`` | ``significance`` |
 | fine-tunings on disk | ``ner_runs`` | |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
+| what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
+| compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
@@ -44,7 +46,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
-| benchmarks of models | | ``bench_distill`` ``bench_masking`` |
+| benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """

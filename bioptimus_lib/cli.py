@@ -21,6 +21,7 @@ from typing import NoReturn
 from bioptimus_lib import __version__
 from bioptimus_lib.commands import (
     bench,
+    compress,
     corpus,
     distill,
     experiment,
@@ -37,7 +38,8 @@ from bioptimus_lib.commands import (
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
 COMMANDS = (
-    fetch, corpus, words, scan, vocab, distill, pretrain, ner, run, experiment, pocket_bert, bench
+    fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, run, experiment,
+    pocket_bert, bench,
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -82,11 +82,50 @@ def recorded(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
         output.append(found[0] if isinstance(found, tuple) else found)
 
     encoder = model.base_model
-    hooks = [
-        part.register_forward_hook(record) for part in (encoder.embeddings, *encoder.encoder.layer)
-    ]
-    try:
+    stack = getattr(encoder, "transformer", None) or getattr(encoder, "encoder", None)
+    if not hasattr(stack, "layer") or not hasattr(encoder, "embeddings"):
+        raise ValueError(f"{type(model).__name__} cannot be read layer by layer: it is not as BERT")
+    with _hooks((encoder.embeddings, *stack.layer), record):
         yield output
+
+
+@contextmanager
+def attended(
+    model: PreTrainedModel, layers: Collection[int] | None = None
+) -> Iterator[list[torch.Tensor | None]]:
+    """A list to which a pass adds the attention probabilities of each layer, (B, A, T, T).
+
+    In training they are those that dropout leaves. A layer that is used several times adds a map
+    each time.
+
+    Args:
+        model: whose attention is ``eager``.
+        layers: whose maps are kept, counted from 0; the others are None, and take no memory. All
+            by default.
+
+    Raises:
+        ValueError: it attends in another way, which makes no maps.
+    """
+    if (kind := model.config._attn_implementation) != "eager":
+        raise ValueError(
+            f"the model attends by {kind}, which makes no attention maps: call "
+            "model.set_attn_implementation('eager') before"
+        )
+    output: list[torch.Tensor | None] = []
+
+    def record(_module, _inputs, found):
+        output.append(found[1] if layers is None or len(output) in layers else None)
+
+    parts = [p for p in model.base_model.modules() if type(p).__name__.endswith("SelfAttention")]
+    with _hooks(parts, record):
+        yield output
+
+
+@contextmanager
+def _hooks(parts: Sequence[torch.nn.Module], record: Callable[..., None]) -> Iterator[None]:
+    hooks = [part.register_forward_hook(record) for part in parts]
+    try:
+        yield
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,7 +15,7 @@ from bioptimus_lib.files import atomic_dir
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 log = logging.getLogger(__name__)
@@ -48,18 +48,23 @@ def no_report() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_masked_lm(
+    folder: str | Path, *, needs_head: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a masked language model and its tokenizer from a folder, in 32 bits.
 
-    An encoder that was published without its MLM head gets a random one, with a warning.
+    An encoder that was published without its MLM head gets a random one, with a warning; or it is
+    an error, if the head is needed.
 
     Raises:
         FileNotFoundError: no such folder, or one without ``config.json``.
-        DataError: no safetensors, weights of the encoder that are missing or no numbers, or a
-            tokenizer of another size.
+        DataError: no safetensors, weights of the encoder that are missing or no numbers, a
+            tokenizer of another size, or no head where it is needed.
     """
     import torch
     from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    from bioptimus_lib import mini_albert  # noqa: F401  (Transformers learns its name)
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():
@@ -77,6 +82,12 @@ def load_masked_lm(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToken
     missing = sorted(found["missing_keys"])
     if inner := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
         raise DataError(f"the model lacks weights of its encoder, {inner[0]} first", path=folder)
+    if missing and needs_head:
+        raise DataError(
+            f"the model has no MLM head ({missing[0]} is missing), and its guesses are needed: "
+            "give a model that was trained to guess masked pieces",
+            path=folder,
+        )
     if missing:
         _say_no_head(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -103,11 +114,19 @@ def random_masked_lm(
     """A masked language model in the shape of the one in a folder, for a tokenizer's pieces: its
     weights are random, the same for the same seed. The process's random numbers go on as if never
     used."""
-    import torch
-    from transformers import AutoConfig, AutoModelForMaskedLM
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    return masked_lm_of(config, seed=seed)
+
+
+def masked_lm_of(config: PreTrainedConfig, *, seed: int = 0) -> PreTrainedModel:
+    """A masked language model of a configuration, with random weights, the same for the same seed.
+    The process's random numbers go on as if never used."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return AutoModelForMaskedLM.from_config(config).eval()

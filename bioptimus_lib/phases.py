@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from bioptimus_lib.masked_trainer import MaskedTrainer
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pretrain import Settings
 
@@ -61,12 +62,14 @@ def train_version(
     goal: Path,
     device: str | None = None,
     progress: bool = True,
+    trainer: Callable[..., MaskedTrainer] | None = None,
 ) -> Row:
     """Train a model on packed blocks, test it on held-out ones, and save it.
 
     Args:
         training: folder of the log, and of checkpoints until the model is saved.
         goal: folder of the model.
+        trainer: what makes the trainer, for one with another loss.
 
     Returns:
         What is worth telling of it; ``held_out`` has loss and accuracy at the end, and
@@ -86,6 +89,7 @@ def train_version(
         held_out=held_out,
         device=device,
         progress=progress,
+        **({"trainer": trainer} if trainer else {}),
     )
     # The same question to all versions, so that their losses can be compared with each other.
     at = result["held_out"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,7 +123,9 @@ def compiled(model: PreTrainedModel) -> Iterator[None]:
     """Let ``torch.compile`` work on the encoder's layers: they are alike, so one is compiled."""
     depth = model.config.num_hidden_layers
     lists = (m for m in model.base_model.modules() if isinstance(m, torch.nn.ModuleList))
-    layers = next(some for some in lists if len(some) == depth)
+    layers = next((some for some in lists if len(some) == depth), None)
+    if layers is None:
+        raise ValueError(f"{type(model).__name__} has no list of layers that could be compiled")
     for layer in layers:
         layer.compile()
     try:
@@ -161,6 +163,7 @@ def pretrain(
     device: str | None = None,
     progress: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
+    trainer: Callable[..., MaskedTrainer] = MaskedTrainer,
 ) -> dict[str, Any]:
     """Train a model on packed blocks, in place; continue if ``out`` holds a checkpoint.
 
@@ -179,6 +182,7 @@ def pretrain(
         device: ``cpu`` keeps off a GPU that is there; by default ``Trainer`` chooses.
         progress: show a progress bar.
         callbacks: of ``Trainer``, to look on while it trains.
+        trainer: what makes the trainer, for one with another loss.
 
     Returns:
         Steps, tokens, seconds of this call, mean loss, tokens per second, and ``held_out``: step →
@@ -223,7 +227,7 @@ def pretrain(
         examine=examine,
         examine_at=settings.evaluate_at,
     )
-    trainer = MaskedTrainer(
+    training = trainer(
         model=model,
         args=args,
         blocks=blocks,
@@ -232,12 +236,12 @@ def pretrain(
         embedding_rate=settings.embedding_rate,
         callbacks=[recorder, *callbacks],
     )
-    for callback in list(trainer.callback_handler.callbacks):
+    for callback in list(training.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
-            trainer.remove_callback(type(callback))
+            training.remove_callback(type(callback))
     started = time.monotonic()
     with compiled(model) if settings.compile else nullcontext():
-        result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        result = training.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     seconds = time.monotonic() - started
     model.eval()
     return {

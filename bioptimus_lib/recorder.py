@@ -24,7 +24,7 @@ class Recorder(TrainerCallback):
 
     Args:
         out: folder of ``log.jsonl``. Its lines are of two kinds: ``loss`` of the steps since the
-            last such line, and ``held_out_loss``.
+            last such line, with its ``terms`` where it has several, and ``held_out_loss``.
         save_minutes: between checkpoints.
         tokens_per_step: of all processes.
         progress: show the bar.
@@ -117,6 +117,7 @@ class Recorder(TrainerCallback):
             grad_norm=round(float(logs.get("grad_norm", float("nan"))), 4),
             learning_rate=logs.get("learning_rate"),
             tokens_per_second=round(self.speed),
+            **({"terms": logs["terms"]} if "terms" in logs else {}),
         )
         minutes = (state.max_steps - state.global_step) * seconds / max(done, 1) / 60
         self.bar.set_postfix_str(

@@ -154,6 +154,7 @@ def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> T
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+    from bioptimus_lib import mini_albert  # noqa: F401  (Transformers learns its name)
     from bioptimus_lib.models import no_bars, place
 
     if not (Path(folder) / "config.json").is_file():

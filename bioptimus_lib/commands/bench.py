@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 
 #: Each is a module ``bench_<room>`` with ``add``.
-ROOMS: tuple[str, ...] = ("scan", "sentences", "distill", "masking", "pretrain", "ner")
+ROOMS: tuple[str, ...] = ("scan", "sentences", "distill", "masking", "pretrain", "ner", "compact")
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:

@@ -1,0 +1,276 @@
+"""``bioptimus bench compact``: parameters, memory and speed of models, side by side.
+
+What is timed is the encoder, which is what a task uses; the head that guesses pieces is left out.
+The models take turns at the same batches of full rows, so that each meets the same machine; the
+first is what the others are compared with. ``+int8`` behind a folder takes the model in 8 bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bioptimus_lib.bench import ratio, take_turns
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+EXPERIMENT = "bench-compact"
+BATCHES = (1, 32)
+INT8 = "+int8"
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one model takes.
+
+    Attributes:
+        model: its name.
+        parameters: numbers that it learnt; those of 8 bits count as others do.
+        encoder: of these, those of the encoder.
+        megabytes: of all its weights in memory.
+        milliseconds: batch size → median time of a pass of the encoder; that of batch 1 is its
+            latency.
+        sequences_per_second: of the largest batch: its throughput.
+        faster: batch size → how many times as fast as the first model: median, least and most of
+            the rounds.
+        peak_megabytes: most memory on a GPU during a pass of the largest batch, weights included;
+            None on a CPU.
+    """
+
+    model: str
+    parameters: int
+    encoder: int
+    megabytes: float
+    milliseconds: dict[int, float]
+    sequences_per_second: float
+    faster: dict[int, dict[str, float]]
+    peak_megabytes: float | None
+
+
+def weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    """What a module has learnt, in 32 bits or in 8; what is shared comes once."""
+    import torch
+
+    found = list(module.parameters())
+    for part in module.modules():
+        if isinstance(part, torch.ao.nn.quantized.Linear):  # it has no parameters, for torch
+            found += [some for some in (part.weight(), part.bias()) if some is not None]
+    return found
+
+
+def count(module: torch.nn.Module) -> int:
+    """Numbers that a module has learnt."""
+    return sum(some.numel() for some in weights(module))
+
+
+def megabytes(module: torch.nn.Module) -> float:
+    """Memory that they take."""
+    return sum(some.numel() * some.element_size() for some in weights(module)) / 1e6
+
+
+def measure(
+    models: Mapping[str, PreTrainedModel],
+    *,
+    length: int = 128,
+    batches: Sequence[int] = BATCHES,
+    rounds: int = 5,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: bool = False,
+) -> list[Footprint]:
+    """Measure models beside each other, in 32 bits (or 8, where they are quantised).
+
+    Args:
+        models: name → masked language model or any other with an encoder; the first is what the
+            others are compared with.
+        length: pieces in a row, T; they are drawn at random, for time does not depend on them.
+        batches: rows in a batch, B.
+        rounds: that are timed.
+        device: ``cpu`` or ``cuda``.
+        seed: of the pieces.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: no model, impossible sizes, or rows longer than a model's window.
+    """
+    import torch
+
+    from bioptimus_lib.pretrain import check_device, check_window
+
+    if not models or not batches or min(batches) < 1 or length < 1:
+        raise ValueError(f"{len(models)} models, batches {list(batches)}, length {length}: give 1")
+    device = check_device(device)
+    for model in models.values():
+        check_window(model, length)
+        model.to(device).eval()
+    fewest = min(m.get_input_embeddings().num_embeddings for m in models.values())
+    generator = torch.Generator().manual_seed(seed)
+    seconds: dict[int, dict[str, list[float]]] = {}
+    for batch in batches:
+        ids = torch.randint(fewest, (batch, length), generator=generator).to(device)
+        sides = {name: _pass(model, ids) for name, model in models.items()}
+        seconds[batch] = take_turns(sides, rounds=rounds, progress=progress)
+    first, largest = next(iter(models)), max(batches)
+    ids = torch.randint(fewest, (largest, length), generator=generator).to(device)
+    return [
+        Footprint(
+            model=name,
+            parameters=count(model),
+            encoder=count(model.base_model),
+            megabytes=round(megabytes(model), 3),
+            milliseconds={
+                b: round(1000 * statistics.median(took[name]), 3) for b, took in seconds.items()
+            },
+            sequences_per_second=round(largest / statistics.median(seconds[largest][name]), 2),
+            faster={b: ratio(took[first], took[name]) for b, took in seconds.items()},
+            peak_megabytes=_peak(models, name, ids),
+        )
+        for name, model in models.items()
+    ]
+
+
+def _pass(model: PreTrainedModel, ids: torch.Tensor) -> Callable[[], None]:
+    import torch
+
+    @torch.inference_mode()
+    def run() -> None:
+        model.base_model(input_ids=ids)
+        if ids.is_cuda:
+            torch.cuda.synchronize()
+
+    return run
+
+
+def _peak(
+    models: Mapping[str, PreTrainedModel], name: str, ids: torch.Tensor
+) -> float | None:
+    """Memory of one pass, without the weights of the other models."""
+    import torch
+
+    if not ids.is_cuda:
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    _pass(models[name], ids)()
+    others = {
+        p.data_ptr(): p.nbytes
+        for other, model in models.items() if other != name for p in model.parameters()
+    }  # fmt: skip
+    return round((torch.cuda.max_memory_allocated() - sum(others.values())) / 1e6, 1)
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def add(rooms: argparse._SubParsersAction) -> None:
+    """Describe the command."""
+    parser = rooms.add_parser(
+        "compact", help="parameters, memory, latency and throughput of models, in turns"
+    )
+    parser.add_argument(
+        "models", nargs="+", metavar="NAME=DIR",
+        help=f"folders or names of models, the first to be compared with; DIR{INT8} for 8 bits",
+    )  # fmt: skip
+    parser.add_argument("--length", type=int, default=128, metavar="N", help="pieces a row (128)")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=BATCHES, metavar="N", help="rows (1 and 32)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the timing (5)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    import torch
+
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise ValueError(f"--threads {arguments.threads} is impossible: give 1 or more")
+        torch.set_num_threads(arguments.threads)
+    loaded, files = _load(arguments)
+    rows = measure(
+        loaded, length=arguments.length, batches=arguments.batches, rounds=arguments.rounds,
+        device=arguments.device, progress=not arguments.quiet,
+    )  # fmt: skip
+    if arguments.ledger:
+        _keep(rows, files, arguments, threads=torch.get_num_threads())
+    print(json.dumps([asdict(row) for row in rows], indent=1) if arguments.json else table(rows))
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> tuple[dict[str, PreTrainedModel], list[Path]]:
+    from bioptimus_lib.models import load_masked_lm, place
+    from bioptimus_lib.quantise import int8
+    from bioptimus_lib.sources import model_path
+
+    models, files = {}, []
+    for word in arguments.models:
+        name, equals, folder = word.partition("=")
+        if not equals or not name or not folder or name in models:
+            raise ValueError(f"{word!r}: give each model as NAME=DIR, each under a name of its own")
+        small = folder.endswith(INT8)
+        if small and arguments.device != "cpu":
+            raise ValueError(f"{word!r}: 8 bits are for a CPU")
+        path = model_path(folder.removesuffix(INT8), progress=not arguments.quiet)
+        model, _ = load_masked_lm(path)
+        place(model, arguments.device)
+        models[name] = int8(model) if small else model
+        files += sorted(Path(path).glob("*.safetensors"))
+    return models, files
+
+
+def table(rows: Sequence[Footprint]) -> str:
+    """The rows as text, a line for each model."""
+    batches = list(rows[0].milliseconds)
+    columns = "".join(f"{f'batch {b}':>14}{'':>9}" for b in batches)
+    lines = [f"{'model':<22}{'encoder':>13}{'MB':>9}{columns}{'rows/s':>10}"]
+    for row in rows:
+        times = "".join(
+            f"{row.milliseconds[b]:>11.2f} ms{row.faster[b]['ratio']:>8.2f}x" for b in batches
+        )
+        lines.append(
+            f"{row.model:<22}{row.encoder:>13,}{row.megabytes:>9.1f}{times}"
+            f"{row.sequences_per_second:>10.1f}"
+        )
+    return "\n".join(lines)
+
+
+def _keep(
+    rows: Sequence[Footprint], files: list[Path], arguments: argparse.Namespace, *, threads: int
+) -> None:
+    from bioptimus_lib import ledger
+
+    origin = ledger.provenance(data=files, device=arguments.device)
+
+    def flat(row: Footprint) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "parameters": row.parameters,
+            "encoder": row.encoder,
+            "megabytes": row.megabytes,
+            "sequences_per_second": row.sequences_per_second,
+        }
+        if row.peak_megabytes is not None:
+            values["peak_megabytes"] = row.peak_megabytes
+        for batch, took in row.milliseconds.items():
+            values[f"milliseconds_{batch}"] = took
+            values |= {f"faster_{batch}_{k}": v for k, v in row.faster[batch].items()}
+        return values
+
+    ledger.append(EXPERIMENT, [
+        {**origin, "model": row.model, "dataset": f"random rows of {arguments.length}",
+         "profile": "bench", "seed": None, "first": rows[0].model,
+         "variant": f"{arguments.device}, {threads} threads",
+         "metrics": flat(row)}
+        for row in rows
+    ], file=arguments.ledger, replace=True)  # fmt: skip

@@ -1,0 +1,35 @@
+"""Eight bits for a CPU: the linear layers of an encoder with integer weights."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def int8(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy for a CPU whose encoder multiplies by int8 weights (dynamic quantisation).
+
+    Weights are rounded once, to 8 bits and a scale for each layer; what they are multiplied with is
+    rounded batch by batch, so no data is needed beforehand. Embeddings stay in 32 bits, and so does
+    the head, whose matrix is that of the embeddings. The copy can be run, not trained.
+
+    Raises:
+        ModuleNotFoundError: this torch has given up this kind of quantisation.
+    """
+    import torch
+
+    # PyTorch has announced that it will move it to another package: this is the only place.
+    quantise = getattr(getattr(torch.ao, "quantization", None), "quantize_dynamic", None)
+    if quantise is None:
+        raise ModuleNotFoundError(
+            f"torch {torch.__version__} has no dynamic quantisation any more: take an earlier one"
+        )
+    small = copy.deepcopy(model).cpu().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantise(small.base_model, {torch.nn.Linear}, dtype=torch.qint8, inplace=True)
+    return small
