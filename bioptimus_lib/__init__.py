@@ -24,7 +24,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | guesses | ``guesses`` | ``guessing`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
-| evidence | ``stats`` ``ledger`` | ``significance`` |
+| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
 | fine-tunings on disk | ``ner_runs`` | |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
