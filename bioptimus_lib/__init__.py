@@ -22,10 +22,11 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | guesses | ``guesses`` | ``guessing`` |
-| entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
+| fine-tuning | ``fitting`` | ``batching`` |
+| entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
 | evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
-| fine-tunings on disk | ``ner_runs`` | |
+| fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
