@@ -13,7 +13,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |
 | scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` ``loaded`` |
 | word statistics | ``wordstats`` | ``memory`` |
-| made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
+| made-up text | ``pocket`` ``pocket_ner`` ``pocket_tasks`` | ``pocket_grammar`` ``pocket_pubmed`` |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
@@ -28,6 +28,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
+| tasks beyond entities | ``tasks`` | ``sequences`` ``task_table`` ``task_metrics`` |
+| their data | | ``task_readers`` ``task_data`` ``relations`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |

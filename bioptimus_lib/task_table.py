@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioptimus_lib import task_readers
+from bioptimus_lib import pocket_tasks, task_readers
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.relations import VIEWS
 from bioptimus_lib.source_table import source
@@ -150,8 +150,6 @@ SECTIONS = (
     "GENHX", "GYNHX", "IMAGING", "IMMUNIZATIONS", "LABS", "MEDICATIONS", "OTHER_HISTORY",
     "PASTMEDICALHX", "PASTSURGICAL", "PLAN", "PROCEDURES", "ROS",
 )  # fmt: skip
-#: Fields of medicine of the generated documents; ``pocket_tasks`` draws from them.
-POCKET_FIELDS = ("airway", "bone", "bowel", "coronary", "diabetes", "epilepsy", "kidney", "skin")
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -180,7 +178,7 @@ TASKS: dict[str, Task] = {
             what="the fields of medicine that a short text is about",
             reads="text",
             answer="labels",
-            labels=POCKET_FIELDS,
+            labels=pocket_tasks.FIELDS,
             metric="f1",
             split="generated; devel and test have terms of their own",
         ),

@@ -1,9 +1,9 @@
 """Tasks beyond named entities with a pre-trained encoder: fine-tune, choose on devel, test once.
 
 Relations, similarity, classification, questions and entailment: what is read and answered differs
-by the task (``task_table``), all else is the same. Classes are learnt as they come, none is weighted
-or drawn more often. The loop, the optimiser and the remedies of ``finetune`` are those of the
-entities.
+by the task (``task_table``), all else is the same. Classes are learnt as they come: none is
+weighted or drawn more often. The loop, the optimiser and the remedies of ``finetune`` are those of
+the entities.
 """
 
 from __future__ import annotations
