@@ -29,7 +29,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | tasks beyond entities | ``tasks`` | ``sequences`` ``task_table`` ``task_metrics`` |
-| their data | | ``task_readers`` ``task_data`` ``relations`` |
+| their data and runs | ``task_runs`` | ``task_readers`` ``task_data`` ``relations`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
