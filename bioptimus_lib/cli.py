@@ -30,6 +30,7 @@ from bioptimus_lib.commands import (
     pretrain,
     run,
     scan,
+    task,
     vocab,
     words,
 )
@@ -37,7 +38,8 @@ from bioptimus_lib.commands import (
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
 COMMANDS = (
-    fetch, corpus, words, scan, vocab, distill, pretrain, ner, run, experiment, pocket_bert, bench
+    fetch, corpus, words, scan, vocab, distill, pretrain, ner, task, run, experiment,
+    pocket_bert, bench,
 )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ FIELDS = ("airway", "bone", "bowel", "coronary", "diabetes", "epilepsy", "kidney
 # How often a relation sentence is of each kind; how often a drug keeps its habit in train; and one
 # of how many wordings of each kind train never sees.
 KINDS = {"treats": 30, "causes": 30, "both": 16, "none": 18, "unclear": 6}
-HABIT = 0.8
+HABIT = 0.9
 NEW_WORDING = 4
 # What a change costs of the four points of similarity, nearer changes half of it, and how far an
 # annotator is off (standard deviation).
@@ -112,46 +112,48 @@ def _patterns() -> dict[str, tuple[_Pattern, ...]]:
     return found
 
 
-def relations(rng: random.Random, pool: SplitTerms, split: str, habits: str) -> list[Row]:
+def relations(rng: random.Random, pool: SplitTerms, split: str, *, seed: int) -> list[Row]:
     """The examples of one sentence: one for each pair that is asked for."""
-    used: set[str] = set()
-
-    def draw(kind: str) -> str:
-        while (term := pool.draw(rng, kind, split)).text in used:
-            pass
-        used.add(term.text)
-        return term.text
-
-    drug = draw("drug")
+    habits = split == "train"
     kind = rng.choices(list(KINDS), weights=KINDS.values())[0]
-    if split == "train" and kind in ("treats", "causes") and rng.random() < HABIT:
-        kind = ("treats", "causes")[random.Random(f"{habits}/{drug}").random() < 0.5]
     known = _patterns()[kind]
     if split == "train":
         known = known[: len(known) - len(known) // NEW_WORDING]
     pattern = rng.choice(known)
-    # The drug with the habit is the one that is asked for first.
-    terms_of = {pattern.asked[0][0]: drug}
+    does: dict[str, set[str]] = {}  # what a drug of the sentence does beside nothing
+    for drug, _, labels in pattern.asked:
+        does.setdefault(drug, set()).update({*labels} - {"none"} if len(labels) == 1 else ())
+    found: dict[str, str] = {}
 
     def fill(slot: str) -> str:
-        if slot not in terms_of:
-            terms_of[slot] = draw(slot.rstrip("2"))
-        return terms_of[slot]
+        if slot not in found:
+            role = does.get(slot, set())
+            bound = habits and len(role) == 1 and rng.random() < HABIT
+            while True:
+                term = pool.draw(rng, slot.rstrip("2"), split).text
+                if term not in found.values() and (not bound or habit(term, seed) in role):
+                    break
+            found[slot] = term
+        return found[slot]
 
     text, spans = render(rng, rng.choice(pattern.variants), fill)
-    return [
-        {
-            "text": text,
-            "label": rng.choice(labels),
-            "mentions": [[*spans[one], "@DRUG$"], [*spans[two], "@DISEASE$"]],
-        }
-        for one, two, labels in pattern.asked
-    ]
+    rows = []
+    for drug, disease, labels in pattern.asked:
+        usual = habit(found[drug], seed)
+        label = usual if habits and usual in labels and rng.random() < HABIT else rng.choice(labels)
+        mentions = [[*spans[drug], "@DRUG$"], [*spans[disease], "@DISEASE$"]]
+        rows.append({"text": text, "label": label, "mentions": mentions})
+    return rows
+
+
+def habit(drug: str, seed: int) -> str:
+    """What a drug mostly does in train."""
+    return random.Random(f"pocket-relation/{seed}/{drug}").choice(("treats", "causes"))
 
 
 def _relation_rows(rng: random.Random, seed: int, split: str) -> Callable[[], list[Row]]:
     pool = SplitTerms(seed)
-    return lambda: relations(rng, pool, split, f"pocket-relation/{seed}/habits")
+    return lambda: relations(rng, pool, split, seed=seed)
 
 
 # --- similarity --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from bioptimus_lib.finetune import Recipe
 from bioptimus_lib.kept import Result, each, expected, hash_of, model_hashes, read_kept
 from bioptimus_lib.sequences import TaskSettings
 from bioptimus_lib.task_data import Data
-from bioptimus_lib.task_table import OWN, Task, task
+from bioptimus_lib.task_table import Task, task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,8 +102,8 @@ def jobs(
 
 
 def files_of(job: Job) -> list[Path]:
-    """The files of a task's folder that hold its data."""
-    return sorted(path for path in job.data.iterdir() if path.is_file() and path.name != OWN)
+    """The files of a task's folder, ``task.json`` among them."""
+    return sorted(path for path in job.data.iterdir() if path.is_file())
 
 
 def origin(job: Job) -> dict[str, Any]:

@@ -220,7 +220,8 @@ TASKS: dict[str, Task] = {
             "the 100 pairs, and a test of a fifth of them alone would tell little",
             source="biosses",
             blurb=True,
-            note="the correlation is over the predictions of all folds together",
+            note="the correlation is over the predictions of all folds together; Tinn et al. found "
+            "a top layer that begins anew best here (--reinit 1)",
             read=task_readers.biosses,
         ),
         Task(
