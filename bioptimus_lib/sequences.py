@@ -29,6 +29,7 @@ PROBLEMS = {
     "labels": "multi_label_classification",
     "score": "regression",
 }
+SCORE = ("score",)  # what the one output of a task without labels is called
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,37 @@ class Classifier:
         return loss(logits, torch.from_numpy(targets).to(logits.device))
 
 
+def load_classifier(
+    folder: str | Path, task: Task, *, settings: TaskSettings | None = None
+) -> Classifier:
+    """A fine-tuned classifier from the ``model`` folder that ``tasks.save`` wrote, on the CPU.
+
+    Raises:
+        FileNotFoundError: no model in the folder.
+        ValueError: a model of another task.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from bioptimus_lib.models import no_bars, place
+
+    if not (Path(folder) / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
+    with no_bars():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    problem = model.config.problem_type
+    if labels != (task.labels or SCORE) or problem != PROBLEMS[task.answer]:
+        raise ValueError(f"{folder} answers {', '.join(labels)}, which is not task {task.name}")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    mean, spread = getattr(model.config, "score_scale", None) or (0.0, 1.0)
+    return Classifier(
+        place(model, "cpu").eval(), tokenizer, task, settings or TaskSettings(), (mean, spread)
+    )
+
+
 def classifier_on(
     model: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase], task: Task, *, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -226,6 +258,6 @@ def classifier_on(
     from transformers import AutoModelForSequenceClassification
 
     return head_on(
-        model, task.labels or ("score",), AutoModelForSequenceClassification, seed=seed,
+        model, task.labels or SCORE, AutoModelForSequenceClassification, seed=seed,
         new=("pooler",), problem_type=PROBLEMS[task.answer],
     )  # fmt: skip

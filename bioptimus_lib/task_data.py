@@ -94,8 +94,9 @@ class Data:
         return Data(folds, self.dropped)
 
     def report(self) -> dict[str, Any]:
-        """How many examples each split has (of the first fold), what was dropped, and how many
-        texts of test stand in train too."""
+        """How many examples each split has (of the first fold), what was dropped, how many texts of
+        test stand in train too, and how many examples have the texts of another of their split
+        whose answer differs, so that not all can be right."""
         fold = self.folds[0]
         seen = {example.texts for example in fold["train"]}
         return {
@@ -104,7 +105,15 @@ class Data:
             "tested": len(self.test),
             "dropped": dict(self.dropped),
             "test texts in train": sum(example.texts in seen for example in fold["test"]),
+            "contradicted": {split: _contradicted(fold[split]) for split in SPLITS},
         }
+
+
+def _contradicted(examples: Sequence[Example]) -> int:
+    answers: dict[tuple[str, ...], set[Answer]] = {}
+    for example in examples:
+        answers.setdefault(example.texts, set()).add(example.answer)
+    return sum(len(answers[example.texts]) > 1 for example in examples)
 
 
 # --- strict files ------------------------------------------------------------------------------

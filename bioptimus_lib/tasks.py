@@ -28,6 +28,7 @@ from bioptimus_lib.sequences import (
     TaskSettings,
     classifier_on,
     encode,
+    load_classifier,
     settings_for,
 )
 from bioptimus_lib.task_data import Answer, Data, Example, Splits
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier", "Data", "Example", "METRICS", "TASKS", "Task", "TaskResult", "TaskSettings",
-    "baseline", "encode", "evaluate", "fine_tune", "read_predictions", "rows", "save",
-    "settings_for", "task",
+    "baseline", "encode", "evaluate", "fine_tune", "load_classifier", "read_predictions", "rows",
+    "save", "settings_for", "task",
 ]  # fmt: skip
 
 
@@ -214,6 +215,7 @@ def _fold(
     if of.answer == "score":
         scores = [float(example.answer) for example in splits["train"]]  # type: ignore[arg-type]
         scale = float(np.mean(scores)), float(np.std(scores)) or 1.0
+        network.config.score_scale = list(scale)  # is saved with the model
     classifier = Classifier(place(network, device), tokenizer, of, settings, scale)
     encoded = {split: classifier.encode(splits[split]) for split in SPLITS}
     targets = classifier.targets(splits["train"])

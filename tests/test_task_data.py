@@ -282,6 +282,21 @@ def test_what_is_left_out_is_counted(tmp_path):
     assert len(data.folds[0]["train"]) + sum(data.dropped.values()) == 3
 
 
+def test_what_a_view_hides_is_counted():
+    pair = Mention(0, 1, "@A$"), Mention(2, 3, "@B$")
+    other = Mention(2, 3, "@A$"), Mention(0, 1, "@B$")
+    some = [Example("1", "A b", "x", mentions=pair), Example("2", "A b", "y", mentions=other),
+            Example("3", "c d", "x", mentions=pair)]  # fmt: skip
+    data = Data(({"train": some[:1], "devel": some[2:], "test": some},))
+    counts = {view: data.shown(view).report() for view in VIEWS}
+    assert {v: found["contradicted"]["test"] for v, found in counts.items()} == {
+        "markers": 0, "blinded": 0, "plain": 2,
+    }  # fmt: skip
+    assert {v: found["test texts in train"] for v, found in counts.items()} == {
+        "markers": 1, "blinded": 2, "plain": 2,
+    }  # fmt: skip
+
+
 # --- our own form ------------------------------------------------------------------------------
 
 

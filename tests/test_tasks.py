@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.task_data import Data, Example, cross_validation
 from bioptimus_lib.task_table import Task
-from bioptimus_lib.tasks import baseline, evaluate, fine_tune, read_predictions, rows, save
+from bioptimus_lib.tasks import (
+    baseline,
+    evaluate,
+    fine_tune,
+    load_classifier,
+    read_predictions,
+    rows,
+    save,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
@@ -52,7 +60,7 @@ def toy(kind: str, number: int, seed: int) -> list[Example]:
     return made
 
 
-def data_of(kind: str, train: int = 250) -> Data:
+def data_of(kind: str, train: int = 300) -> Data:
     sizes = {"train": train, "devel": 60, "test": 60}
     splits = {split: toy(kind, size, n) for n, (split, size) in enumerate(sizes.items())}
     return Data((splits,))
@@ -135,25 +143,32 @@ def test_nothing_is_left_out_when_texts_are_read(tokenizer):
 
 
 @pytest.mark.parametrize("kind", TOYS)
-def test_a_tiny_model_beats_the_constant_the_same_way_twice(tiny, kind, tmp_path):
+def test_the_same_seed_gives_the_same_whatever_the_global_state(tiny, kind):
     import torch
 
-    task, data = TOYS[kind], data_of(kind)
+    task, data = TOYS[kind], data_of(kind, 60)
     weights = {name: value.clone() for name, value in tiny[0].state_dict().items()}
     torch.manual_seed(1)
-    first = fine_tune(tiny, task, data, settings=quick(), device="cpu")
-    assert first.metrics["score"] > max(75, first.metrics["baseline"] + 10)
-    assert first.metrics["baseline"] == baseline(task, data)[0]
+    first = fine_tune(tiny, task, data, settings=quick(epochs=2), device="cpu")
     assert all(torch.equal(value, weights[n]) for n, value in tiny[0].state_dict().items())
-    # another global state: the same numbers
     random.seed(99)
     np.random.seed(99)
     torch.manual_seed(99)
     state = torch.get_rng_state()
-    second = fine_tune(tiny, task, data, settings=quick(), device="cpu")
+    second = fine_tune(tiny, task, data, settings=quick(epochs=2), device="cpu")
     assert torch.equal(torch.get_rng_state(), state)
     assert second.predictions == first.predictions and second.metrics == first.metrics
     assert [r["loss"] for r in second.devel[0]] == [r["loss"] for r in first.devel[0]]
+    other = fine_tune(tiny, task, data, settings=quick(epochs=1, seed=1), device="cpu")
+    assert other.devel[0][0]["loss"] != first.devel[0][0]["loss"]
+
+
+@pytest.mark.parametrize("kind", TOYS)
+def test_a_tiny_model_beats_the_constant_and_no_example_is_lost(tiny, kind, tmp_path):
+    task, data = TOYS[kind], data_of(kind)
+    first = fine_tune(tiny, task, data, settings=quick(), device="cpu")
+    assert first.metrics["score"] > max(75, first.metrics["baseline"] + 10)
+    assert first.metrics["baseline"] == baseline(task, data)[0]
     # every test example has its answer, and is scored
     assert len(first.predictions) == len(data.test) == first.report["tested"]
     assert len(rows(task, data.test, first.predictions)) == len(data.test)
@@ -169,7 +184,12 @@ def test_a_tiny_model_beats_the_constant_the_same_way_twice(tiny, kind, tmp_path
     assert read_predictions(tmp_path / "out" / "predictions.jsonl", data.test) == first.predictions
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     assert written["metrics"] == first.metrics and written["more"] == 1
-    assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
+    again = load_classifier(tmp_path / "out" / "model", task, settings=quick())
+    assert again.predict(data.test) == first.predictions
+    with pytest.raises(ValueError, match="not task"):
+        load_classifier(tmp_path / "out" / "model", TOYS["labels" if kind != "labels" else "pair"])
+    with pytest.raises(FileNotFoundError):
+        load_classifier(tmp_path / "out", task)
     text = (tmp_path / "out" / "predictions.jsonl").read_text()
     assert data.test[0].text not in text
 

@@ -16,6 +16,7 @@ from bioptimus_lib.commands.fine_tuning import (
     check_out,
     checked,
     named_models,
+    say,
     told,
 )
 
@@ -192,6 +193,11 @@ def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
         for job in jobs:
             kept(job)
     check_out(out)
+    for name, jobs in plan.items():
+        report = data_of(jobs[0]).report()
+        if seen := report["test texts in train"]:
+            tested = report["examples"]["test"]
+            say(f"{name}: {seen} of {tested} test texts stand in train too; they are kept")
 
 
 # --- what came out -----------------------------------------------------------------------------
