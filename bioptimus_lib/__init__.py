@@ -28,8 +28,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
-| tasks beyond entities | ``tasks`` | ``sequences`` ``task_table`` ``task_metrics`` |
-| their data and runs | ``task_runs`` | ``task_readers`` ``task_data`` ``relations`` |
+| data of other tasks | | ``relations`` ``task_data`` ``task_readers`` |
+| tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
