@@ -211,7 +211,8 @@ def _line(job: Job, result: Result) -> str:
         f"{metrics['score']:.2f} (baseline {metrics['baseline']:.2f}, devel "
         f"{metrics['devel_score']:.2f}, {result['seconds']:.0f} s)"
     )
-    cut = sum(split["truncated"] for split in report["pieces"].values())
+    # Each fold reads all examples.
+    cut = sum(split["truncated"] for split in report["pieces"].values()) // report["folds"]
     lost = sum(report["dropped"].values())
     said += f", {cut} examples truncated" if cut else ""
     return said + (f", {lost} left out ({'; '.join(report['dropped'])})" if lost else "")
