@@ -47,7 +47,7 @@ def pearson(sums: np.ndarray) -> np.ndarray:
     n, x, y, xx, yy, xy = np.moveaxis(np.asarray(sums, float), -1, 0)
     spread = [n * square - one * one for one, square in ((x, xx), (y, yy))]
     # What is left of a difference of equal numbers is rounding, no spread.
-    varies = (spread[0] > 1e-9 * n * xx) & (spread[1] > 1e-9 * n * yy)
+    varies = (spread[0] > 1e-12 * n * xx) & (spread[1] > 1e-12 * n * yy)
     below = np.sqrt(np.where(varies, spread[0] * spread[1], 1.0))
     return np.where(varies, np.clip(100 * (n * xy - x * y) / below, -100, 100), 0.0)
 

@@ -83,6 +83,17 @@ def test_correlation_is_that_of_numpy(numbers):
         assert mine == 0
 
 
+@pytest.mark.parametrize("spread", [1e-5, 1e-3, 1.0])
+def test_numbers_that_are_nearly_alike_correlate_as_others_do(spread):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=100)
+    x = 2.2 + spread * (y + rng.normal(size=100))
+    mine = float(measures.pearson(measures.moments(x, y).sum(axis=0)))
+    assert mine == pytest.approx(100 * np.corrcoef(x, y)[0, 1], abs=0.01)
+    for constant in (0.1, 2.2, -1e6):
+        assert measures.pearson(measures.moments([constant] * 100, y).sum(axis=0)) == 0
+
+
 def test_numbers_are_reported():
     from scipy.stats import pearsonr, spearmanr
 
