@@ -13,7 +13,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |
 | scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` ``loaded`` |
 | word statistics | ``wordstats`` | ``memory`` |
-| made-up text | ``pocket`` ``pocket_ner`` ``pocket_pubmed`` | ``pocket_grammar`` |
+| made-up text | ``pocket`` ``pocket_ner`` ``pocket_tasks`` | ``pocket_grammar`` ``pocket_pubmed`` |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | ``mini_albert`` |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
@@ -22,13 +22,16 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
 | guesses | ``guesses`` | ``guessing`` |
-| entities | ``ner`` | ``conll`` ``windows`` ``batching`` ``tagger`` ``entity_score`` |
+| fine-tuning | ``fitting`` | ``batching`` |
+| entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
-| evidence | ``stats`` ``ledger`` | ``significance`` |
-| fine-tunings on disk | ``ner_runs`` | |
+| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
+| fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
 | compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
+| data of other tasks | | ``relations`` ``task_data`` ``task_readers`` |
+| tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |

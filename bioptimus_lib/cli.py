@@ -31,6 +31,7 @@ from bioptimus_lib.commands import (
     pretrain,
     run,
     scan,
+    task,
     vocab,
     words,
 )
@@ -38,7 +39,7 @@ from bioptimus_lib.commands import (
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
 COMMANDS = (
-    fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, run, experiment,
+    fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, task, run, experiment,
     pocket_bert, bench,
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from bioptimus_lib.conll import (
 )
 from bioptimus_lib.entity_score import recall_unseen, score
 from bioptimus_lib.files import atomic_dir
+from bioptimus_lib.fitting import Fitted, Groups, MakeOptimizer, fit, step
 from bioptimus_lib.models import autocast
 from bioptimus_lib.tagger import (
     NerSettings,
@@ -38,7 +39,6 @@ from bioptimus_lib.tagger import (
     adamw,
     classifier_on,
     decay_groups,
-    grad_scaler,
     load_tagger,
     recipe_for,
 )
@@ -46,21 +46,16 @@ from bioptimus_lib.windows import IGNORED, Encoding
 
 if TYPE_CHECKING:
     import torch
-    from torch.optim import Optimizer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "Entity", "NerResult", "NerSettings", "Sentence", "Tagger", "check_splits", "classifier_on",
     "decay_groups", "entities", "evaluate", "fine_tune", "load_splits", "load_tagger", "read_conll",
-    "recall_unseen", "recipe_for", "save", "score",
+    "recall_unseen", "recipe_for", "save", "score", "step",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 Splits = Mapping[str, Sequence[Sentence]]
-#: Changes a model before training if it likes, and says which parameters learn how fast.
-Groups = Callable[["PreTrainedModel", "NerSettings"], list[dict[str, Any]]]
-#: Makes an optimiser for such groups.
-MakeOptimizer = Callable[[list[dict[str, Any]]], "Optimizer"]
 
 
 @dataclass(frozen=True)
@@ -144,11 +139,12 @@ def fine_tune(
             set_dropout(network, settings.dropout)
         tagger = Tagger(place(network, device), tokenizer, tuple(labels), settings)
         encoded = {split: tagger.encode(splits[split]) for split in SPLITS}
-        devel, epoch, speed = _train(
+        devel, epoch, fast = _train(
             tagger, splits, encoded, groups=groups, make=optimizer, progress=progress
         )
     tested = time.perf_counter()
     predictions = tagger.predict(splits["test"], encoded["test"])
+    speed = {"train": fast}
     speed["predict"] = encoded["test"].report["pieces"] / (time.perf_counter() - tested)
     metrics, types = evaluate(splits["test"], predictions, training=splits["train"])
     result = NerResult(
@@ -247,72 +243,28 @@ def _train(
     groups: Groups,
     make: MakeOptimizer,
     progress: bool,
-) -> tuple[list[dict[str, float]], int, dict[str, float]]:
-    """Train in place; leaves the model with the weights of the best epoch.
-
-    Returns:
-        Rows of the epochs, number of the best one, pieces per second of training.
-    """
-    import torch
-    from tqdm.auto import tqdm
-
-    model, settings, device = tagger.model, tagger.settings, tagger.model.device
+) -> Fitted:
+    """Train in place; leaves the model with the weights of the best epoch."""
+    model, settings = tagger.model, tagger.settings
     pieces = encoded["train"].windows
     index = {label: i for i, label in enumerate(tagger.labels)}
     labels = encoded["train"].labels([sentence.tags for sentence in splits["train"]], index)
-    lengths = [len(piece.ids) for piece in pieces]
-    generator = np.random.default_rng(settings.seed)
-    batching = batching_for(settings.batching, model, tagger.tokenizer)
-    plan = [
-        batching.draw(lengths, budget=settings.batch_tokens, generator=generator)
-        for _ in range(settings.epochs)
-    ]
-    steps = sum(map(len, plan))
-    rise = max(1, round(settings.warmup * steps))
-    optimizer = make(groups(model, settings))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
-    )
-    scaler = grad_scaler(device, settings.precision)
-    rows: list[dict[str, float]] = []
-    best, kept, seen, spent = 0, {}, 0, 0.0
-    bar = tqdm(total=steps, unit="step", disable=not progress, mininterval=1.0)
-    for epoch, members_of in enumerate(plan, start=1):
-        model.train()
-        started, total = time.perf_counter(), torch.zeros((), device=device)
-        for members in members_of:
-            layout = batching.lay([lengths[i] for i in members])
-            loss = batch_loss(
-                tagger, [pieces[i].ids for i in members], [labels[i] for i in members], layout
-            )
-            step(model, loss, optimizer, scaler, clip=settings.clip)
-            schedule.step()
-            total += loss.detach()
-            seen += sum(lengths[i] for i in members)
-            bar.update()
-        mean = total.item() / len(members_of)
-        spent += time.perf_counter() - started
-        if not np.isfinite(mean):
-            raise FloatingPointError(
-                f"the loss is {mean} in epoch {epoch}: lower the learning rate "
-                f"({settings.learning_rate})"
-            )
-        found = score(
-            [sentence.tags for sentence in splits["devel"]],
-            tagger.predict(splits["devel"], encoded["devel"]),
+
+    def loss_of(members: np.ndarray, layout: Layout) -> torch.Tensor:
+        return batch_loss(
+            tagger, [pieces[i].ids for i in members], [labels[i] for i in members], layout
         )
-        row = {name: found[name] for name in ("precision", "recall", "f1")}
-        seconds = round(time.perf_counter() - started, 2)
-        rows.append({"epoch": epoch, "loss": mean, **row, "seconds": seconds,
-                     "steps": len(members_of)})  # fmt: skip
-        log.info("epoch %d: loss %.4f, devel F1 %.2f", epoch, mean, found["f1"])
-        bar.set_postfix(loss=f"{mean:.3f}", devel_f1=f"{found['f1']:.2f}")
-        if not best or found["f1"] > rows[best - 1]["f1"]:
-            best = epoch
-            kept = {name: value.clone() for name, value in model.state_dict().items()}
-    bar.close()
-    model.load_state_dict(kept)
-    return rows, best, {"train": seen / max(spent, 1e-9)}
+
+    def devel() -> dict[str, float]:
+        gold = [sentence.tags for sentence in splits["devel"]]
+        found = score(gold, tagger.predict(splits["devel"], encoded["devel"]))
+        return {name: found[name] for name in ("precision", "recall", "f1")}
+
+    return fit(
+        model, settings, lengths=[len(piece.ids) for piece in pieces], loss_of=loss_of,
+        devel=devel, choose="f1", groups=groups, make=make, progress=progress,
+        batching=batching_for(settings.batching, model, tagger.tokenizer),
+    )  # fmt: skip
 
 
 def batch_loss(
@@ -332,22 +284,3 @@ def batch_loss(
     return torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORED
     )
-
-
-def step(
-    model: PreTrainedModel,
-    loss: torch.Tensor,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    *,
-    clip: float,
-) -> None:
-    """A step of the optimiser down the gradient of a loss."""
-    import torch
-
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)

@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.conll import SPLITS, Sentence, read_conll, read_predictions
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import sha256_of
+from bioptimus_lib.kept import Result, each, expected, hash_of, model_hashes, read_kept
 from bioptimus_lib.tagger import NerSettings
 
 if TYPE_CHECKING:
     import numpy as np
-
-Result = dict[str, Any]
-#: What makes a model: its weights, its shape, its tokenizer.
-MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -92,23 +88,12 @@ def jobs(
 
 def origin(job: Job) -> dict[str, Any]:
     """What a result depends on: settings, sentences of train, hashes of the model and the files."""
-    found = sorted({path for pattern in MODEL_FILES for path in job.folder.glob(pattern)})
     return {
         "settings": asdict(job.settings),
         "sentences": job.sentences or None,
-        "model": {path.name: _hash(path) for path in found},
-        "data": {split: _hash(job.files[split]) for split in SPLITS},
+        "model": model_hashes(job.folder),
+        "data": {split: hash_of(job.files[split]) for split in SPLITS},
     }
-
-
-def _hash(path: Path) -> str:
-    status = path.stat()
-    return _hash_of(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(1000)
-def _hash_of(path: Path, *_: int) -> str:
-    return sha256_of(path)
 
 
 def kept(job: Job) -> Result | None:
@@ -118,49 +103,13 @@ def kept(job: Job) -> Result | None:
         ValueError: its place holds the result of something else; the message says what differs.
         DataError: the result cannot be read.
     """
-    file = job.place / "result.json"
-    if not file.is_file():
-        if job.place.exists():
-            raise ValueError(f"{job.place} is there and holds no result.json: give another --out")
-        return None
-    try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        there = result["origin"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"no result of this version ({type(error).__name__}): delete its folder, and it is "
-            "made again",
-            path=file,
-        ) from None
-    if differences := _differences(there, origin(job)):
-        raise ValueError(
-            f"{job.place} holds a run with other settings ({'; '.join(differences)}): give another "
-            "--out, or delete it"
-        )
-    if not (job.place / "predictions.tsv").is_file():
-        raise DataError("the predictions are missing: delete the folder, and it is made again",
-                        path=job.place)  # fmt: skip
-    return result
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between two origins, in words."""
-    old, new = there.get("settings") or {}, here["settings"]
-    found = [f"{k} {old.get(k)} there, {new[k]} here" for k in new if old.get(k) != new[k]]
-    if there.get("sentences") != here["sentences"]:
-        some = [origin.get("sentences") or "all" for origin in (there, here)]
-        found.append("{} sentences of train there, {} here".format(*some))
-    if there.get("model") != here["model"]:
-        found.append("the model is another one")
-    data = there.get("data") or {}
-    changed = [split for split in SPLITS if data.get(split) != here["data"][split]]
-    return found + ([f"changed since: {', '.join(changed)}"] if changed else [])
+    return read_kept(job.place, origin(job), files=("predictions.tsv",))
 
 
 def splits_of(job: Job) -> dict[str, list[Sentence]]:
     """The sentences of a job, train cut to as many as it wants; read once for many jobs."""
     files = tuple(job.files[split] for split in SPLITS)
-    return _splits(files, tuple(map(_hash, files)), job.sentences or None)
+    return _splits(files, tuple(map(hash_of, files)), job.sentences or None)
 
 
 @lru_cache(8)
@@ -196,19 +145,8 @@ def do(job: Job) -> Result:
 
 
 def do_all(todo: Sequence[Job], *, workers: int = 0) -> Iterator[tuple[Job, Result]]:
-    """Each job with its result, in their order; several at a time with ``workers`` processes.
-
-    A small model gains little from a second core, a second fine-tuning nearly all of it: give each
-    process one thread (``Job.threads``).
-    """
-    from bioptimus_lib.passes import Crew
-
-    missing = [job for job in todo if kept(job) is None]  # what is refused is refused now
-    new = {job.place for job in missing}
-    with Crew(workers if len(missing) > 1 else 0) as crew:
-        made = crew.in_order(do, missing)
-        for job in todo:
-            yield job, next(made) if job.place in new else do(job)
+    """Each job with its result, in their order, as ``kept.each``."""
+    return each(todo, do=do, kept=kept, workers=workers)
 
 
 # --- many jobs ----------------------------------------------------------------------------------
@@ -248,11 +186,4 @@ def work(job: Job) -> float:
 def seconds_left(todo: Iterable[Job], done: Iterable[tuple[Job, Result]]) -> float | None:
     """What jobs will take, by what others took: the same model if there is one; None if there is
     nothing to go by."""
-    rates: dict[str, list[float]] = {}
-    for job, result in done:
-        rates.setdefault(job.model, []).append(result["seconds"] / work(job))
-    if not rates:
-        return None
-    means = {model: sum(some) / len(some) for model, some in rates.items()}
-    usual = sum(means.values()) / len(means)
-    return sum(means.get(job.model, usual) * work(job) for job in todo)
+    return expected(todo, done, work=work)

@@ -49,7 +49,7 @@ def tokenise(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-class _NerTerms:
+class SplitTerms:
     """The terms of each class, dealt out to the splits."""
 
     def __init__(self, seed: int) -> None:
@@ -104,7 +104,7 @@ class _NerTerms:
 class _NerScene:
     """Fills the slots of one NER sentence; every filled text comes with its type or ``O``."""
 
-    def __init__(self, rng: random.Random, pool: _NerTerms, split: str) -> None:
+    def __init__(self, rng: random.Random, pool: SplitTerms, split: str) -> None:
         self.rng, self.pool, self.split = rng, pool, split
         self.word = self.word_type = ""
         self.long: dict[str, Term] = {}
@@ -182,7 +182,7 @@ class _NerScene:
         return tokens, tags
 
 
-def _ner_sentence(rng: random.Random, pool: _NerTerms, split: str) -> Labelled:
+def _ner_sentence(rng: random.Random, pool: SplitTerms, split: str) -> Labelled:
     found = templates("ner.txt")
     group = rng.choices(list(SHARES), weights=SHARES.values())[0]
     scene = _NerScene(rng, pool, split)
@@ -212,7 +212,7 @@ def ner_splits(
     for name, size in sizes.items():
         if size < 0:
             raise ValueError(f"{name} must not be negative, got {size}")
-    pool = _NerTerms(seed)
+    pool = SplitTerms(seed)
     seen: set[tuple[str, ...]] = set()
     splits: dict[str, list[Labelled]] = {}
     for split, size in sizes.items():

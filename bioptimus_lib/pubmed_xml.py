@@ -112,6 +112,11 @@ def _root(file: Path) -> str:
     raise DataError(f"no XML element begins in the first {PROLOG >> 20} MB", path=file)
 
 
+def refuse_entities(file: Path) -> None:
+    """DataError if an XML file declares an entity, or is no XML."""
+    _root(file)
+
+
 def _document(element: _Element, file: Path) -> Document:
     citation = element.find("MedlineCitation")
     pmid = _pmid(None if citation is None else citation.find("PMID"), file, element)

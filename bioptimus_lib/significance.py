@@ -19,7 +19,7 @@ from itertools import combinations
 
 import numpy as np
 
-from bioptimus_lib.stats import Interval, bootstrap_difference, f1, paired_test
+from bioptimus_lib.stats import F1, Interval, Measure, bootstrap_difference, paired_test
 
 MOST_DEALS = 20_000  # ways to deal the names out; where there are more, so many are drawn
 
@@ -96,12 +96,18 @@ def runs_test(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> float
     return float((gaps >= found - 1e-9).mean())
 
 
-def compare(sets: Mapping[str, Mapping[str, np.ndarray]], *, seed: int = 0) -> list[Comparison]:
+def compare(
+    sets: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    seed: int = 0,
+    measures: Mapping[str, Measure] | None = None,
+) -> list[Comparison]:
     """Each model of each set beside the first of that set, corrected for all of them together.
 
     Args:
         sets: name of the set → model → counts (seeds, sentences, 3) of ``stats.entity_counts``;
             of a pair with unequal numbers of seeds the first ones are compared that both have.
+        measures: name of the set → what its rows measure; F1 where a set has none.
 
     Raises:
         ValueError: other test sentences in two models of a set.
@@ -109,13 +115,14 @@ def compare(sets: Mapping[str, Mapping[str, np.ndarray]], *, seed: int = 0) -> l
     found = []
     for dataset, models in sets.items():
         first, *others = models
+        measure = (measures or {}).get(dataset, F1)
         for model in others:
             seeds = min(len(models[model]), len(models[first]))
             pair = models[model][:seeds], models[first][:seeds]
             found.append((
-                dataset, model, first, bootstrap_difference(*pair, seed=seed),
-                paired_test(*pair, seed=seed).p,
-                runs_test(*(f1(counts.sum(axis=1)) for counts in pair), seed=seed),
+                dataset, model, first, bootstrap_difference(*pair, measure=measure, seed=seed),
+                paired_test(*pair, measure=measure, seed=seed).p,
+                runs_test(*(measure.value(rows.sum(axis=1)) for rows in pair), seed=seed),
             ))  # fmt: skip
     corrected = holm([p for *_, p, _ in found])
     return [

@@ -2,7 +2,8 @@
 
 Everything works on counts: one row ``(found, spurious, missed)`` per test sentence, and a leading
 axis where a model was trained with several seeds. F1 of any resample is then a sum and a division,
-so thousands of resamples take a fraction of a second.
+so thousands of resamples take a fraction of a second. Other scores that follow from sums of rows
+are a row of ``measures`` each, and go through the same functions.
 
 Which question an answer belongs to: a bootstrap over sentences says what another test set of the
 same kind could give; the spread over seeds what another training run could; a paired test whether
@@ -23,6 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioptimus_lib.conll import entities
+from bioptimus_lib.measures import F1, Measure, f1
+
+__all__ = [
+    "F1", "Interval", "Measure", "Paired", "Summary", "bootstrap", "bootstrap_difference",
+    "entity_counts", "f1", "paired_test", "summary",
+]  # fmt: skip
 
 CHUNK = 4_000_000  # numbers held at once while resampling
 
@@ -111,34 +118,26 @@ def entity_counts(
     return rows
 
 
-def f1(counts: np.ndarray) -> np.ndarray:
-    """F1 in percent from (…, 3) sums of (found, spurious, missed); 0 where there is no entity.
-
-    >>> float(f1(np.array([8, 2, 2])))
-    80.0
-    """
-    found, spurious, missed = np.moveaxis(np.asarray(counts, float), -1, 0)
-    below = 2 * found + spurious + missed
-    return np.divide(200 * found, below, out=np.zeros_like(below), where=below > 0)
-
-
-def _seeds(counts: np.ndarray, name: str) -> np.ndarray:
-    """Counts as (seeds, sentences, 3); ValueError if they are something else."""
+def _seeds(counts: np.ndarray, name: str, measure: Measure) -> np.ndarray:
+    """Rows as (seeds, sentences, width); ValueError if they are something else."""
     array = np.asarray(counts)
     array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape or (array < 0).any():
+    fits = array.ndim == 3 and array.shape[-1] == measure.width and 0 not in array.shape
+    if not fits or (not measure.signed and (array < 0).any()):
+        what = "rows" if measure.signed else "counts"
         raise ValueError(
-            f"{name} has the shape {np.shape(counts)}: expected counts (sentences, 3) or "
-            "(seeds, sentences, 3), none negative"
+            f"{name} has the shape {np.shape(counts)}: expected {what} (sentences, "
+            f"{measure.width}) or (seeds, sentences, {measure.width})"
+            + ("" if measure.signed else ", none negative")
         )
     return array.astype(float)
 
 
-def _pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    left, right = _seeds(a, "a"), _seeds(b, "b")
+def _pair(a: np.ndarray, b: np.ndarray, measure: Measure) -> tuple[np.ndarray, np.ndarray]:
+    left, right = _seeds(a, "a", measure), _seeds(b, "b", measure)
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"{left.shape[1]} sentences in a, {right.shape[1]} in b: not a pair")
-    gold = [(x[..., 0] + x[..., 2]) for x in (left, right)]
+    gold = [measure.gold(x) for x in (left, right)]
     if (gold[0][0] != gold[1]).any() or (gold[0] != gold[1][0]).any():
         raise ValueError("a and b differ in their gold entities: not the same test sentences")
     return left, right
@@ -166,9 +165,12 @@ def _parts(draws: int, sentences: int) -> Iterator[int]:
 
 
 def _resampled(
-    models: Sequence[np.ndarray], resamples: int, generator: np.random.Generator
+    models: Sequence[np.ndarray],
+    resamples: int,
+    generator: np.random.Generator,
+    measure: Measure,
 ) -> list[np.ndarray]:
-    """For each model (seeds, sentences, 3) the mean F1 (resamples,) of resampled seeds.
+    """For each model (seeds, sentences, width) the mean score (resamples,) of resampled seeds.
 
     All models see the same resampled sentences. Seeds are drawn for each model on its own, as if
     seed 3 of one had nothing to do with seed 3 of another; if the two are alike, the interval of a
@@ -181,35 +183,43 @@ def _resampled(
         times = generator.multinomial(sentences, even, size=size).astype(float)
         for model, kept in zip(models, parts, strict=True):
             flat = model.transpose(1, 0, 2).reshape(sentences, -1)
-            each = f1((times @ flat).reshape(size, len(model), 3))  # (size, seeds)
+            sums = (times @ flat).reshape(size, len(model), measure.width)
+            each = measure.value(sums)  # (size, seeds)
             drawn = generator.integers(len(model), size=each.shape)
             kept.append(np.take_along_axis(each, drawn, axis=1).mean(axis=1))
     return [np.concatenate(kept) for kept in parts]
 
 
-def _mean_f1(counts: np.ndarray) -> float:
-    return float(f1(counts.sum(axis=1)).mean())
+def _mean(rows: np.ndarray, measure: Measure) -> float:
+    return float(measure.value(rows.sum(axis=1)).mean())
 
 
 def bootstrap(
-    counts: np.ndarray, *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+    counts: np.ndarray,
+    *,
+    measure: Measure = F1,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """F1 of one model, mean over seeds, with a percentile interval over sentences and seeds.
 
     Args:
-        counts: (sentences, 3) or (seeds, sentences, 3) from ``entity_counts``.
+        counts: (sentences, 3) or (seeds, sentences, 3) from ``entity_counts``; for another
+            measure, its rows.
     """
     _check_confidence(confidence)
     _check_draws("resamples", resamples)
-    model = _seeds(counts, "counts")
-    (drawn,) = _resampled([model], resamples, np.random.default_rng(seed))
-    return _interval(_mean_f1(model), drawn, confidence)
+    model = _seeds(counts, "counts", measure)
+    (drawn,) = _resampled([model], resamples, np.random.default_rng(seed), measure)
+    return _interval(_mean(model, measure), drawn, confidence)
 
 
 def bootstrap_difference(
     a: np.ndarray,
     b: np.ndarray,
     *,
+    measure: Measure = F1,
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -218,16 +228,17 @@ def bootstrap_difference(
 
     Args:
         a, b: counts (sentences, 3) or (seeds, sentences, 3) on the same test sentences; the
-            numbers of seeds may differ.
+            numbers of seeds may differ. For another measure, its rows.
 
     Raises:
         ValueError: other shapes, or other gold entities in a than in b.
     """
     _check_confidence(confidence)
     _check_draws("resamples", resamples)
-    left, right = _pair(a, b)
-    drawn = _resampled([left, right], resamples, np.random.default_rng(seed))
-    return _interval(_mean_f1(left) - _mean_f1(right), drawn[0] - drawn[1], confidence)
+    left, right = _pair(a, b, measure)
+    drawn = _resampled([left, right], resamples, np.random.default_rng(seed), measure)
+    difference = _mean(left, measure) - _mean(right, measure)
+    return _interval(difference, drawn[0] - drawn[1], confidence)
 
 
 def _interval(value: float, drawn: np.ndarray, confidence: float) -> Interval:
@@ -239,7 +250,12 @@ def _interval(value: float, drawn: np.ndarray, confidence: float) -> Interval:
 
 
 def paired_test(
-    a: np.ndarray, b: np.ndarray, *, permutations: int = 10_000, seed: int = 0
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    measure: Measure = F1,
+    permutations: int = 10_000,
+    seed: int = 0,
 ) -> Paired:
     """Approximate randomisation: is the difference in F1 larger than swapping answers gives?
 
@@ -248,26 +264,28 @@ def paired_test(
     whose difference is at least as large as the one found, the real one counted too.
 
     Args:
-        a, b: counts (sentences, 3), or (seeds, sentences, 3) with the same number of seeds.
+        a, b: counts (sentences, 3), or (seeds, sentences, 3) with the same number of seeds; for
+            another measure, its rows.
 
     Reference:
         Yeh, More accurate tests for the statistical significance of result differences, COLING
         2000, section 3.
     """
     _check_draws("permutations", permutations)
-    left, right = _pair(a, b)
+    left, right = _pair(a, b, measure)
     if left.shape[0] != right.shape[0]:
         raise ValueError(f"{left.shape[0]} seeds in a, {right.shape[0]} in b: give equally many")
     seeds, sentences = left.shape[:2]
-    found = _mean_f1(left) - _mean_f1(right)
-    # A swap moves a row of (b − a) from one side to the other; sums stay exact in floats.
+    found = _mean(left, measure) - _mean(right, measure)
+    # A swap moves a row of (b − a) from one side to the other; sums of counts stay exact in floats.
     change = (right - left).transpose(1, 0, 2).reshape(sentences, -1)
     sums = left.sum(axis=1), right.sum(axis=1)
     generator = np.random.default_rng(seed)
     as_large = 0
     for size in _parts(permutations, sentences):
         swap = generator.integers(2, size=(size, sentences)).astype(float)
-        moved = (swap @ change).reshape(size, seeds, 3)
-        drawn = f1(sums[0] + moved).mean(axis=1) - f1(sums[1] - moved).mean(axis=1)
+        moved = (swap @ change).reshape(size, seeds, measure.width)
+        sides = [measure.value(side).mean(axis=1) for side in (sums[0] + moved, sums[1] - moved)]
+        drawn = sides[0] - sides[1]
         as_large += int((np.abs(drawn) >= abs(found) - 1e-9).sum())
     return Paired(found, (as_large + 1) / (permutations + 1), permutations)

@@ -310,7 +310,7 @@ def test_some_words_are_entities_only_by_context(splits):
         for tokens, tags in part:
             for token, tag in zip(tokens, tags, strict=True):
                 roles.setdefault(token.casefold(), set()).add("O" if tag == "O" else "entity")
-        words = [w.casefold() for w in pocket_ner._NerTerms(0).words if " " not in w]
+        words = [w.casefold() for w in pocket_ner.SplitTerms(0).words if " " not in w]
         assert sum(roles.get(word, set()) == {"O", "entity"} for word in words) >= 10
 
 

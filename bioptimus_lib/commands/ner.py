@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib.commands.fine_tuning import (
+    beside,
+    beside_text,
+    check_numbers,
+    check_out,
+    checked,
+    named_models,
+    told,
+)
 from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.profile import PROFILES, profile
 
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
     from bioptimus_lib.tagger import NerSettings
 
 Sets = dict[str, dict[str, Path]]
-NAME = re.compile(r"\w[\w .+-]*")
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -83,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     chosen = _chosen(arguments)
     seeds = range(arguments.seeds or (chosen.seeds if chosen else 3))
-    models = _models(arguments)
+    models = named_models(arguments.model, progress=not arguments.quiet)
     settings = {name: _settings(folder, arguments, chosen) for name, folder in models.items()}
     sets = _sets(arguments)
     plan = {
@@ -98,9 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     todo = [job for jobs in plan.values() for job in jobs]
     _check(plan, out=Path(arguments.out))
-    _say_plan(todo)
     results = {}
-    for job, result in _told(todo, workers=arguments.workers):
+    for job, result in told(todo, ner_runs, workers=arguments.workers, line=_line):
         results[job.place] = result
         if arguments.ledger:
             _record(job, result, chosen, file=arguments.ledger)
@@ -114,10 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> Profile | None:
     """The profile that was asked for, and numbers that make sense."""
-    for name, least in {"seeds": 1, "sentences": 1, "workers": 0, "max_length": 3}.items():
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}")
+    check_numbers(arguments, {"seeds": 1, "sentences": 1, "workers": 0, "max_length": 3})
     return profile(arguments.profile) if arguments.profile else None
 
 
@@ -134,7 +135,7 @@ def _sets(arguments: argparse.Namespace) -> Sets:
             if not Path(path).is_file():
                 raise FileNotFoundError(f"no file {path}")
         name = arguments.name or Path(own["train"]).resolve().parent.name or "own"
-        return {_checked("--name", name): {split: Path(path) for split, path in own.items()}}
+        return {checked("--name", name): {split: Path(path) for split, path in own.items()}}
     if not arguments.dataset or arguments.name:
         raise ValueError("give --dataset, or --train, --devel and --test, with --name if you like")
     sets: Sets = {}
@@ -151,12 +152,6 @@ def _sets(arguments: argparse.Namespace) -> Sets:
     return sets
 
 
-def _checked(option: str, name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{option} {name!r}: letters, digits, blanks and . _ + - alone")
-    return name
-
-
 def _pocket(out: Path) -> Path:
     """The generated set, written once."""
     from bioptimus_lib import pocket_ner
@@ -165,26 +160,6 @@ def _pocket(out: Path) -> Path:
     if not all((folder / f"{split}.tsv").exists() for split in SPLITS):
         pocket_ner.write_ner(folder)
     return folder
-
-
-def _models(arguments: argparse.Namespace) -> dict[str, Path]:
-    """Name of each model, and its folder."""
-    from bioptimus_lib import sources
-
-    found: dict[str, Path] = {}
-    for given in arguments.model:
-        name, equals, rest = given.partition("=")
-        if not equals or Path(given).is_dir():
-            name, rest = "", given
-        elif not name or not rest:
-            raise ValueError(f"--model {given}: NAME=FOLDER needs a name and a folder")
-        folder = sources.model_path(rest, progress=not arguments.quiet)
-        named = Path(rest).resolve().name if Path(rest).is_dir() else rest.replace("/", "--")
-        name = _checked("--model", name or named)
-        if name in found:
-            raise ValueError(f"two models have the same name, {name}: give one as NAME=FOLDER")
-        found[name] = folder
-    return found
 
 
 def _settings(
@@ -222,61 +197,20 @@ def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
                 )  # fmt: skip
         for job in jobs:
             kept(job)
-    out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK):
-        raise PermissionError(f"no permission to write in {out}: choose another --out")
+    check_out(out)
 
 
 # --- doing it ----------------------------------------------------------------------------------
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _say_plan(todo: Sequence[Job]) -> None:
-    from bioptimus_lib.ner_runs import kept
-
-    done = sum(kept(job) is not None for job in todo)
-    if done:
-        _say(f"{len(todo)} runs, {done} of them done before")
-
-
-def _told(todo: Sequence[Job], *, workers: int) -> Iterator[tuple[Job, Result]]:
-    """Each job with its result, and a line for each that was made now, with what is left."""
-    from bioptimus_lib.ner_runs import do_all, kept, seconds_left
-
-    missing = [job for job in todo if kept(job) is None]
-    ours = {job.place: number for number, job in enumerate(missing, start=1)}
-    seen: list[tuple[Job, Result]] = []
-    for job, result in do_all(todo, workers=workers):
-        if job.place in ours:
-            seen.append((job, result))
-            metrics, number = result["metrics"], ours[job.place]
-            left = ""
-            if number < len(missing):
-                seconds = seconds_left(missing[number:], seen) / max(1, workers)
-                left = f"; {len(missing) - number} left, {_minutes(seconds)}"
-            _say(
-                f"{number}/{len(missing)} {job.dataset} {job.model} seed {job.settings.seed}: "
-                f"F1 {metrics['f1']:.2f} (devel {metrics['devel_f1']:.2f}, epoch "
-                f"{result['epoch']} of {job.settings.epochs}, {result['seconds']:.0f} s){left}"
-            )
-        yield job, result
-
-
-def _minutes(seconds: float) -> str:
-    """A time to come, as exactly as it can be known.
-
-    >>> _minutes(20), _minutes(80), _minutes(600), _minutes(10_000)
-    ('less than a minute', 'about a minute', 'about 10 minutes', 'about 2.8 hours')
-    """
-    if seconds < 45:
-        return "less than a minute"
-    if seconds < 90:
-        return "about a minute"
-    some = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-    return f"about {some}"
+def _line(job: Job, result: Result) -> str:
+    """What came out of a run, in a line."""
+    metrics = result["metrics"]
+    return (
+        f"{job.dataset} {job.model} seed {job.settings.seed}: "
+        f"F1 {metrics['f1']:.2f} (devel {metrics['devel_f1']:.2f}, epoch "
+        f"{result['epoch']} of {job.settings.epochs}, {result['seconds']:.0f} s)"
+    )
 
 
 def _record(job: Job, result: Result, chosen: Profile | None, *, file: str) -> None:
@@ -334,12 +268,7 @@ def _table(
                 "f1_by_seed": f1,
             }
             if (dataset, model) in compared:
-                c = compared[dataset, model]
-                line |= {
-                    "minus_first": c.difference.value,
-                    "minus_first_interval": [c.difference.low, c.difference.high],
-                    "p": c.p, "p_holm": c.p_holm, "p_runs": c.p_runs, "comparisons": c.together,
-                }  # fmt: skip
+                line |= beside(compared[dataset, model])
             table.append(line)
     return table
 
@@ -358,13 +287,7 @@ def _text(table: list[dict[str, Any]]) -> str:
             f"{row['dataset']:<16} {row['model']:<{wide}} {row['f1']:>6.2f} {sd:>5} "
             f"{f'{low:.2f}–{high:.2f}':>15} {row['recall_unseen']:>7.2f}"
         )
-        if "p" in row:
-            low, high = row["minus_first_interval"]
-            line += (
-                f"  {row['minus_first']:+.2f} [{low:+.2f}, {high:+.2f}], p = {row['p_holm']:.4f}, "
-                f"by runs {row['p_runs']:.3f}"
-            )
-        lines.append(line)
+        lines.append(line + beside_text(row))
     models = list(dict.fromkeys(row["model"] for row in table))
     for model in models if len({row["dataset"] for row in table}) > 1 else ():
         some = [row["f1"] for row in table if row["model"] == model]
