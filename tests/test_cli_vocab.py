@@ -22,7 +22,10 @@ def corpus(tmp_path_factory):
     return path
 
 
-def test_from_a_corpus_to_a_model_with_new_words(tiny, tiny_folder, corpus, tmp_path, capsys):
+def test_from_a_corpus_to_a_model_with_new_words(
+    tiny, tiny_folder, corpus, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024")  # the command would set it
     tokens, contexts, out = tmp_path / "tokens", tmp_path / "contexts.json", tmp_path / "model"
     assert main(["vocab", "--old", str(tiny_folder), "--corpus", str(corpus), "--out", str(tokens),
                  "--workers", "0", "--quiet"]) == 0

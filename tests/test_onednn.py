@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import pytest
 
@@ -72,3 +73,13 @@ def test_without_onednn_everything_is_as_usual(used, monkeypatch):
     assert onednn.product() is None
     with onednn.by_onednn(model):
         assert torch.equal(states(), expected)
+
+
+def test_what_is_remembered_is_what_the_user_says_or_64(monkeypatch):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, "7")
+    onednn.remember_less()
+    assert os.environ[name] == "7"
+    monkeypatch.delenv(name)
+    onednn.remember_less()
+    assert os.environ[name] == "64"

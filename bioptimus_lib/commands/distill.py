@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib.contexts import Contexts
     from bioptimus_lib.distill import STRATEGIES, distill
     from bioptimus_lib.models import load_masked_lm, save_model
+    from bioptimus_lib.onednn import remember_less
     from bioptimus_lib.phases import write_origin
     from bioptimus_lib.sources import model_path
     from bioptimus_lib.vocab import VocabularyPlan
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"strategy {arguments.strategy!r} is unknown: choose one of {list(STRATEGIES)}"
         )
+    remember_less()
     plan, contexts = VocabularyPlan.load(arguments.plan), Contexts.load(arguments.contexts)
     folder = model_path(arguments.model, progress=not arguments.quiet)
     model, old = load_masked_lm(folder)
