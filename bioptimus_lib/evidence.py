@@ -29,6 +29,8 @@ COMMANDS = {
     "phases": "bioptimus experiment phases --model pocket-bert --megabytes 100 --words 4000 "
     "--contexts 5 --steps 4900 --seeds 3 --ledger laptop",
     "distill": "bioptimus bench distill --ledger pocket",
+    "distilled": "bioptimus distill --model minilm --plan FILE --contexts FILE --out DIR "
+    "--ledger minilm",
     "masking-difficulty": "bioptimus experiment masking-difficulty --model pocket-bert "
     "--megabytes 6 --steps 200 --ledger pocket-bert",
     "bench-masking": "bioptimus bench masking --ledger pocket",

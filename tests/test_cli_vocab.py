@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from bioptimus_lib import ledger  # noqa: E402
 from bioptimus_lib.cli import main  # noqa: E402
 
 
@@ -26,6 +27,7 @@ def test_from_a_corpus_to_a_model_with_new_words(
     tiny, tiny_folder, corpus, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024")  # the command would set it
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "ledger")
     tokens, contexts, out = tmp_path / "tokens", tmp_path / "contexts.json", tmp_path / "model"
     assert main(["vocab", "--old", str(tiny_folder), "--corpus", str(corpus), "--out", str(tokens),
                  "--workers", "0", "--quiet"]) == 0
@@ -36,7 +38,10 @@ def test_from_a_corpus_to_a_model_with_new_words(
     given = ["--model", str(tiny_folder), "--plan", str(tokens / "plan.json"), "--contexts",
              str(contexts), "--quiet"]
     assert main(["distill", *given, "--out", str(out), "--strategy", "contextual", "--layer", "1",
-                 "--json"]) == 0
+                 "--ledger", "tiny", "--json"]) == 0
+    (kept,) = ledger.read("distilled", folder=tmp_path / "ledger")
+    assert kept["variant"] == "contextual" and kept["metrics"]["minutes"] >= 0
+    assert "plan.json" in str(kept["data"]) and "contexts.json" in str(kept["data"])
     report = json.loads(capsys.readouterr().out)
     assert report["new"] > 0 and report["contexts"] > 0 and report["layers"] == [1]
     from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -84,8 +89,6 @@ def vocab_command(tiny_folder, corpus, out, *more, quiet=True):
 def test_a_comparison_is_told_written_and_put_into_the_ledger(
     tiny_folder, corpus, texts, tmp_path, monkeypatch, capsys
 ):
-    from bioptimus_lib import ledger
-
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
     shards = tmp_path / "shards"
     shards.mkdir()

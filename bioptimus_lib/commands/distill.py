@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -32,6 +34,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda, …; cpu if left")
+    parser.add_argument("--ledger", metavar="FILE", help="put a row into the ledger, in this file")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -70,9 +73,42 @@ def run(arguments: argparse.Namespace) -> int:
     )
     save_model(done.model, done.tokenizer, arguments.out)
     write_origin(arguments.out, folder)
+    if arguments.ledger:
+        from bioptimus_lib import ledger
+
+        ledger.append(
+            "distilled", row(arguments, done.report, folder), file=arguments.ledger, replace=True
+        )
     if arguments.json:
         print(json.dumps(done.report))
     else:
         for name, value in done.report.items():
             print(f"{name:16}  {value}")
     return 0
+
+
+def row(
+    arguments: argparse.Namespace, report: dict[str, Any], folder: Path, **origin: Any
+) -> dict[str, Any]:
+    """The ledger's row of a distillation.
+
+    Args:
+        report: of ``distill``.
+        folder: of the old model.
+        origin: of ``ledger.provenance``, if it is not this process's.
+    """
+    from bioptimus_lib import ledger
+
+    counted = ("new", "shared", "contexts", "sentences", "cropped", "fallbacks")
+    metrics = {name: report[name] for name in counted if name in report}
+    for kind in ("recovery", "recovery_pieces"):
+        if report.get(kind):
+            metrics |= {f"{kind}_{name}": report[kind][name] for name in ("mrr", "top1")}
+    files = [*sorted(folder.glob("*.safetensors")), arguments.plan, arguments.contexts]
+    return {
+        "model": arguments.model if Path(arguments.model).name == arguments.model else folder.name,
+        "dataset": Path(arguments.contexts).stem, "profile": "any", "seed": arguments.seed,
+        "variant": arguments.strategy,
+        "metrics": metrics | {"minutes": round(report["seconds"] / 60, 2)},
+        **ledger.provenance(data=files, device=arguments.device or "cpu", **origin),
+    }  # fmt: skip
