@@ -217,7 +217,8 @@ def sentences_of(
         found = find_contexts(new[: 4 * words], text, contexts=contexts)
 
     def fits(word: str, sentence: str) -> bool:
-        return place(word, sentence) >= 0 and len(tokenizer(sentence)["input_ids"]) <= WINDOW
+        pieces = tokenizer(sentence, verbose=False)["input_ids"]
+        return place(word, sentence) >= 0 and len(pieces) <= WINDOW
 
     kept = {
         word: [s for s in dict.fromkeys(some) if fits(word, s)] for word, some in found.items()
