@@ -161,10 +161,13 @@ def summary(rows: list[Row], metrics: list[str]) -> Iterator[str]:
         names = (row.get("dataset") if several else "", row.get("variant"))
         key = row["model"], ", ".join(filter(None, names))
         groups.setdefault(key, []).append(row["metrics"])
-    wide = max([26, *(len(variant) + 2 for _, variant in groups)])
-    yield f"{'':<22}{'':<{wide}}{'n':>3}" + "".join(f"{name:>18}" for name in metrics)
+    first, wide = (
+        max([least, *(len(names[place]) + 2 for names in groups)])
+        for place, least in enumerate((22, 26))
+    )
+    yield f"{'':<{first}}{'':<{wide}}{'n':>3}" + "".join(f"{name:>18}" for name in metrics)
     for (model, variant), found in groups.items():
-        line = f"{model:<22}{variant:<{wide}}{len(found):>3}"
+        line = f"{model:<{first}}{variant:<{wide}}{len(found):>3}"
         for name in metrics:
             values = [metric[name] for metric in found if name in metric]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
