@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from bioptimus_lib import ledger, stats
+from bioptimus_lib.experiments import QUESTIONS
 from bioptimus_lib.pictures import panel, table
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ COMMANDS = {
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
         "--contexts 5 --steps 300 --seeds 3 --out runs/questions --ledger pocket-bert"
-        for name in ("approach", "curriculum", "masking", "init", "budget", "best")
+        for name in QUESTIONS
     },
 }
 

@@ -7,7 +7,6 @@ questions: the masks depend on a seed and on the text alone.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ import torch
 
 from bioptimus_lib.files import json_lines
 from bioptimus_lib.guessing import WHOLE_WORDS, Guesses, by_shown, guesses
-from bioptimus_lib.masked_loss import EVALUATION_SEED, evaluate_mlm
+from bioptimus_lib.masked_loss import EVALUATION_SEED, bits_per_byte, evaluate_mlm
 from bioptimus_lib.word_guesses import (
     EDGES,
     KINDS,
@@ -92,15 +91,6 @@ def losses_under(
             "masked": sum(score["masked"] for score in scores),
         }
     return found
-
-
-def bits_per_byte(loss: float, pieces_per_byte: float) -> float:
-    """A loss in nats per piece as bits per byte of text.
-
-    >>> round(bits_per_byte(math.log(2), 0.25), 3)
-    0.25
-    """
-    return loss / math.log(2) * pieces_per_byte
 
 
 # -- rows of the embedding -----------------------------------------------------------------------

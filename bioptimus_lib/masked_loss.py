@@ -4,6 +4,7 @@ guess, and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -84,3 +85,12 @@ def evaluate_mlm(
         total += len(target)
     model.train(was_training)
     return {"loss": loss / total, "accuracy": right / total, "masked": total}
+
+
+def bits_per_byte(loss: float, pieces_per_byte: float) -> float:
+    """A loss in nats per piece as bits per byte of text.
+
+    >>> round(bits_per_byte(math.log(2), 0.25), 3)
+    0.25
+    """
+    return loss / math.log(2) * pieces_per_byte

@@ -74,11 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     save_model(done.model, done.tokenizer, arguments.out)
     write_origin(arguments.out, folder)
     if arguments.ledger:
-        from bioptimus_lib import ledger
-
-        ledger.append(
-            "distilled", row(arguments, done.report, folder), file=arguments.ledger, replace=True
-        )
+        _record(arguments, done.report, folder)
     if arguments.json:
         print(json.dumps(done.report))
     else:
@@ -87,16 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def row(
-    arguments: argparse.Namespace, report: dict[str, Any], folder: Path, **origin: Any
-) -> dict[str, Any]:
-    """The ledger's row of a distillation.
-
-    Args:
-        report: of ``distill``.
-        folder: of the old model.
-        origin: of ``ledger.provenance``, if it is not this process's.
-    """
+def _record(arguments: argparse.Namespace, report: dict[str, Any], folder: Path) -> None:
     from bioptimus_lib import ledger
 
     counted = ("new", "shared", "contexts", "sentences", "cropped", "fallbacks")
@@ -105,10 +92,12 @@ def row(
         if report.get(kind):
             metrics |= {f"{kind}_{name}": report[kind][name] for name in ("mrr", "top1")}
     files = [*sorted(folder.glob("*.safetensors")), arguments.plan, arguments.contexts]
-    return {
-        "model": arguments.model if Path(arguments.model).name == arguments.model else folder.name,
-        "dataset": Path(arguments.contexts).stem, "profile": "any", "seed": arguments.seed,
+    ledger.append("distilled", {
+        "model": Path(arguments.model).name,
+        "dataset": Path(arguments.contexts).stem,
+        "profile": "any",
+        "seed": arguments.seed,
         "variant": arguments.strategy,
         "metrics": metrics | {"minutes": round(report["seconds"] / 60, 2)},
-        **ledger.provenance(data=files, device=arguments.device or "cpu", **origin),
-    }  # fmt: skip
+        **ledger.provenance(data=files, device=arguments.device or "cpu"),
+    }, file=arguments.ledger, replace=True)  # fmt: skip

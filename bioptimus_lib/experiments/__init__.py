@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+#: The questions of chapter 10, the most telling first.
+QUESTIONS = ("approach", "curriculum", "masking", "init", "budget", "best")
 #: Name → module, or module:object with the same names in it.
 EXPERIMENTS: dict[str, str] = {
     "recovery": "bioptimus_lib.experiments.recovery_by_strategy",
@@ -25,10 +27,7 @@ EXPERIMENTS: dict[str, str] = {
     "scoring": "bioptimus_lib.experiments.scoring",
     "stability": "bioptimus_lib.experiments.stability",
     "ner-table": "bioptimus_lib.experiments.ner_table",
-    **{
-        name: f"bioptimus_lib.experiments.questions:{name.upper()}"
-        for name in ("init", "approach", "masking", "curriculum", "budget", "best")
-    },
+    **{name: f"bioptimus_lib.experiments.questions:{name.upper()}" for name in QUESTIONS},
 }
 
 

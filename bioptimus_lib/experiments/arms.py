@@ -8,16 +8,15 @@ that says what it is, so two questions that have an arm in common share its mode
 from __future__ import annotations
 
 import json
-import math
 import random
 import shutil
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting
+from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.laptop import laptop_run
 from bioptimus_lib.files import atomic_write
 from bioptimus_lib.masking import Masking
@@ -112,15 +111,16 @@ def trained(setting: Setting, arm: Arm, seed: int) -> Row:
     the same for all arms; per byte of text it can be compared between vocabularies.
     """
     from bioptimus_lib.experiments.start import pieces_per_byte
-    from bioptimus_lib.models import load_masked_lm, place, save_model
-    from bioptimus_lib.phases import train_version
-    from bioptimus_lib.pretrain import QUESTION, evaluate_mlm
+    from bioptimus_lib.masked_loss import bits_per_byte, evaluate_mlm
+    from bioptimus_lib.models import save_model
+    from bioptimus_lib.pretrain import QUESTION
     from bioptimus_lib.stages import packed, settings_of
 
-    folder, run = arm.folder(setting, seed), prepared(setting)
-    parts, done = arm.parts(seed), folder / "training.json"
+    folder, parts = arm.folder(setting, seed), arm.parts(seed)
+    done = folder / "training.json"
     if done.exists():
         return json.loads(done.read_text(encoding="utf-8"))
+    run = prepared(setting)
     model, tokenizer = begun(run, arm, seed=seed, device=setting.device)
     blocks, held_out = (packed(run, name, tokenizer, arm.vocabulary)
                         for name in ("train", "held-out"))  # fmt: skip
@@ -128,36 +128,30 @@ def trained(setting: Setting, arm: Arm, seed: int) -> Row:
     if arm.same_bytes:
         new = packed(run, "held-out", run.tokenizer("new"), "new")
         steps = round(steps * per_byte / pieces_per_byte(run, new))
-    held_out, curve, rows = held_out[:HELD_OUT_BLOCKS], [], []
-    for number, masking in enumerate(parts, start=1):
-        goal = folder / ("model" if number == len(parts) else f"part-{number}")
-        log = folder / f"part-{number}.json"
-        if not log.exists():
-            settings = settings_of(run, steps, seed=seed * len(parts) + number)
-            began = time.monotonic()
-            row = train_version(
-                model, tokenizer, blocks, held_out, masking=masking,
-                settings=replace(settings, evaluate_at=_looks(steps, first=number == 1)),
-                training=folder / f"training-{number}", goal=goal,
-                device=run.device, progress=setting.progress,
-            )  # fmt: skip
-            with atomic_write(log) as file:
-                json.dump(row | {"seconds": round(time.monotonic() - began, 1)}, file)
-        elif not (folder / f"part-{number + 1}.json").exists():
-            model = place(load_masked_lm(goal)[0], setting.device)
-        rows.append(json.loads(log.read_text(encoding="utf-8")))
-        looks = rows[-1]["held_out_at"].items()
-        curve += [[(number - 1) * steps + int(step), found["loss"]] for step, found in looks]
+    names = [*(f"part-{n}" for n in range(1, len(parts))), "model"][: len(parts)]
+    course = {}
+    for number, (name, masking) in enumerate(zip(names, parts, strict=True)):
+        settings = settings_of(run, steps, seed=seed * len(parts) + number + 1)
+        course[name] = masking, replace(settings, evaluate_at=_looks(steps, first=not number))
+    held_out = held_out[:HELD_OUT_BLOCKS]
+    rows = train_course(
+        run, model, tokenizer, blocks, held_out, course, folder=folder, progress=setting.progress
+    )
+    curve = [
+        [number * steps + int(step), found["loss"]]
+        for number, row in enumerate(rows)
+        for step, found in row["held_out_at"].items()
+    ]
     if not parts:
         save_model(model, tokenizer, folder / "model")
-    for number in range(1, len(parts)):
-        shutil.rmtree(folder / f"part-{number}", ignore_errors=True)
+    for name in names[:-1]:
+        shutil.rmtree(folder / name, ignore_errors=True)
     score = rows[-1]["held_out"] if rows else evaluate_mlm(model, tokenizer, held_out,
                                                            masking=QUESTION)  # fmt: skip
     found = {
         "metrics": {
             "loss": round(score["loss"], 4), "accuracy": round(score["accuracy"], 4),
-            "bits_per_byte": round(score["loss"] * per_byte / math.log(2), 4),
+            "bits_per_byte": round(bits_per_byte(score["loss"], per_byte), 4),
             "pieces_per_byte": round(per_byte, 5),
         },
         "course": [str(masking) for masking in parts], "curve": curve,

@@ -13,7 +13,6 @@ origin, so cells of different days stand in one table. Pre-training was done onc
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting, same_setting
+from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.inputs import ner_folder
-from bioptimus_lib.files import atomic_write
 
 if TYPE_CHECKING:
     from bioptimus_lib.ner_runs import Job
@@ -214,8 +213,7 @@ def tagged(setting: Setting, cell: Cell) -> Row:
 def trained(setting: Setting, number: int) -> Row:
     """A model from scratch, in the new vocabulary, through the four phases of a run; a phase that
     is done is not done again."""
-    from bioptimus_lib.models import load_masked_lm, place, random_masked_lm
-    from bioptimus_lib.phases import train_version
+    from bioptimus_lib.models import place, random_masked_lm
     from bioptimus_lib.provenance import provenance
     from bioptimus_lib.stages import packed, settings_of
 
@@ -225,23 +223,14 @@ def trained(setting: Setting, number: int) -> Row:
     blocks, held_out = (packed(run, name, tokenizer, "new") for name in ("train", "held-out"))
     model = random_masked_lm(run.folder(OLD), tokenizer, seed=run.seed)
     model = place(model, run.torch_device)
-    rows = []
-    for phase in PHASES:
-        goal, log = goals / phase.version, goals / f"{phase.version}.json"
-        if log.exists():
-            model = place(load_masked_lm(goal)[0], run.torch_device)
-        else:
-            seed = run.seed * len(PHASES) + phase.number  # the masks of the other versions
-            started = time.monotonic()
-            row = train_version(
-                model, tokenizer, blocks, held_out, masking=phase.masking,
-                settings=settings_of(run, run.done("budget")["steps"], seed=seed),
-                training=goals / "training" / phase.version, goal=goal,
-                device=run.device, progress=setting.progress,
-            )  # fmt: skip
-            with atomic_write(log) as file:
-                json.dump(row | {"seconds": round(time.monotonic() - started, 1)}, file)
-        rows.append(json.loads(log.read_text(encoding="utf-8")))
+    steps, first = run.done("budget")["steps"], run.seed * len(PHASES)
+    course = {  # with the masks of the other versions
+        phase.version: (phase.masking, settings_of(run, steps, seed=first + phase.number))
+        for phase in PHASES
+    }
+    rows = train_course(
+        run, model, tokenizer, blocks, held_out, course, folder=goals, progress=setting.progress
+    )
     weights = (goals / LAST).glob("*.safetensors")
     return {
         **provenance(data=weights, device=setting.device), "model": SCRATCH,

@@ -8,7 +8,6 @@ the same gaps to fill; the loss per piece times the pieces per byte is the loss 
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,6 +40,8 @@ def cells(setting: Setting) -> list[str]:
 
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """The row of a cell."""
+    from bioptimus_lib.masked_loss import bits_per_byte
+
     name, seed = cell.rsplit("-", 1)
     name, bare = name.removesuffix("+bare"), name.endswith("+bare")
     folder = prepared(setting)
@@ -51,7 +52,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     metrics = {"pieces_per_byte": round(per_byte, 5), "train_seconds": round(seconds, 1)}
     for step, loss in curve:
         metrics[f"loss_{step}"] = loss
-        metrics[f"bits_per_byte_{step}"] = round(loss * per_byte / math.log(2), 4)
+        metrics[f"bits_per_byte_{step}"] = round(bits_per_byte(loss, per_byte), 4)
     yield {
         "model": name,
         "dataset": setting.text_name,
