@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from bioptimus_lib.experiments import experiment
     from bioptimus_lib.experiments.cells import Setting, run_cells, summary
+    from bioptimus_lib.experiments.inputs import texts_and_weights
     from bioptimus_lib.strategies import STRATEGIES
 
     module = experiment(arguments.name)
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting)
     if arguments.ledger and rows:
-        data = getattr(module, "data", _texts_and_weights)(setting)
+        data = getattr(module, "data", texts_and_weights)(setting)
         _keep(arguments.name, rows, setting, data, arguments.ledger)
     if arguments.json:
         print(json.dumps(rows, indent=1))
@@ -91,15 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         print(f"{len(missing)} cells are left, the next is {missing[0]}: run the same again")
     return 0
-
-
-def _texts_and_weights(setting: Setting) -> list[Path]:
-    from bioptimus_lib.experiments.inputs import weights
-    from bioptimus_lib.experiments.text import corpus
-    from bioptimus_lib.records import readable_files
-
-    texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
-    return [file for text in texts for file in readable_files(text)] + weights(setting)
 
 
 def _keep(name: str, rows: list, setting: Setting, data: list[Path], file: str) -> None:

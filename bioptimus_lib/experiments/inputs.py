@@ -55,3 +55,12 @@ def model_folder(setting: Setting) -> Path:
 def weights(setting: Setting) -> list[Path]:
     """The files that hold the model's weights."""
     return sorted(model_folder(setting).glob("*.safetensors"))
+
+
+def texts_and_weights(setting: Setting) -> list[Path]:
+    """The files of the text, and of the model that reads it."""
+    from bioptimus_lib.experiments.text import corpus
+    from bioptimus_lib.records import readable_files
+
+    texts = [corpus(setting, name) for name in (setting.corpus, setting.fit_corpus) if name]
+    return [file for text in texts for file in readable_files(text)] + weights(setting)

@@ -77,12 +77,9 @@ class Question:
 
     def data(self, setting: Setting) -> list[Path]:
         """The text, the old model, and the sets."""
-        from bioptimus_lib.experiments.inputs import ner_files, weights
-        from bioptimus_lib.experiments.text import corpus
-        from bioptimus_lib.records import readable_files
+        from bioptimus_lib.experiments.inputs import ner_files, texts_and_weights
 
-        sets = ner_files(setting, setting.datasets or SETS)
-        return [*readable_files(corpus(setting)), *weights(setting), *sets]
+        return texts_and_weights(setting) + ner_files(setting, setting.datasets or SETS)
 
     def finish(self, rows: list[Row]) -> list[Row]:
         """The rows without their counts, and one for each arm beside the first."""
@@ -93,7 +90,7 @@ class Question:
 
 INIT = Question(
     "init", "strategies of distillation through the four phases: loss curves and entity F1",
-    {name: Arm(name) for name in ("random", *(name for name in STRATEGIES if name != "random"))},
+    {name: Arm(name) for name in STRATEGIES},
 )  # fmt: skip
 
 APPROACH = Question(
