@@ -1,8 +1,9 @@
 """The loop of the scan: one pass over the bytes of a text, compiled by Numba.
 
 It is written as one would write it in Python if Python were fast: take a byte, decide what it is,
-grow the word or end it, look up the word that has ended. Numba makes machine code of it when it is
-first called and keeps that beside this file, or in the user's cache.
+grow the word or end it, look up the word that has ended. Letters and digits, which most bytes are,
+it takes eight at a time. Numba makes machine code of it when it is first called and keeps that
+beside this file, or in the user's cache.
 
 Nothing here knows what a file, a process or a sketch is; see ``matching`` for what is looked for.
 """
@@ -21,14 +22,19 @@ UNKNOWN = NOBODY = -1
 DONE, FULL = -1, -2  # why the loop has stopped; else the character that it does not know
 PAGE = 256  # characters in a page
 SPACE = 32
-EVERY, LETTER = 0xFF, 0x60  # bits that all bytes have in common: any, and those from a to z
-SHORT = 12  # letters of five bits: a hash holds so many, and no two such words share one
+SHORT = 15  # bytes of a word that its two numbers hold as they are, see ``whole``
 
 _GOLDEN, _MIX1, _MIX2 = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
-_0, _1, _3, _5, _7, _27, _30, _31, _59 = map(np.uint64, (0, 1, 3, 5, 7, 27, 30, 31, 59))
+_0, _1, _3, _7, _8, _27, _29, _30, _31, _35, _56 = map(
+    np.uint64, (0, 1, 3, 7, 8, 27, 29, 30, 31, 35, 56)
+)
 _PRIME = np.uint64(0x100000001B3)  # of the hash FNV-1a
+_EACH = np.uint64(0x0101010101010101)
+_SMALL, _SEVEN, _TOP = (_EACH * np.uint64(byte) for byte in (0x20, 0x7F, 0x80))
+_FROM_A, _FROM_0 = (_EACH * np.uint64(0x80 - ord(first)) for first in "a0")
+_BEYOND_Z, _BEYOND_9 = (_EACH * np.uint64(0x7F - ord(last)) for last in "z9")
 
 
 class Characters(NamedTuple):
@@ -56,8 +62,7 @@ class Targets(NamedTuple):
         slots: int32, for eight places together: the first target that has one of them; where it is
             taken, the next slot has another.
         shift: uint64, what leaves of a hash a place.
-        hashes: uint64 (T,).
-        short: bool (T,), at most ``SHORT`` letters from a to z: then the hash tells the word.
+        wholes, rests: uint64 (T,), what ``whole`` and the bytes after it are of each.
         letters: uint8, the bytes of all targets; ``ends`` int64 (T + 1,), where each begins.
         alone: int64 (T,), the form that a target is, if no other form ends with it.
         last: int64 (T + 1,), else which forms do: those from ``last[t]`` to ``last[t + 1]`` in
@@ -69,8 +74,8 @@ class Targets(NamedTuple):
     flags: np.ndarray
     slots: np.ndarray
     shift: np.uint64
-    hashes: np.ndarray
-    short: np.ndarray
+    wholes: np.ndarray
+    rests: np.ndarray
     letters: np.ndarray
     ends: np.ndarray
     alone: np.ndarray
@@ -110,22 +115,49 @@ class Found(NamedTuple):
 
 
 #: What the places of the state hold when the loop stops: the byte we are at; where its line begins
-#: and how many were before; where its word begins (``NOBODY`` between words), and its hash; how
-#: many words and how many targets we have met; bytes that are not UTF-8; places of ``Found`` that
-#: are taken.
-AT, LINE, LINES, BEGIN, HASH, NUMBER, MET, INVALID, HITS = range(9)
+#: and how many were before; where its word begins (``NOBODY`` between words), its two numbers, and
+#: how many bytes they stand for; how many words and how many targets we have met; bytes that are
+#: not UTF-8; places of ``Found`` that are taken.
+AT, LINE, LINES, BEGIN, WHOLE, REST, LONG, NUMBER, MET, INVALID, HITS = range(11)
 
 
 @compiled
-def grown(mixed: np.uint64, byte: int) -> np.uint64:
-    """The hash of a word, one byte longer. It is cheap, not unique: long words may even have 0."""
-    return ((mixed << _5) | (mixed >> _59)) ^ np.uint64(byte)
+def eight_letters(eight: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Eight bytes at once: with small letters, and the top bit of each that is no letter or digit.
+
+    Each sum below has its top bit set in those bytes that are at least ``a``, beyond ``z``, and so
+    on; no byte carries over into the next, since all are below 128.
+    """
+    small, seven = eight | _SMALL, eight & _SEVEN
+    low = small & _SEVEN
+    letter = (low + _FROM_A) & ~(low + _BEYOND_Z)
+    digit = (seven + _FROM_0) & ~(seven + _BEYOND_9)
+    return small, ~((letter | digit) & ~eight) & _TOP
 
 
 @compiled
-def place_of(mixed: np.uint64, shift: np.uint64) -> np.uint64:
-    """Where a hash belongs in the table of flags: its uppermost bits, after a multiplication."""
-    return (mixed * _GOLDEN) >> shift
+def whole(before: np.uint64, eight: np.uint64) -> np.uint64:
+    """A number for all the full eights of a word's bytes. The first eight stand for themselves: so
+    this number and that of the bytes after it tell a word of up to ``SHORT`` bytes."""
+    return (((before << _29) | (before >> _35)) * _MIX1) ^ eight
+
+
+@compiled
+def grown(
+    full: np.uint64, rest: np.uint64, long: np.uint64, byte: int
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """The two numbers of a word, and its bytes, after one byte more."""
+    rest |= np.uint64(byte) << ((long & _7) << _3)
+    long += _1
+    if long & _7 == _0:
+        return whole(full, rest), _0, long
+    return full, rest, long
+
+
+@compiled
+def place_of(full: np.uint64, rest: np.uint64, shift: np.uint64) -> np.uint64:
+    """Where a word belongs in the table of flags: the uppermost bits of a hash of its numbers."""
+    return ((full * _MIX2 + rest) * _GOLDEN) >> shift
 
 
 @compiled
@@ -196,6 +228,7 @@ def spell(
 @compiled
 def match(
     text: np.ndarray,
+    eights: np.ndarray,
     offset: int,
     base: np.uint64,
     characters: Characters,
@@ -210,27 +243,29 @@ def match(
 
     Args:
         text: uint8, whole lines; the last byte is a line end.
+        eights: uint64, the eight bytes from each on, as far as there are eight.
         offset: where it begins in its file.
         base: what the order of lines begins with in this file.
         word: uint8, room for the bytes of the longest target.
         recent: int64 (R, 3), a ring of the last targets that were met: number of the word, target,
             where it begins. R is a power of two, and not below the words of any form.
-        state: int64 (9,), of the stop before; see ``AT``.
+        state: int64 (11,), of the stop before; see ``AT``.
 
     Returns:
         ``DONE``; ``FULL`` if ``found`` may have no place for one more line; else the number of a
         character that ``characters`` does not know. Then call again with the same state.
     """
     kinds, pages, becomes = characters
-    marks, flags, slots, shift, hashes, short, letters, ends, alone, last, forms, parts, begins = (
+    marks, flags, slots, shift, wholes, rests, letters, ends, alone, last, forms, parts, begins = (
         targets
     )
     counts, most, limit, factor, seen = wanted
     found_form, found_order, found_line, found_hit = found
     at, line, lines, begin = state[AT], state[LINE], state[LINES], state[BEGIN]
-    mixed, number, met = np.uint64(state[HASH]), state[NUMBER], state[MET]
-    common = EVERY if begin == NOBODY else 0  # bits that all bytes of the word have
+    full, rest, long = np.uint64(state[WHOLE]), np.uint64(state[REST]), np.uint64(state[LONG])
+    number, met = state[NUMBER], state[MET]
     last_slot = np.uint64(len(slots) - 1)  # there are 2^n of them
+    many_eights = np.uint64(len(eights))
     hits, room, ring = 0, len(found_form) - len(counts), len(recent)
     order, ordered = _0, False  # of this line
     why = DONE
@@ -240,9 +275,22 @@ def match(
             if begin == NOBODY:
                 begin = at
             ahead = np.uint64(at)  # with a sign Numba would ask each time if it counts from the end
+            if long & _7 == _0:
+                while ahead < many_eights:
+                    small, other = eight_letters(eights[ahead])
+                    if other:
+                        before = ((other & (~other + _1)) >> _7) - _1  # all bits before its first
+                        rest = small & before
+                        more = ((before & _EACH) * _EACH) >> _56
+                        long += more
+                        ahead += more
+                        break
+                    full = whole(full, small)
+                    long += _8
+                    ahead += _8
+                kind = kinds[text[ahead]]
             while kind > ODD:  # a letter
-                mixed = grown(mixed, kind)
-                common &= kind
+                full, rest, long = grown(full, rest, long, kind)
                 ahead += _1
                 kind = kinds[text[ahead]]
             at = np.int64(ahead)
@@ -264,9 +312,7 @@ def match(
                 if many and begin == NOBODY:
                     begin = at
                 for n in range(many):
-                    byte = becomes[page, code, n + 1]
-                    mixed = grown(mixed, byte)
-                common = 0
+                    full, rest, long = grown(full, rest, long, becomes[page, code, n + 1])
                 at += size
                 continue
             mark = many > 1
@@ -283,20 +329,19 @@ def match(
                     target = marks[text[at]]
                 else:
                     for n in range(2, becomes[page, code, 0]):
-                        byte = becomes[page, code, n]
-                        mixed = grown(mixed, byte)
-            place = place_of(mixed, shift)
+                        full, rest, long = grown(full, rest, long, becomes[page, code, n])
+            place = place_of(full, rest, shift)
             if flags[place >> _3] >> (place & _7) & 1:
                 slot = place >> _3
                 while slots[slot] != NOBODY and target == NOBODY:
                     maybe = np.uint64(slots[slot])
                     slot = (slot + _1) & last_slot
-                    if hashes[maybe] != mixed:
+                    own, own_end = np.uint64(ends[maybe]), np.uint64(ends[maybe + _1])
+                    if rests[maybe] != rest or wholes[maybe] != full or own_end - own != long:
                         continue
-                    if short[maybe] and common & LETTER == LETTER and end - begin <= SHORT:
+                    if long <= SHORT:
                         target = np.int64(maybe)
                         break
-                    own, own_end = np.uint64(ends[maybe]), np.uint64(ends[maybe + _1])
                     there, last_byte = np.uint64(begin), np.uint64(end)
                     while own < own_end and there < last_byte and (
                         letters[own] == kinds[text[there]]
@@ -313,7 +358,7 @@ def match(
                         there += last_byte - length
                     if own == own_end and there == last_byte:
                         target = np.int64(maybe)
-            first_byte, begin, mixed, common = begin, NOBODY, _0, EVERY
+            first_byte, begin, full, rest, long = begin, NOBODY, _0, _0, _0
             number += 1
             if target == NOBODY:
                 continue
@@ -366,28 +411,31 @@ def match(
                 why = FULL
                 break
     state[AT], state[LINE], state[LINES], state[BEGIN] = at, line, lines, begin
-    state[HASH], state[NUMBER], state[MET], state[HITS] = np.int64(mixed), number, met, hits
+    state[WHOLE], state[REST], state[LONG] = np.int64(full), np.int64(rest), np.int64(long)
+    state[NUMBER], state[MET], state[HITS] = number, met, hits
     return why
 
 
 @compiled
 def table_of(
     letters: np.ndarray, ends: np.ndarray, shift: np.uint64
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hashes and places of targets, and the slots in which to look for them; see ``Targets``."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers and places of targets, and the slots in which to look for them; see ``Targets``."""
     many = len(ends) - 1
-    hashes, places = np.empty(many, dtype=np.uint64), np.empty(many, dtype=np.int64)
+    wholes, rests = np.empty(many, dtype=np.uint64), np.empty(many, dtype=np.uint64)
+    places = np.empty(many, dtype=np.int64)
     slots = np.full(1 << (61 - np.int64(shift)), NOBODY, dtype=np.int32)
     for target in range(many):
-        mixed = _0
+        full, rest, long = _0, _0, _0
         for byte in letters[ends[target] : ends[target + 1]]:
-            mixed = grown(mixed, byte)
-        hashes[target], places[target] = mixed, np.int64(place_of(mixed, shift))
+            full, rest, long = grown(full, rest, long, byte)
+        wholes[target], rests[target] = full, rest
+        places[target] = np.int64(place_of(full, rest, shift))
         slot = places[target] >> 3
         while slots[slot] != NOBODY:
             slot = (slot + 1) % len(slots)
         slots[slot] = target
-    return hashes, places, slots
+    return wholes, rests, places, slots
 
 
 @compiled

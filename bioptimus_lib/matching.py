@@ -85,7 +85,7 @@ class Keywords:
         ends = np.cumsum([0, *map(len, raw)])
         self._bits = min(max(12, (SPARSE * len(raw)).bit_length()), LARGEST_TABLE)
         shift = np.uint64(64 - self._bits)
-        hashes, self._places, slots = loop.table_of(letters, ends, shift)
+        wholes, rests, self._places, slots = loop.table_of(letters, ends, shift)
         marks = np.full(128, loop.NOBODY, dtype=np.int32)
         for byte in PUNCTUATION:
             marks[byte] = number.get(chr(byte), loop.NOBODY)
@@ -103,8 +103,8 @@ class Keywords:
             flags=self._flags(np.arange(len(raw))),
             slots=slots,
             shift=shift,
-            hashes=hashes,
-            short=np.array([len(word) <= loop.SHORT and word.isalpha() for word in raw]),
+            wholes=wholes,
+            rests=rests,
             letters=letters,
             ends=ends,
             alone=alone,
@@ -145,7 +145,7 @@ class Search:
         ring = 1 << (keywords.most_words - 1).bit_length()
         self._word = np.zeros(keywords.longest, dtype=np.uint8)
         self._recent = np.full((ring, 3), loop.NOBODY)
-        self._state = np.zeros(9, dtype=np.int64)
+        self._state = np.zeros(11, dtype=np.int64)
         self._state[loop.BEGIN] = loop.NOBODY
 
     @property
@@ -170,12 +170,13 @@ class Search:
         if not block.endswith(b"\n"):
             block += b"\n"
         text = np.frombuffer(block, dtype=np.uint8)
+        eights = np.ndarray(max(len(block) - 7, 0), np.uint64, buffer=block, strides=(1,))
         self._state[[loop.AT, loop.LINE]] = 0
         why = loop.FULL
         while why != loop.DONE:
             why = loop.match(
-                text, offset, np.uint64(base), _characters.arrays, self._targets, self._wanted,
-                self._found, self._word, self._recent, self._state,
+                text, eights, offset, np.uint64(base), _characters.arrays, self._targets,
+                self._wanted, self._found, self._word, self._recent, self._state,
             )  # fmt: skip
             if why >= 0:
                 _characters.learn(why)

@@ -841,31 +841,55 @@ def test_twenty_slices_of_real_text_against_a_naive_count(tmp_path):
         assert count_words(tmp_path / "text.txt") == Counter(w for line in lines for w in line)
 
 
-@given(st.lists(st.text("abcyz", min_size=1, max_size=14), min_size=2, max_size=40, unique=True))
-def test_short_words_never_share_a_hash(some):
-    """The loop takes a word of at most twelve letters for found when its hash is."""
-    raw = [word.encode() for word in some]
-    ends = np.cumsum([0, *map(len, raw)])
-    letters = np.frombuffer(b"".join(raw), dtype=np.uint8)
-    hashes, _, _ = match_loop.table_of(letters, ends, np.uint64(48))
-    short = [int(h) for h, word in zip(hashes, some, strict=True) if len(word) <= match_loop.SHORT]
+def in_the_loop(word: bytes) -> tuple[int, int, int]:
+    """The two numbers of a word, and its bytes, as the loop makes them one byte after the other."""
+    made = (np.uint64(0), np.uint64(0), np.uint64(0))
+    for byte in word:
+        made = match_loop.grown(*map(np.uint64, made), byte)
+    return tuple(map(int, made))
+
+
+@given(st.lists(st.text("abyz09", min_size=1, max_size=18), min_size=2, max_size=40, unique=True))
+def test_short_words_never_share_their_numbers(some):
+    """The loop takes a word of at most fifteen bytes for found when its numbers are."""
+    short = [in_the_loop(w.encode()) for w in some if len(w) <= match_loop.SHORT]
     assert len(set(short)) == len(short)
-    assert Keywords("\n".join(some).encode()).targets.short.tolist() == [
-        len(word) <= match_loop.SHORT for word in some
+    targets = Keywords("\n".join(some).encode()).targets
+    both = zip(targets.wholes.tolist(), targets.rests.tolist(), map(len, some), strict=True)
+    assert list(both) == [in_the_loop(word.encode()) for word in some]
+
+
+@given(st.binary(min_size=8, max_size=8))
+def test_eight_bytes_at_once_are_what_each_is(raw):
+    small, other = match_loop.eight_letters(np.frombuffer(raw, dtype=np.uint64)[0])
+    letters = [chr(byte).isascii() and chr(byte).isalnum() for byte in raw]
+    assert [bool(byte) for byte in int(other).to_bytes(8, "little")] == [
+        not letter for letter in letters
     ]
+    made = int(small).to_bytes(8, "little")
+    for byte, letter, new in zip(raw, letters, made, strict=True):
+        assert not letter or new == ord(chr(byte).lower())
 
 
-@pytest.mark.parametrize(
-    "word, keyword",
-    [("a1", "cq"), ("cq", "a1"), ("ab\0c", "abc"), ("ábc", "abc"), ("ABC", "abc"), ("ab1", "abq")],
-)
-def test_a_letter_and_a_digit_may_share_a_hash(tmp_path, word, keyword):
+@pytest.mark.parametrize("long", [7, 8, 9, 14, 15, 16, 17, 23, 24, 25])
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_words_around_eight_bytes(tmp_path, long, where):
+    """At the end of a text there are no eight bytes to take at once, and within a word with an
+    accent they begin anywhere: the same words are found."""
+    word = ("abcdefgh01" * 3)[:long]
+    twin = "z" + word[1:] if where == "first" else word[:-1] + "z"
+    raw = "\n".join([
+        word, word.upper(), f"x {word}", f"{word}a", word[:-1], f"{word[:3]}\0{word[3:]}",
+        f"\u00e1{word[1:]}", f"({word})-{twin}", f"{word[:-1]}\u0301{word[-1]}", twin, word,
+    ])  # fmt: skip
+    for some in (word, twin):
+        found = scan_bytes(tmp_path, raw.encode(), [some])
+        assert found.counts == {some: len(naive(some, raw.encode()))}
+    assert len(naive(word, raw.encode())) == 8
+
+
+@pytest.mark.parametrize("word, keyword", [("ab\0c", "abc"), ("\u00e1bc", "abc"), ("ABC", "abc")])
+def test_a_word_that_is_spelt_otherwise(tmp_path, word, keyword):
     raw = f"{word} here\n{keyword}\n{word}{keyword}\nno {keyword}x\n".encode()
     for some in (word, keyword):
         assert scan_bytes(tmp_path, raw, [some]).counts == {some: len(naive(some, raw))}
-
-
-def test_such_words_are_there():
-    raw = np.frombuffer(b"a1cq", dtype=np.uint8)
-    one, other = match_loop.table_of(raw, np.array([0, 2, 4]), np.uint64(48))[0]
-    assert one == other
