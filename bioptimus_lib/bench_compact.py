@@ -112,13 +112,12 @@ def measure(
         model.to(device).eval()
     fewest = min(m.get_input_embeddings().num_embeddings for m in models.values())
     generator = torch.Generator().manual_seed(seed)
+    drawn = {b: torch.randint(fewest, (b, length), generator=generator).to(device) for b in batches}
     seconds: dict[int, dict[str, list[float]]] = {}
-    for batch in batches:
-        ids = torch.randint(fewest, (batch, length), generator=generator).to(device)
+    for batch, ids in drawn.items():
         sides = {name: _pass(model, ids) for name, model in models.items()}
         seconds[batch] = take_turns(sides, rounds=rounds, progress=progress)
     first, largest = next(iter(models)), max(batches)
-    ids = torch.randint(fewest, (largest, length), generator=generator).to(device)
     return [
         Footprint(
             model=name,
@@ -130,7 +129,7 @@ def measure(
             },
             sequences_per_second=round(largest / statistics.median(seconds[largest][name]), 2),
             faster={b: ratio(took[first], took[name]) for b, took in seconds.items()},
-            peak_megabytes=_peak(models, name, ids),
+            peak_megabytes=_peak(models, name, drawn[largest]),
         )
         for name, model in models.items()
     ]

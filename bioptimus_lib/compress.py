@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
-from bioptimus_lib.files import atomic_write, claim
+from bioptimus_lib.files import atomic_write
 from bioptimus_lib.machine import is_first, wait_for_all
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.objectives import Objective
@@ -23,11 +23,10 @@ from bioptimus_lib.phases import (
     HELD_OUT_BLOCKS,
     LOGGED,
     check,
-    needed_megabytes,
-    packed,
+    prepared,
     train_version,
 )
-from bioptimus_lib.recipes import Recipe, check_layers
+from bioptimus_lib.recipes import Recipe
 from bioptimus_lib.recipes import recipe as recipe_of
 
 if TYPE_CHECKING:
@@ -123,13 +122,17 @@ def compress(
         FloatingPointError, OSError: see ``pretrain``.
     """
     from bioptimus_lib.pretrain import check_device, check_window
+    from bioptimus_lib.students import student_of
 
     plan, traps = recipe_of(recipe) if isinstance(recipe, str) else recipe, traps or Traps()
     objective, out = traps.applied(plan), Path(out)
     where = check_device(device, settings.precision)
     old, pieces = _teacher(plan, teacher)
     if start is None:
-        student = _first(plan, old, start_layers, head=not traps.random_head, seed=settings.seed)
+        # Without a teacher the recipe trains a model on, and student_of says that there is none.
+        student = student_of(
+            plan, old, start_layers=start_layers, head=not traps.random_head, seed=settings.seed
+        )
     else:
         if start_layers is not None or traps.random_head:
             raise ValueError("a start has weights of its own: leave out the layers of the teacher")
@@ -152,16 +155,11 @@ def compress(
         "steps": settings.steps,
         **{k: v for k, v in asdict(settings).items() if k not in BESIDE},
     }
-    if is_first():
-        claim(out, configuration, megabytes=needed_megabytes(student, files))
-        for which in ("held-out", "train"):
-            packed(out, which, files, pieces, length=length)
-    wait_for_all(where)
+    blocks, held_out = prepared(
+        out, files, student, pieces, configuration=configuration, length=length, device=where
+    )
     done = out / "compress.json"
     if not done.exists():
-        blocks, held_out = (
-            packed(out, which, files, pieces, length=length) for which in ("train", "held-out")
-        )
         row = train_version(
             student, pieces, blocks, held_out, masking=masking, settings=_spaced(settings),
             training=out / "training", goal=out / "model", device=device, progress=progress,
@@ -199,20 +197,6 @@ def _teacher(
     return None, None
 
 
-def _first(
-    plan: Recipe,
-    teacher: PreTrainedModel | None,
-    start_layers: Sequence[int] | None,
-    *,
-    head: bool,
-    seed: int,
-) -> PreTrainedModel:
-    from bioptimus_lib.students import student_of
-
-    # Without a teacher the recipe trains a model on, and student_of says that there is none.
-    return student_of(plan, teacher, start_layers=start_layers, head=head, seed=seed)
-
-
 def _start(
     folder: str | Path, pieces: PreTrainedTokenizerBase | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -238,16 +222,14 @@ def _mapped(
     """The layer map, which is empty where none is needed."""
     from bioptimus_lib.distil_loss import check as comparable
 
-    if plan.layer_map is None:
-        if layer_map is not None:
-            raise ValueError(f"{plan.name} compares no layers, so it takes no layer map")
-        layers: tuple[int, ...] = ()
-    else:
-        depth = teacher.config.num_hidden_layers
-        if layer_map is None:
-            layer_map = plan.layer_map(student.config.num_hidden_layers, depth)
-        layers = check_layers(layer_map, depth, "layer map")
-    if teacher is not None and not plan.continues:
+    if plan.layer_map is None and layer_map is not None:
+        raise ValueError(f"{plan.name} compares no layers, so it takes no layer map")
+    if plan.layer_map is not None and layer_map is None:
+        layer_map = plan.layer_map(
+            student.config.num_hidden_layers, teacher.config.num_hidden_layers
+        )
+    layers = tuple(layer_map or ())
+    if not plan.continues:
         comparable(plan.objective, student.config, teacher.config, layer_map=layers)
     return layers
 

@@ -204,16 +204,52 @@ class MiniAlbertHead(nn.Module):
         return self.decoder(self.LayerNorm(self.bend(self.dense(states))))
 
 
-class MiniAlbertForMaskedLM(MiniAlbertPreTrainedModel):
+class MiniAlbertForTask(MiniAlbertPreTrainedModel):
+    """The encoder with an answer to its states; a subclass says which, and may price it otherwise.
+
+    The answer is logits (…, C), the price the cross-entropy with labels (…).
+    """
+
+    output = TokenClassifierOutput
+
+    def __init__(self, config: MiniAlbertConfig) -> None:
+        super().__init__(config)
+        self.mini_albert = MiniAlbertModel(config)
+
+    def answer(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of the hidden states (B, T, H)."""
+        raise NotImplementedError
+
+    def price(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss of logits, a number."""
+        return nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.flatten())
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        return_dict: bool = True,
+    ) -> MaskedLMOutput | TokenClassifierOutput:
+        found = self.mini_albert(input_ids, attention_mask, token_type_ids, position_ids)
+        logits = self.answer(found.last_hidden_state)
+        loss = None if labels is None else self.price(logits, labels)
+        output = self.output(loss=loss, logits=logits)
+        return output if return_dict else output.to_tuple()
+
+
+class MiniAlbertForMaskedLM(MiniAlbertForTask):
     """The encoder and its head, whose matrix is the table of embeddings."""
 
+    output = MaskedLMOutput
     _tied_weights_keys = {
         "head.decoder.weight": "mini_albert.embeddings.word_embeddings.weight"
     }  # fmt: skip
 
     def __init__(self, config: MiniAlbertConfig) -> None:
         super().__init__(config)
-        self.mini_albert = MiniAlbertModel(config)
         self.head = MiniAlbertHead(config)
         self.post_init()
 
@@ -223,29 +259,15 @@ class MiniAlbertForMaskedLM(MiniAlbertPreTrainedModel):
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.head.decoder = value
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        return_dict: bool = True,
-    ) -> MaskedLMOutput:
-        found = self.mini_albert(input_ids, attention_mask, token_type_ids, position_ids)
-        logits, loss = self.head(found.last_hidden_state), None
-        if labels is not None:
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        output = MaskedLMOutput(loss=loss, logits=logits)
-        return output if return_dict else output.to_tuple()
+    def answer(self, states: torch.Tensor) -> torch.Tensor:
+        return self.head(states)
 
 
-class MiniAlbertClassifier(MiniAlbertPreTrainedModel):
+class MiniAlbertClassifier(MiniAlbertForTask):
     """The encoder with a new linear layer on what a subclass picks of its states."""
 
     def __init__(self, config: MiniAlbertConfig) -> None:
         super().__init__(config)
-        self.mini_albert = MiniAlbertModel(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
@@ -254,25 +276,13 @@ class MiniAlbertClassifier(MiniAlbertPreTrainedModel):
         """What is classified of the hidden states (B, T, H)."""
         raise NotImplementedError
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        return_dict: bool = True,
-    ) -> TokenClassifierOutput:
-        found = self.mini_albert(input_ids, attention_mask, token_type_ids, position_ids)
-        logits = self.classifier(self.dropout(self.pick(found.last_hidden_state)))
-        loss = None
-        if labels is not None and self.config.num_labels == 1:
-            loss = nn.functional.mse_loss(logits.flatten(), labels.flatten().to(logits.dtype))
-        elif labels is not None:
-            flat = logits.reshape(-1, self.config.num_labels)
-            loss = nn.functional.cross_entropy(flat, labels.flatten())
-        output = TokenClassifierOutput(loss=loss, logits=logits)
-        return output if return_dict else output.to_tuple()
+    def answer(self, states: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.dropout(self.pick(states)))
+
+    def price(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.config.num_labels == 1:
+            return nn.functional.mse_loss(logits.flatten(), labels.flatten().to(logits.dtype))
+        return super().price(logits, labels)
 
 
 class MiniAlbertForTokenClassification(MiniAlbertClassifier):

@@ -89,7 +89,7 @@ def train_version(
         held_out=held_out,
         device=device,
         progress=progress,
-        **({"trainer": trainer} if trainer else {}),
+        trainer=trainer,
     )
     # The same question to all versions, so that their losses can be compared with each other.
     at = result["held_out"]
@@ -195,13 +195,8 @@ def pretrain_phases(
         "budget": f"{minutes:g} minutes" if minutes else f"{settings.steps} steps",
         **{k: v for k, v in asdict(settings).items() if k not in BESIDE},
     }
-    if is_first():
-        claim(out, configuration, megabytes=needed_megabytes(first, files))
-        for which in ("held-out", "train"):
-            packed(out, which, files, pieces, length=length)
-    wait_for_all(where)
-    blocks, held_out = (
-        packed(out, which, files, pieces, length=length) for which in ("train", "held-out")
+    blocks, held_out = prepared(
+        out, files, first, pieces, configuration=configuration, length=length, device=where
     )
     steps = settings.steps
     if minutes:
@@ -276,6 +271,33 @@ def check(
             path=corpus,
         )
     return files
+
+
+def prepared(
+    out: Path,
+    files: Sequence[Path],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    configuration: Row,
+    length: int,
+    device: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The blocks to train on and those that are held out, in a folder that is of this run alone:
+    the first of the processes makes them, the others wait for it.
+
+    Raises:
+        ValueError, OSError: the folder is of another configuration, or has no room.
+    """
+    if is_first():
+        claim(out, configuration, megabytes=needed_megabytes(model, files))
+        for which in ("held-out", "train"):
+            packed(out, which, files, tokenizer, length=length)
+    wait_for_all(device)
+    blocks, held_out = (
+        packed(out, which, files, tokenizer, length=length) for which in ("train", "held-out")
+    )
+    return blocks, held_out
 
 
 def packed(

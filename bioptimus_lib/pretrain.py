@@ -163,7 +163,7 @@ def pretrain(
     device: str | None = None,
     progress: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
-    trainer: Callable[..., MaskedTrainer] = MaskedTrainer,
+    trainer: Callable[..., MaskedTrainer] | None = None,
 ) -> dict[str, Any]:
     """Train a model on packed blocks, in place; continue if ``out`` holds a checkpoint.
 
@@ -182,7 +182,7 @@ def pretrain(
         device: ``cpu`` keeps off a GPU that is there; by default ``Trainer`` chooses.
         progress: show a progress bar.
         callbacks: of ``Trainer``, to look on while it trains.
-        trainer: what makes the trainer, for one with another loss.
+        trainer: what makes the trainer, for one with another loss than ``MaskedTrainer``'s.
 
     Returns:
         Steps, tokens, seconds of this call, mean loss, tokens per second, and ``held_out``: step →
@@ -227,7 +227,7 @@ def pretrain(
         examine=examine,
         examine_at=settings.evaluate_at,
     )
-    training = trainer(
+    training = (trainer or MaskedTrainer)(
         model=model,
         args=args,
         blocks=blocks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from bioptimus_lib.commands.training import add_corpus, add_how, settings_of
 from bioptimus_lib.recipes import RECIPES
 
 TRAPS = ("teacher-in-training", "random-head", "attention-per-element")
@@ -53,10 +54,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--start", metavar="DIR", help="a model to begin with, of the teacher's vocabulary"
     )
-    parser.add_argument(
-        "--corpus", required=True, metavar="DIR",
-        help=".txt, .gz, .jsonl or PubMed XML; a blank line ends a document of plain text",
-    )  # fmt: skip
+    add_corpus(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="gets the folder model, and the logs"
     )
@@ -81,19 +79,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     )
     size.add_argument("--batch", type=int, default=32, metavar="N", help="blocks at once (32)")
     size.add_argument("--accumulate", type=int, default=1, metavar="N", help="batches a step (1)")
-    size.add_argument("--length", type=int, default=128, metavar="N", help="pieces a block (128)")
-    size.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
-        help="auto: what the device does fast",
-    )  # fmt: skip
-    size.add_argument("--seed", type=int, default=0, help="of order, masks and random weights (0)")
-    size.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
-    size.add_argument(
-        "--save-minutes", type=float, default=5, metavar="N", help="between checkpoints (5)"
-    )
-    size.add_argument(
-        "--save-steps", type=int, default=0, metavar="N", help="the same in steps (not by steps)"
-    )
+    add_how(size)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
@@ -110,22 +96,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from bioptimus_lib.compress import Traps, compress
     from bioptimus_lib.machine import is_first
-    from bioptimus_lib.pretrain import Settings
     from bioptimus_lib.recipes import recipe
     from bioptimus_lib.sources import model_path
 
     plan = recipe(arguments.recipe)
-    settings = Settings(
-        steps=arguments.steps,
-        batch=arguments.batch,
-        learning_rate=(plan.learning_rate or 5e-4)
-        if arguments.learning_rate is None
-        else arguments.learning_rate,
-        accumulate=arguments.accumulate,
-        precision=arguments.precision,
-        seed=arguments.seed,
-        save_minutes=arguments.save_minutes,
-        save_steps=arguments.save_steps,
+    rate = arguments.learning_rate
+    settings = settings_of(
+        arguments, learning_rate=(plan.learning_rate or 5e-4) if rate is None else rate
     )
     teacher, start = (
         folder and model_path(folder, progress=not arguments.quiet)

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from bioptimus_lib.commands.training import add_corpus, add_how, settings_of
 from bioptimus_lib.curriculum import PHASES, Phase
 
 EPILOG = """\
@@ -41,10 +42,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--model", required=True, metavar="DIR", help="where to start: a folder or a model's name"
     )
-    parser.add_argument(
-        "--corpus", required=True, metavar="DIR",
-        help=".txt, .gz, .jsonl or PubMed XML; a blank line ends a document of plain text",
-    )  # fmt: skip
+    add_corpus(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="gets a folder for each version, and the logs"
     )
@@ -85,21 +83,9 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--accumulate", type=int, default=1, metavar="N",
         help="batches per step; against too little memory (1)",
     )  # fmt: skip
-    size.add_argument("--length", type=int, default=128, metavar="N", help="pieces a block (128)")
-    size.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
-        help="auto: what the device does fast",
-    )  # fmt: skip
-    size.add_argument("--seed", type=int, default=0, help="of order, masks and random weights (0)")
-    size.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    add_how(size)
     size.add_argument(
         "--compile", action="store_true", help="torch.compile: slower at first, for long trainings"
-    )
-    size.add_argument(
-        "--save-minutes", type=float, default=5, metavar="N", help="between checkpoints (5)"
-    )
-    size.add_argument(
-        "--save-steps", type=int, default=0, metavar="N", help="the same in steps (not by steps)"
     )
     size.add_argument(
         "--evaluate-steps", type=int, default=0, metavar="N",
@@ -133,19 +119,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from bioptimus_lib.machine import is_first
     from bioptimus_lib.phases import origin_of, pretrain_phases
-    from bioptimus_lib.pretrain import Settings
     from bioptimus_lib.sources import model_path
 
     phases = chosen(arguments)
-    settings = Settings(
-        steps=arguments.steps,
-        batch=arguments.batch,
+    settings = settings_of(
+        arguments,
         learning_rate=arguments.learning_rate,
-        accumulate=arguments.accumulate,
-        precision=arguments.precision,
-        seed=arguments.seed,
-        save_minutes=arguments.save_minutes,
-        save_steps=arguments.save_steps,
         compile=arguments.compile,
         loader_workers=arguments.loader_workers,
     )
