@@ -11,10 +11,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import sha256_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Result = dict[str, Any]
 #: What makes a model: its weights, its shape, its tokenizer.
@@ -28,6 +31,10 @@ class Placed(Protocol):
     def place(self) -> Path: ...
     @property
     def model(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def device(self) -> str | None: ...
 
 
 J = TypeVar("J", bound=Placed)
@@ -116,6 +123,15 @@ def read_kept(place: Path, here: Mapping[str, Any], *, files: Sequence[str]) -> 
     return result
 
 
+def notes(job: Placed, origin: Mapping[str, Any], *, files: Iterable[Path]) -> dict[str, Any]:
+    """What is kept with a result: what it was made from, and where and when."""
+    from bioptimus_lib.provenance import provenance
+
+    weights = sorted(job.folder.glob("*.safetensors"))
+    made = provenance(data=[*files, *weights], device=job.device)
+    return {"origin": dict(origin), "provenance": made}
+
+
 # --- many --------------------------------------------------------------------------------------
 
 
@@ -139,6 +155,37 @@ def each(
         made = crew.in_order(do, missing)
         for job in todo:
             yield job, next(made) if job.place in new else do(job)
+
+
+def stacked(
+    done: Iterable[J],
+    read: Callable[[J, Path], np.ndarray],
+    *,
+    file: str,
+    what: Callable[[J], str],
+) -> np.ndarray:
+    """Rows of the predictions on disk, one array for each job: (jobs, examples, width).
+
+    Args:
+        read: rows of a job from the file of its predictions.
+        file: what that file is called.
+        what: what the predictions should have been, in words.
+
+    Raises:
+        DataError: the predictions are others.
+    """
+    import numpy as np
+
+    found = []
+    for job in done:
+        path = job.place / file
+        try:
+            found.append(read(job, path))
+        except DataError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise DataError(f"not {what(job)}: {error}", path=path) from None
+    return np.stack(found)
 
 
 def expected(

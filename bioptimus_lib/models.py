@@ -48,6 +48,33 @@ def no_report() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
+def load_fine_tuned(
+    folder: str | Path, kind: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, tuple[str, ...]]:
+    """(model, tokenizer, what its outputs stand for) of a fine-tuned model, in 32 bits, on the CPU.
+
+    Args:
+        kind: an ``AutoModelFor…`` class, which knows the head.
+
+    Raises:
+        FileNotFoundError: no model in the folder.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    from bioptimus_lib import mini_albert  # noqa: F401  (Transformers learns its name)
+
+    if not (Path(folder) / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
+    with no_bars():
+        model = kind.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return place(model, "cpu").eval(), tokenizer, labels
+
+
 def load_masked_lm(
     folder: str | Path, *, needs_head: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -15,12 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.conll import SPLITS, Sentence, read_conll, read_predictions
-from bioptimus_lib.errors import DataError
-from bioptimus_lib.kept import Result, each, expected, hash_of, model_hashes, read_kept
+from bioptimus_lib.kept import (
+    Result,
+    each,
+    expected,
+    hash_of,
+    model_hashes,
+    notes,
+    read_kept,
+    stacked,
+)
 from bioptimus_lib.tagger import NerSettings
 
 if TYPE_CHECKING:
     import numpy as np
+
+PREDICTIONS = "predictions.tsv"
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,7 @@ def kept(job: Job) -> Result | None:
         ValueError: its place holds the result of something else; the message says what differs.
         DataError: the result cannot be read.
     """
-    return read_kept(job.place, origin(job), files=("predictions.tsv",))
+    return read_kept(job.place, origin(job), files=(PREDICTIONS,))
 
 
 def splits_of(job: Job) -> dict[str, list[Sentence]]:
@@ -127,7 +137,6 @@ def do(job: Job) -> Result:
     import torch
 
     from bioptimus_lib import ner
-    from bioptimus_lib.provenance import provenance
 
     if job.threads:
         torch.set_num_threads(job.threads)
@@ -135,12 +144,10 @@ def do(job: Job) -> Result:
     result = ner.fine_tune(
         job.folder, splits, settings=job.settings, device=job.device, progress=job.progress
     )
-    weights = sorted(job.folder.glob("*.safetensors"))
-    notes = {
-        "origin": origin(job),
-        "provenance": provenance(data=[*job.files.values(), *weights], device=job.device),
-    }
-    ner.save(result, splits["test"], job.place, model=job.keep_model, notes=notes)
+    ner.save(
+        result, splits["test"], job.place, model=job.keep_model,
+        notes=notes(job, origin(job), files=job.files.values()),
+    )  # fmt: skip
     return json.loads((job.place / "result.json").read_text(encoding="utf-8"))
 
 
@@ -156,24 +163,17 @@ def counts(done: Iterable[Job]) -> np.ndarray:
     """Entities (found, spurious, missed) of the predictions on disk: (jobs, sentences, 3).
 
     Raises:
-        ValueError: the predictions are not those of the test file.
+        DataError: the predictions are not those of the test file.
     """
-    import numpy as np
-
     from bioptimus_lib.stats import entity_counts
 
-    rows = []
-    for job in done:
+    def read(job: Job, file: Path) -> np.ndarray:
         gold = [sentence.tags for sentence in splits_of(job)["test"]]
-        file = job.place / "predictions.tsv"
-        try:
-            rows.append(entity_counts(gold, read_predictions(file)))
-        except DataError:
-            raise
-        except ValueError as error:
-            what = f"not the predictions of {job.files['test']}: {error}"
-            raise DataError(what, path=file) from None
-    return np.stack(rows)
+        return entity_counts(gold, read_predictions(file))
+
+    return stacked(
+        done, read, file=PREDICTIONS, what=lambda job: f"the predictions of {job.files['test']}"
+    )
 
 
 def work(job: Job) -> float:

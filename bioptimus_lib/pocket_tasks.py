@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.files import atomic_dir
 from bioptimus_lib.pocket_grammar import (
     EVERYWHERE,
@@ -37,7 +38,6 @@ from bioptimus_lib.pocket_grammar import (
 from bioptimus_lib.pocket_ner import SplitTerms
 
 Row = dict[str, Any]
-SPLITS = ("train", "devel", "test")
 SIZES = {"train": 1200, "devel": 300, "test": 600}
 #: Fields of medicine of the generated texts.
 FIELDS = ("airway", "bone", "bowel", "coronary", "diabetes", "epilepsy", "kidney", "skin")

@@ -16,7 +16,7 @@ import numpy as np
 from bioptimus_lib import batching
 from bioptimus_lib.batching import BATCHINGS, Layout, by_length, model_inputs, padded
 from bioptimus_lib.fitting import Settings, head_on, recipe_of, window_of
-from bioptimus_lib.models import autocast
+from bioptimus_lib.models import autocast, load_fine_tuned
 from bioptimus_lib.task_data import Answer, Example
 from bioptimus_lib.task_table import Task
 
@@ -225,26 +225,14 @@ def load_classifier(
         FileNotFoundError: no model in the folder.
         ValueError: a model of another task.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    from bioptimus_lib.models import no_bars, place
-
-    if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
-    with no_bars():
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    model, tokenizer, labels = load_fine_tuned(folder, AutoModelForSequenceClassification)
     problem = model.config.problem_type
     if labels != (task.labels or SCORE) or problem != PROBLEMS[task.answer]:
         raise ValueError(f"{folder} answers {', '.join(labels)}, which is not task {task.name}")
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     mean, spread = getattr(model.config, "score_scale", None) or (0.0, 1.0)
-    return Classifier(
-        place(model, "cpu").eval(), tokenizer, task, settings or TaskSettings(), (mean, spread)
-    )
+    return Classifier(model, tokenizer, task, settings or TaskSettings(), (mean, spread))
 
 
 def classifier_on(

@@ -20,7 +20,7 @@ from bioptimus_lib.fitting import (
     recipe_of,
     window_of,
 )
-from bioptimus_lib.models import autocast
+from bioptimus_lib.models import autocast, load_fine_tuned
 from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
@@ -104,21 +104,10 @@ class Tagger:
 
 def load_tagger(folder: str | Path, *, settings: NerSettings | None = None) -> Tagger:
     """A fine-tuned tagger from the ``model`` folder that ``fine_tune`` wrote, on the CPU."""
-    import torch
-    from transformers import AutoModelForTokenClassification, AutoTokenizer
+    from transformers import AutoModelForTokenClassification
 
-    from bioptimus_lib import mini_albert  # noqa: F401  (Transformers learns its name)
-    from bioptimus_lib.models import no_bars, place
-
-    if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
-    with no_bars():
-        model = AutoModelForTokenClassification.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Tagger(place(model, "cpu").eval(), tokenizer, labels, settings or NerSettings())
+    model, tokenizer, labels = load_fine_tuned(folder, AutoModelForTokenClassification)
+    return Tagger(model, tokenizer, labels, settings or NerSettings())
 
 
 def classifier_on(

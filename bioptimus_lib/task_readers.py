@@ -181,9 +181,9 @@ def mts_dialog(folder: Path, labels: Labels) -> Data:
             try:
                 for row in reader:
                     line = reader.line_num
-                    if line == 1 and row != names:
-                        raise DataError(f"expected the columns {names}", path=path, line=1)
-                    if row == names and line == 1:
+                    if line == 1:
+                        if row != names:
+                            raise DataError(f"expected the columns {names}", path=path, line=1)
                         continue
                     if len(row) != len(names):
                         raise DataError(

@@ -9,9 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib.errors import DataError
 from bioptimus_lib.finetune import Recipe
-from bioptimus_lib.kept import Result, each, expected, hash_of, model_hashes, read_kept
+from bioptimus_lib.kept import (
+    Result,
+    each,
+    expected,
+    hash_of,
+    model_hashes,
+    notes,
+    read_kept,
+    stacked,
+)
 from bioptimus_lib.sequences import TaskSettings
 from bioptimus_lib.task_data import Data
 from bioptimus_lib.task_table import Task, task
@@ -127,12 +135,14 @@ def kept(job: Job) -> Result | None:
 def data_of(job: Job) -> Data:
     """The examples of a job as they are to be read; read once for many jobs."""
     hashes = tuple(map(hash_of, files_of(job)))
-    return _data(job.task, job.data, hashes).shown(job.view).first(job.examples)
+    return _data(job.task, job.data, hashes, job.view, job.examples)
 
 
-@lru_cache(8)
-def _data(name: str, folder: Path, _: tuple[str, ...]) -> Data:
-    return task(name).load(folder)
+@lru_cache(16)  # more than the table has tasks: what is left to do is reckoned over all of them
+def _data(
+    name: str, folder: Path, _: tuple[str, ...], view: str | None, examples: int | None
+) -> Data:
+    return task(name).load(folder).shown(view).first(examples)
 
 
 def do(job: Job) -> Result:
@@ -142,7 +152,6 @@ def do(job: Job) -> Result:
     import torch
 
     from bioptimus_lib import tasks
-    from bioptimus_lib.provenance import provenance
 
     if job.threads:
         torch.set_num_threads(job.threads)
@@ -152,12 +161,10 @@ def do(job: Job) -> Result:
         groups=job.recipe.groups, optimizer=job.recipe.optimizer, device=job.device,
         progress=job.progress,
     )  # fmt: skip
-    weights = sorted(job.folder.glob("*.safetensors"))
-    notes = {
-        "origin": origin(job),
-        "provenance": provenance(data=[*files_of(job), *weights], device=job.device),
-    }
-    tasks.save(result, data.test, job.place, model=job.keep_model, notes=notes)
+    tasks.save(
+        result, data.test, job.place, model=job.keep_model,
+        notes=notes(job, origin(job), files=files_of(job)),
+    )  # fmt: skip
     return json.loads((job.place / "result.json").read_text(encoding="utf-8"))
 
 
@@ -175,21 +182,13 @@ def rows(done: Iterable[Job]) -> np.ndarray:
     Raises:
         DataError: the predictions are not those of the test examples.
     """
-    import numpy as np
-
     from bioptimus_lib import tasks
 
-    found = []
-    for job in done:
+    def read(job: Job, file: Path) -> np.ndarray:
         test = data_of(job).test
-        file = job.place / PREDICTIONS
-        try:
-            found.append(tasks.rows(job.row, test, tasks.read_predictions(file, test)))
-        except DataError:
-            raise
-        except (ValueError, TypeError) as error:
-            raise DataError(f"not predictions of {job.task}: {error}", path=file) from None
-    return np.stack(found)
+        return tasks.rows(job.row, test, tasks.read_predictions(file, test))
+
+    return stacked(done, read, file=PREDICTIONS, what=lambda job: f"predictions of {job.task}")
 
 
 def work(job: Job) -> float:

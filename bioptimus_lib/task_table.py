@@ -17,7 +17,7 @@ from bioptimus_lib import pocket_tasks, task_readers
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.relations import VIEWS
 from bioptimus_lib.source_table import source
-from bioptimus_lib.task_data import Data
+from bioptimus_lib.task_data import Data, count_answers
 from bioptimus_lib.task_metrics import METRICS, Metric
 
 READS = ("text", "pair")
@@ -119,13 +119,7 @@ class Task:
                         raise DataError(f"{example.id} of {split} is no {self.reads}", path=folder)
                     if self.views and example.mentions is None:
                         raise DataError(f"{example.id} of {split} has no mentions", path=folder)
-            there = {
-                label
-                for example in fold["train"]
-                for label in (
-                    example.answer if isinstance(example.answer, tuple) else (example.answer,)
-                )
-            }
+            there = count_answers(fold["train"])
             if lost := [label for label in self.labels if label not in there]:
                 raise DataError(
                     f"train of {self.name} has no example of {lost[0]!r}: it cannot be learnt",

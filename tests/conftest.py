@@ -125,6 +125,33 @@ def random_bert(tokenizer):
     return BertForMaskedLM(config).eval()
 
 
+def learner(tokenizer, *, seed: int = 0, hidden: int = 32, layers: int = 2):
+    """A random BERT that a few steps teach a toy set: its weights are far apart. The caller's
+    random numbers are as if never used."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers,
+        num_attention_heads=2, intermediate_size=2 * hidden, max_position_embeddings=64,
+        initializer_range=0.1,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return BertForMaskedLM(config)
+
+
+def save_old_and_new(pieces, folder: Path) -> None:
+    """Two tiny models for fine-tuning, ``old`` and ``new``, in a folder."""
+    from bioptimus_lib.models import save_model
+    from bioptimus_lib.vocab import bert_tokenizer
+
+    tokenizer = bert_tokenizer(pieces)
+    for name in ("old", "new"):
+        model = learner(tokenizer, seed=ord(name[0]), hidden=16, layers=1)
+        save_model(model, tokenizer, folder / name)
+
+
 def always(model, tokenizer, piece):
     """A model that answers one piece, whatever it is asked."""
     import torch

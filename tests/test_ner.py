@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import learner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -381,16 +382,7 @@ def splits():
 
 @pytest.fixture(scope="module")
 def tiny(tokenizer):
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
-
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=64, initializer_range=0.1,
-    )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BertForMaskedLM(config), tokenizer
+    return learner(tokenizer), tokenizer
 
 
 def quick(**changes):

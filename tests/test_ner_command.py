@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import save_old_and_new
 from test_ner import PIECES, toy
 
 from bioptimus_lib import ledger
@@ -15,24 +16,10 @@ from bioptimus_lib.conll import write_conll
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with two tiny models and a toy set."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
-
-    from bioptimus_lib.models import save_model
-    from bioptimus_lib.vocab import bert_tokenizer
-
     folder = tmp_path_factory.mktemp("ner")
     for number, (split, size) in enumerate({"train": 60, "devel": 20, "test": 20}.items()):
         write_conll(folder / "set" / f"{split}.tsv", toy(size, number))
-    tokenizer = bert_tokenizer(PIECES)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=64, initializer_range=0.1,
-    )  # fmt: skip
-    for name in ("old", "new"):
-        with torch.random.fork_rng():
-            torch.manual_seed(ord(name[0]))
-            save_model(BertForMaskedLM(config), tokenizer, folder / name)
+    save_old_and_new(PIECES, folder)
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import save_old_and_new
 from test_tasks import PIECES, toy
 
 from bioptimus_lib import ledger, tasks
@@ -27,25 +28,11 @@ def own(folder, kind: str, **described):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with two tiny models and tasks of one's own."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
-
-    from bioptimus_lib.models import save_model
-    from bioptimus_lib.vocab import bert_tokenizer
-
     folder = tmp_path_factory.mktemp("task")
     own(folder / "a-there", "label", reads="text", answer="label", labels=["no", "yes"],
         metric="accuracy")  # fmt: skip
     own(folder / "how-many", "score", reads="text", answer="score", metric="pearson")
-    tokenizer = bert_tokenizer(PIECES)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=64, initializer_range=0.1,
-    )  # fmt: skip
-    for name in ("old", "new"):
-        with torch.random.fork_rng():
-            torch.manual_seed(ord(name[0]))
-            save_model(BertForMaskedLM(config), tokenizer, folder / name)
+    save_old_and_new(PIECES, folder)
     return folder
 
 

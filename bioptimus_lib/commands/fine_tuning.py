@@ -10,10 +10,54 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib.errors import DataError
+
 if TYPE_CHECKING:
+    import numpy as np
+
+    from bioptimus_lib.measures import Measure
     from bioptimus_lib.significance import Comparison
 
 NAME = re.compile(r"\w[\w .+-]*")
+
+
+def add_outputs(parser: argparse.ArgumentParser, *, out: str, ledger: str) -> None:
+    """The options that say where the work is done, and what becomes of its results.
+
+    Args:
+        out: default of ``--out``.
+        ledger: folder of ``data/results`` for ``--ledger``.
+    """
+    parser.add_argument("--out", default=out, metavar="DIR", help="results and predictions")
+    parser.add_argument("--save-model", action="store_true", help="keep the fine-tuned models too")
+    parser.add_argument(
+        "--ledger", metavar="FILE", help=f"add the scores to data/results/{ledger}/FILE.json"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N",
+        help="so many fine-tunings at a time, a thread each; for small models on a CPU (0: one)",
+    )  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def job_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What these options mean for ``jobs``."""
+    return {
+        "out": Path(arguments.out), "device": arguments.device,
+        "keep_model": arguments.save_model, "threads": 1 if arguments.workers else None,
+        "progress": not arguments.quiet and not arguments.workers,
+    }  # fmt: skip
+
+
+def own_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given, to stand in the stead of a recipe's."""
+    names = ("epochs", "learning_rate", "batch_tokens", "max_length")
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+# --- checks ------------------------------------------------------------------------------------
 
 
 def checked(option: str, name: str) -> str:
@@ -29,6 +73,16 @@ def check_numbers(arguments: argparse.Namespace, least: Mapping[str, int]) -> No
         value = getattr(arguments, name)
         if value is not None and value < lowest:
             raise ValueError(f"--{name.replace('_', '-')} {value}: at least {lowest}")
+
+
+def check_apart(splits: Mapping[str, Sequence[Any]], what: str, *, where: str) -> None:
+    """DataError if a split is another one over again."""
+    for split, seen in (("devel", "train"), ("test", "train"), ("test", "devel")):
+        if splits[split] == splits[seen]:
+            raise DataError(
+                f"{split} holds the {what} of {seen}, so its score would tell nothing: set {what} "
+                "apart that stand in no other file", path=where,
+            )  # fmt: skip
 
 
 def check_out(out: Path) -> None:
@@ -88,6 +142,63 @@ def told(
                 left = f"; {len(missing) - number} left, {minutes(seconds)}"
             say(f"{number}/{len(missing)} {line(job, result)}{left}")
         yield job, result
+
+
+def record(
+    folder: str, job: Any, result: Mapping[str, Any], *,
+    file: str, profile: str = "any", variant: str = "",
+) -> None:  # fmt: skip
+    """A row of the ledger, with the command, device and commit that the result was made with."""
+    from bioptimus_lib import ledger
+
+    names = ("metrics", "epoch", "epochs", "seconds", "settings")
+    row = {
+        "model": job.model,
+        "dataset": job.dataset,
+        "profile": profile,
+        "seed": job.settings.seed,
+        **{name: result[name] for name in names if name in result},
+        **result["provenance"],
+    }
+    if variant:
+        row["variant"] = variant
+    ledger.append(folder, row, file=file, replace=True)
+
+
+# --- what came out -----------------------------------------------------------------------------
+
+
+def grouped(plan: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[Any]]]:
+    """The jobs of a plan: name of what is measured → model → its runs."""
+    groups: dict[str, dict[str, list[Any]]] = {}
+    for jobs in plan.values():
+        for job in jobs:
+            groups.setdefault(job.dataset, {}).setdefault(job.model, []).append(job)
+    return groups
+
+
+def spread(
+    scores: Sequence[float], rows: np.ndarray, *, measure: Measure | None = None
+) -> dict[str, Any]:
+    """How sure a mean is, for a line of the table: its sd over seeds, None for a single one, and
+    the bootstrap interval.
+
+    Args:
+        rows: of each run, as ``stats.bootstrap`` takes them for the measure, by default F1.
+    """
+    from bioptimus_lib import stats
+
+    found = stats.summary(scores)
+    interval = stats.bootstrap(rows, measure=measure or stats.F1)
+    sd = None if found.n < 2 else found.sd
+    return {"sd": sd, "interval": [interval.low, interval.high]}
+
+
+def spread_text(line: Mapping[str, Any]) -> str:
+    """The same for a terminal."""
+    sd = "" if line["sd"] is None else f"{line['sd']:.2f}"
+    low, high = line["interval"]
+    return f"{sd:>5} {f'{low:.2f}–{high:.2f}':>15}"
 
 
 def beside(found: Comparison) -> dict[str, Any]:

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.commands.fine_tuning import (
+    add_outputs,
     beside,
     beside_text,
+    check_apart,
     check_numbers,
     check_out,
     checked,
+    grouped,
+    job_options,
     named_models,
+    own_settings,
+    record,
+    spread,
+    spread_text,
     told,
 )
 from bioptimus_lib.conll import SPLITS
@@ -67,18 +75,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     recipe.add_argument("--batch-tokens", type=int, metavar="N", help="pieces per batch")
     recipe.add_argument("--max-length", type=int, metavar="N", help="window in pieces")
     recipe.add_argument("--sentences", type=int, metavar="N", help="the first N of train alone")
-    parser.add_argument("--out", default="runs/ner", metavar="DIR", help="results and predictions")
-    parser.add_argument("--save-model", action="store_true", help="keep the fine-tuned models too")
-    parser.add_argument(
-        "--ledger", metavar="FILE", help="add the scores to data/results/ner/FILE.json"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=0, metavar="N",
-        help="so many fine-tunings at a time, a thread each; for small models on a CPU (0: one)",
-    )  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_outputs(parser, out="runs/ner", ledger="ner")
     parser.set_defaults(run=run)
 
 
@@ -93,11 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
     sets = _sets(arguments)
     plan = {
         dataset: ner_runs.jobs(
-            models, dataset, files, seeds=seeds, settings=settings, out=Path(arguments.out),
+            models, dataset, files, seeds=seeds, settings=settings,
             sentences=arguments.sentences or (chosen.ner_sentences if chosen else 0),
-            device=arguments.device, keep_model=arguments.save_model,
-            threads=1 if arguments.workers else None,
-            progress=not arguments.quiet and not arguments.workers,
+            **job_options(arguments),
         )
         for dataset, files in sets.items()
     }  # fmt: skip
@@ -107,7 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     for job, result in told(todo, ner_runs, workers=arguments.workers, line=_line):
         results[job.place] = result
         if arguments.ledger:
-            _record(job, result, chosen, file=arguments.ledger)
+            record(
+                "ner", job, result, file=arguments.ledger,
+                profile=chosen.name if chosen else "any",
+                variant=f"{job.sentences} sentences" if job.sentences else "",
+            )  # fmt: skip
     table = _table(plan, results)
     print(json.dumps({"results": table}) if arguments.json else _text(table))
     return 0
@@ -171,10 +170,7 @@ def _settings(
     wanted: dict[str, Any] = {}
     if chosen is not None:
         wanted = {"epochs": chosen.ner_epochs, "learning_rate": chosen.ner_learning_rate}
-    for key in ("epochs", "learning_rate", "batch_tokens", "max_length"):
-        if (value := getattr(arguments, key)) is not None:
-            wanted[key] = value
-    return recipe_for(folder, **wanted)
+    return recipe_for(folder, **wanted | own_settings(arguments))
 
 
 def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
@@ -189,12 +185,7 @@ def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
             check_splits(splits)
         except ValueError as error:
             raise DataError(str(error), path=f"set {dataset}") from None
-        for split, seen in (("devel", "train"), ("test", "train"), ("test", "devel")):
-            if splits[split] == splits[seen]:
-                raise DataError(
-                    f"{split} holds the sentences of {seen}, so its score would tell nothing: set "
-                    "sentences apart that stand in no other file", path=f"set {dataset}",
-                )  # fmt: skip
+        check_apart(splits, "sentences", where=f"set {dataset}")
         for job in jobs:
             kept(job)
     check_out(out)
@@ -213,26 +204,6 @@ def _line(job: Job, result: Result) -> str:
     )
 
 
-def _record(job: Job, result: Result, chosen: Profile | None, *, file: str) -> None:
-    """A row of the ledger, with the command, device and commit that the result was made with."""
-    from bioptimus_lib import ledger
-
-    row = {
-        "model": job.model,
-        "dataset": job.dataset,
-        "profile": chosen.name if chosen else "any",
-        "seed": job.settings.seed,
-        "metrics": result["metrics"],
-        "epoch": result["epoch"],
-        "seconds": result["seconds"],
-        "settings": result["settings"],
-        **result["provenance"],
-    }
-    if job.sentences:
-        row["variant"] = f"{job.sentences} sentences"
-    ledger.append("ner", row, file=file, replace=True)
-
-
 # --- what came out -----------------------------------------------------------------------------
 
 
@@ -242,10 +213,7 @@ def _table(
     """A line for each set and model; models but the first with what they are beside it."""
     from bioptimus_lib import ner_runs, significance, stats
 
-    groups: dict[str, dict[str, list[Job]]] = {}
-    for dataset, jobs in plan.items():
-        for job in jobs:
-            groups.setdefault(dataset, {}).setdefault(job.model, []).append(job)
+    groups = grouped(plan)
     counts = {
         dataset: {model: ner_runs.counts(jobs) for model, jobs in models.items()}
         for dataset, models in groups.items()
@@ -256,14 +224,12 @@ def _table(
         for model, jobs in models.items():
             found = [results[job.place]["metrics"] for job in jobs]
             f1, unseen = ([m[name] for m in found] for name in ("f1", "recall_unseen"))
-            spread, interval = stats.summary(f1), stats.bootstrap(counts[dataset][model])
             line = {
                 "dataset": dataset,
                 "model": model,
                 "seeds": len(jobs),
-                "f1": spread.mean,
-                "sd": None if spread.n < 2 else spread.sd,
-                "interval": [interval.low, interval.high],
+                "f1": stats.summary(f1).mean,
+                **spread(f1, counts[dataset][model]),
                 "recall_unseen": stats.summary(unseen).mean,
                 "f1_by_seed": f1,
             }
@@ -281,11 +247,9 @@ def _text(table: list[dict[str, Any]]) -> str:
         "  minus the first"
     ]
     for row in table:
-        sd = "" if row["sd"] is None else f"{row['sd']:.2f}"
-        low, high = row["interval"]
         line = (
-            f"{row['dataset']:<16} {row['model']:<{wide}} {row['f1']:>6.2f} {sd:>5} "
-            f"{f'{low:.2f}–{high:.2f}':>15} {row['recall_unseen']:>7.2f}"
+            f"{row['dataset']:<16} {row['model']:<{wide}} {row['f1']:>6.2f} {spread_text(row)} "
+            f"{row['recall_unseen']:>7.2f}"
         )
         lines.append(line + beside_text(row))
     models = list(dict.fromkeys(row["model"] for row in table))

@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.commands.fine_tuning import (
+    add_outputs,
     beside,
     beside_text,
+    check_apart,
     check_numbers,
     check_out,
     checked,
+    grouped,
+    job_options,
     named_models,
+    own_settings,
+    record,
     say,
+    spread,
+    spread_text,
     told,
 )
 
@@ -69,18 +77,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     stable.add_argument("--reinit", type=int, default=0, metavar="N", help="top layers, anew")
     stable.add_argument("--longer", type=float, default=1, metavar="X", help="times the epochs")
-    parser.add_argument("--out", default="runs/tasks", metavar="DIR", help="results, predictions")
-    parser.add_argument("--save-model", action="store_true", help="keep the fine-tuned models too")
-    parser.add_argument(
-        "--ledger", metavar="FILE", help="add the scores to data/results/tasks/FILE.json"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=0, metavar="N",
-        help="so many fine-tunings at a time, a thread each; for small models on a CPU (0: one)",
-    )  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_outputs(parser, out="runs/tasks", ledger="tasks")
     parser.set_defaults(run=run)
 
 
@@ -101,10 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     plan = {
         one.name: task_runs.jobs(
             models, name, _folder(one, name, arguments), seeds=range(arguments.seeds),
-            settings=settings, out=Path(arguments.out), view=arguments.view, recipe=recipe,
-            examples=arguments.examples, device=arguments.device, keep_model=arguments.save_model,
-            threads=1 if arguments.workers else None,
-            progress=not arguments.quiet and not arguments.workers,
+            settings=settings, view=arguments.view, recipe=recipe, examples=arguments.examples,
+            **job_options(arguments),
         )
         for name, one in chosen.items()
     }  # fmt: skip
@@ -114,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     for job, result in told(todo, task_runs, workers=arguments.workers, line=_line):
         results[job.place] = result
         if arguments.ledger:
-            _record(job, result, file=arguments.ledger)
+            record("tasks", job, result, file=arguments.ledger, variant=_variant(job))
     table = _table(plan, results)
     print(json.dumps({"results": table}) if arguments.json else _text(table))
     return 0
@@ -171,25 +166,17 @@ def _settings(folder: Path, arguments: argparse.Namespace) -> Any:
     """How to fine-tune a model: own values, else by its size."""
     from bioptimus_lib.sequences import settings_for
 
-    given = {key: getattr(arguments, key)
-             for key in ("epochs", "learning_rate", "batch_tokens", "max_length")}  # fmt: skip
-    return settings_for(folder, **{key: value for key, value in given.items() if value is not None})
+    return settings_for(folder, **own_settings(arguments))
 
 
 def _check(plan: Mapping[str, Sequence[Job]], *, out: Path) -> None:
     """Read all tasks, and what is kept, and look at the folder, before any long work starts."""
-    from bioptimus_lib.errors import DataError
     from bioptimus_lib.task_runs import data_of, kept
 
     for name, jobs in plan.items():
         for fold in data_of(jobs[0]).folds:
-            for split, seen in (("devel", "train"), ("test", "train"), ("test", "devel")):
-                one, two = ([example.texts for example in fold[part]] for part in (split, seen))
-                if one == two:
-                    raise DataError(
-                        f"{split} holds the examples of {seen}, so its score would tell nothing",
-                        path=f"task {name}",
-                    )
+            texts = {split: [example.texts for example in some] for split, some in fold.items()}
+            check_apart(texts, "examples", where=f"task {name}")
         for job in jobs:
             kept(job)
     check_out(out)
@@ -218,26 +205,11 @@ def _line(job: Job, result: Result) -> str:
     return said + (f", {lost} left out ({'; '.join(report['dropped'])})" if lost else "")
 
 
-def _record(job: Job, result: Result, *, file: str) -> None:
-    """A row of the ledger, with the command, device and commit that the result was made with."""
-    from bioptimus_lib import ledger
-
-    row = {
-        "model": job.model,
-        "dataset": job.dataset,
-        "profile": "any",
-        "seed": job.settings.seed,
-        "metrics": result["metrics"],
-        "epochs": result["epochs"],
-        "seconds": result["seconds"],
-        "settings": result["settings"],
-        **result["provenance"],
-    }
+def _variant(job: Job) -> str:
+    """What of a job is not as usual, for the ledger."""
     some = [str(job.recipe)] if job.recipe.changes() else []
     some += [f"{job.examples} examples"] if job.examples else []
-    if some:
-        row["variant"] = ", ".join(some)
-    ledger.append("tasks", row, file=file, replace=True)
+    return ", ".join(some)
 
 
 def _table(
@@ -246,10 +218,7 @@ def _table(
     """A line for each task and model; models but the first with what they are beside it."""
     from bioptimus_lib import significance, stats, task_runs
 
-    groups: dict[str, dict[str, list[Job]]] = {}
-    for jobs in plan.values():
-        for job in jobs:
-            groups.setdefault(job.dataset, {}).setdefault(job.model, []).append(job)
+    groups = grouped(plan)
     rows = {
         name: {model: task_runs.rows(jobs) for model, jobs in models.items()}
         for name, models in groups.items()
@@ -262,17 +231,14 @@ def _table(
         for model, jobs in models.items():
             found = [results[job.place]["metrics"] for job in jobs]
             scores = [metrics["score"] for metrics in found]
-            spread = stats.summary(scores)
-            interval = stats.bootstrap(rows[name][model], measure=measures[name])
             line = {
                 "task": name,
                 "model": model,
                 "metric": judges[name].name,
                 "seeds": len(jobs),
                 "tested": results[jobs[0].place]["report"]["tested"],
-                "score": spread.mean,
-                "sd": None if spread.n < 2 else spread.sd,
-                "interval": [interval.low, interval.high],
+                "score": stats.summary(scores).mean,
+                **spread(scores, rows[name][model], measure=measures[name]),
                 "baseline": found[0]["baseline"],
                 "score_by_seed": scores,
             }
@@ -290,11 +256,9 @@ def _text(table: list[dict[str, Any]]) -> str:
         f"{'baseline':>8} {'tested':>6}"
     ]
     for row in table:
-        sd = "" if row["sd"] is None else f"{row['sd']:.2f}"
-        low, high = row["interval"]
         line = (
             f"{row['task']:<24} {row['model']:<{wide}} {row['metric']:<8} {row['score']:>6.2f} "
-            f"{sd:>5} {f'{low:.2f}–{high:.2f}':>15} {row['baseline']:>8.2f} {row['tested']:>6}"
+            f"{spread_text(row)} {row['baseline']:>8.2f} {row['tested']:>6}"
         )
         lines.append(line + beside_text(row))
     lines.append(
