@@ -108,7 +108,7 @@ class Contexts(Mapping[str, list[str]]):
         counts: Mapping[str, int] | None,
         report: ScanReport | None,
     ) -> None:
-        self._row = {keyword: row for row, keyword in enumerate(keywords)}
+        self._row = dict(zip(keywords, range(len(keywords)), strict=True))
         self._sentences = sentences
         self.counts = dict(counts or {})
         self.report = report
@@ -152,7 +152,7 @@ class Contexts(Mapping[str, list[str]]):
         table = pa.table(
             {
                 "keyword": pa.array(self._row, pa.string()),
-                "lines": pa.array([self.counts.get(k) for k in self._row], pa.int64()),
+                "lines": pa.array(list(map(self.counts.get, self._row)), pa.int64()),
                 "contexts": self._sentences,
             },
             metadata={"bioptimus": json.dumps({"format": FORMAT, **self._facts(counts=False)})},

@@ -73,23 +73,25 @@ class Keywords:
     def __init__(self, payload: bytes) -> None:
         """``payload``: the forms, a line each."""
         self.forms = payload.decode().split("\n")
-        self._single = np.array([n for n, form in enumerate(self.forms) if " " not in form])
+        several = [n for n, form in enumerate(self.forms) if " " in form] if b" " in payload else []
+        self._single = np.delete(np.arange(len(self.forms)), several)
         number = {self.forms[n]: target for target, n in enumerate(self._single.tolist())}
         self._phrases = {
-            n: [number.setdefault(word, len(number)) for word in form.split(" ")]
-            for n, form in enumerate(self.forms)
-            if " " in form
+            n: [number.setdefault(word, len(number)) for word in self.forms[n].split(" ")]
+            for n in several
         }
-        raw = [word.encode() for word in number]
-        letters = np.frombuffer(b"".join(raw), dtype=np.uint8)
-        ends = np.cumsum([0, *map(len, raw)])
-        self._bits = min(max(12, (SPARSE * len(raw)).bit_length()), LARGEST_TABLE)
+        many = len(number)
+        text = np.frombuffer("\n".join(number).encode(), dtype=np.uint8)
+        cuts = np.flatnonzero(text == ord("\n"))
+        letters = np.delete(text, cuts)
+        ends = np.concatenate([[0], cuts - np.arange(many - 1), [len(letters)]])
+        self._bits = min(max(12, (SPARSE * many).bit_length()), LARGEST_TABLE)
         shift = np.uint64(64 - self._bits)
         wholes, rests, self._places, slots = loop.table_of(letters, ends, shift)
         marks = np.full(128, loop.NOBODY, dtype=np.int32)
         for byte in PUNCTUATION:
             marks[byte] = number.get(chr(byte), loop.NOBODY)
-        alone = np.full(len(raw), loop.NOBODY)
+        alone = np.full(many, loop.NOBODY)
         alone[: len(self._single)] = self._single
         # Phrases by their last target, and what such a target is by itself.
         by_last = [(parts[-1], n, parts) for n, parts in self._phrases.items()]
@@ -100,7 +102,7 @@ class Keywords:
         by_last.sort()
         self.targets = loop.Targets(
             marks=marks,
-            flags=self._flags(np.arange(len(raw))),
+            flags=self._flags(np.arange(many)),
             slots=slots,
             shift=shift,
             wholes=wholes,
@@ -108,12 +110,12 @@ class Keywords:
             letters=letters,
             ends=ends,
             alone=alone,
-            last=np.searchsorted([last for last, _, _ in by_last], np.arange(len(raw) + 1)),
+            last=np.searchsorted([last for last, _, _ in by_last], np.arange(many + 1)),
             form=np.array([n for _, n, _ in by_last], dtype=np.int64),
             parts=np.array([part for _, _, parts in by_last for part in parts], dtype=np.int64),
             begins=np.cumsum([0, *(len(parts) for _, _, parts in by_last)]),
         )
-        self.longest = max(map(len, raw))
+        self.longest = int(np.diff(ends).max())
         self.most_words = max(map(len, self._phrases.values()), default=1)
 
     def _flags(self, targets: np.ndarray) -> np.ndarray:

@@ -22,7 +22,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.files import atomic_dir
 from bioptimus_lib.pocket_grammar import (
     EVERYWHERE,
@@ -286,7 +285,7 @@ def splits(
     sizes = SIZES | (sizes or {})
     seen: set[str] = set()
     found: dict[str, list[Row]] = {}
-    for split in SPLITS:
+    for split in SIZES:
         if sizes[split] < 0:
             raise ValueError(f"{split} must not be negative, got {sizes[split]}")
         make = MAKERS[name](random.Random(f"{name}/{seed}/{split}"), seed, split)

@@ -198,19 +198,26 @@ def forms_of(keywords: Iterable[str]) -> dict[str, str]:
     """Keyword → its form: its words, joined by blanks."""
     if isinstance(keywords, str):
         raise ValueError("keywords is one string: give a list of strings")
-    wanted: dict[str, str] = {}
-    twice = 0
-    for keyword in keywords:
-        twice += keyword in wanted
-        simple = keyword.isascii() and keyword.isalnum()
-        wanted[keyword] = keyword.lower() if simple else " ".join(words(keyword))
-        if not wanted[keyword]:
-            raise ValueError(f"the keyword {keyword!r} holds no word")
-    if not wanted:
+    keywords = list(keywords)
+    if not keywords:
         raise ValueError("no keywords: give at least one")
-    if twice:
+    forms = _simple_forms(keywords) or [" ".join(words(keyword)) for keyword in keywords]
+    for keyword, form in zip(keywords, forms, strict=True):
+        if not form:
+            raise ValueError(f"the keyword {keyword!r} holds no word")
+    wanted = dict(zip(keywords, forms, strict=True))
+    if twice := len(keywords) - len(wanted):
         log.warning("%d keywords are given more than once", twice)
     return wanted
+
+
+def _simple_forms(keywords: list[str]) -> list[str]:
+    """The same, all at once, if each is one word of ASCII letters and digits; else nothing."""
+    together = "\n".join(keywords)
+    if not together.isascii() or not together.replace("\n", "").isalnum():
+        return []
+    forms = together.lower().split("\n")
+    return forms if len(forms) == len(keywords) else []
 
 
 def read_keywords(path: str | os.PathLike[str]) -> list[str]:

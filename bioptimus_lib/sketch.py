@@ -80,8 +80,9 @@ class Sketch:
         if by is None:
             by = np.lexsort((offset, rank, order, keyword))
         keyword = keyword[by]
-        first = np.searchsorted(keyword, np.arange(len(self.counts)))
-        place = np.arange(len(keyword)) - first[keyword]
+        first = np.flatnonzero(np.diff(keyword, prepend=-1))  # of the entries of each keyword
+        many = np.diff(first, append=len(keyword))
+        place = np.arange(len(keyword)) - np.repeat(first, many)
         kept = place < self.size
         self.keyword = keyword[kept]
         by = by[kept]
