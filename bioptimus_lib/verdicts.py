@@ -19,6 +19,7 @@ from bioptimus_lib.plots_ner_results import forest
 Row = dict[str, Any]
 MINUS = " − "  # between an arm and the one it is put beside, in the name of a row
 CELLS = "What each seed gave, and the command"
+ROWS = "../book/results.html"  # the page of all rows, from where the chapters are
 
 
 def differences(question: str) -> dict[str, list[Row]]:
@@ -51,7 +52,10 @@ def answer(question: str) -> str:
         return evidence.nothing_in(question)
     rows = evidence.rows_of(question)
     shown = [said(question), *(_forest(dataset, some) for dataset, some in sets.items())]
-    return "".join([*shown, folded(CELLS, _f1(rows) + _bits(rows) + evidence.origins(rows))])
+    link = f"<p class='key'><a href='{ROWS}#{escape(question)}'>All rows of this question</a></p>"
+    return "".join([
+        *shown, folded(CELLS, _f1(rows) + _bits(rows) + evidence.origins(rows) + panel(link))
+    ])  # fmt: skip
 
 
 def said(question: str) -> str:

@@ -27,6 +27,7 @@ def _arm_cases() -> list[tuple[Any, ...]]:
         (paper, _arm("distilled", FOUR[::-1], 300)),
         (_arm("distilled", (TOKEN,), 300), paper),
         (paper, _arm("distilled", (WORD,) * 4, 300)),
+        (_arm("old", (TOKEN, TOKEN, WORD, WORD), 300), _arm("old", (TOKEN, WORD, WORD, WORD), 300)),
         (paper, _arm("random", FOUR, 300)),
         (paper, _arm("random", FOUR[::-1], 300)),
         (_arm("distilled", (TOKEN,), 1200), paper),
@@ -142,7 +143,7 @@ DETECTABLE = Exercise(
             "`ddof=1`, and with three seeds it is a third of the variance.",
         ),
         Mistake(
-            lambda a, b: POWER * sum(np.std(some, ddof=1) / math.sqrt(len(some)) for some in (a, b)),
+            lambda a, b: POWER * sum(np.std(v, ddof=1) / math.sqrt(len(v)) for v in (a, b)),
             "standard errors are added. Chance in one mean may undo chance in the other: add the "
             "*variances* of the means, and take the root at the end.",
         ),
