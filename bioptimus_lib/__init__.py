@@ -21,7 +21,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | masking | ``masking`` ``curriculum`` | |
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
 | pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
-| guesses | ``guesses`` | ``guessing`` |
+| guesses | ``guesses`` | ``guessing`` ``gap_filling`` |
 | fine-tuning | ``fitting`` | ``batching`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |

@@ -25,7 +25,7 @@ LEAVES = (
     "pictures", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger",
     "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
     "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
-    "guessing", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
+    "guessing", "gap_filling", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
     "ner_errors", "ner_scoring", "ner_facts", "plots_ner",
     "finetune", "stability", "bias_correction", "plots_stability",
     "significance", "ner_runs", "evaluation_steps", "plots_ner_results",

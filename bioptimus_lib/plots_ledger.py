@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib import evidence, stats
+from bioptimus_lib.gap_filling import Filled, Gap
 from bioptimus_lib.pictures import folded
 from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
 from bioptimus_lib.plots_distill import curves
+from bioptimus_lib.plots_phases import filled_gaps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,6 +91,27 @@ def lines(
     said = "; ".join(f"{name}: {_ends(some)}" for name, some in series.items())
     alt = f"{title}: {ylabel} over {xlabel}. {said}."
     return image(figure, alt=alt) + (folded(TABLE, table) if table else "")
+
+
+def gaps(experiment: str, *, seed: int) -> str:
+    """What each model of a seed puts into the gaps; a model that only another seed has is shown
+    by that one."""
+    rows: dict[str, Row] = {}
+    for row in evidence.rows_of(experiment):
+        if "gaps" in row and (row["seed"] == seed or row["model"] not in rows):
+            rows[row["model"]] = row
+    if not rows:
+        return evidence.nothing_in(experiment)
+    shown = [Gap(gap["text"], gap["answer"]) for gap in next(iter(rows.values()))["gaps"]]
+    filled = [
+        {
+            model: Filled([tuple(guess) for guess in row["gaps"][n]["best"]],
+                          row["gaps"][n]["chance"])
+            for model, row in rows.items()
+        }
+        for n in range(len(shown))
+    ]  # fmt: skip
+    return filled_gaps(shown, filled) + evidence.origins(rows.values())
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -244,9 +244,7 @@ def test_what_needs_another_cell_stands_in_its_group_or_in_a_later_round(tmp_pat
     phases, stability, curriculum = map(experiment, ("phases", "stability", "curriculum"))
     setting = Setting(tmp_path, seeds=3)
     (runs,) = phases.rounds(setting, phases.cells(setting))
-    assert [{cell.removeprefix("ner-").split("-")[1] for cell in run} for run in runs] == [
-        {"0"}, {"1"}, {"2"}
-    ]  # fmt: skip
+    assert [{phases._parts(cell)[2] for cell in run} for run in runs] == [{0}, {1}, {2}]
     first, then = stability.rounds(setting, stability.cells(setting))
     assert not any("together" in cell for (cell,) in first)
     assert then and all("together" in cell for (cell,) in then)
@@ -295,5 +293,15 @@ def test_phases_have_a_row_per_version_and_per_fine_tuning(tmp_path, monkeypatch
     tagged = [row for row in rows if row["variant"] == "fine-tuned"]
     assert [row["model"] for row in tagged] == ["old", *trained]
     assert all(0 <= row["metrics"]["f1"] <= 100 for row in tagged)
+    filled = {row["model"]: row for row in rows if row["variant"] == "fill-mask"}
+    assert list(filled) == ["old", *trained]
+    for row in filled.values():
+        assert 0 <= row["metrics"]["filled"] <= 100 and row["metrics"]["bits"] > 0
+        assert [gap["text"] for gap in row["gaps"]] == [gap.text for gap in phases.GAPS]
+        assert all(gap["text"].count("[MASK]") == 1 and gap["best"] for gap in row["gaps"])
+    old = filled["old"]["gaps"]
+    right = sum(gap["best"][0][0] == gap["answer"] for gap in old)
+    assert filled["old"]["metrics"]["filled"] == pytest.approx(100 * right / len(old))
     more = phases.cells(replace(setting, seeds=2))
     assert "ner-old-0-0" in more and "ner-old-1-0" not in more and "ner-v0.4-1-0" in more
+    assert "gaps-old-0" in more and "gaps-old-1" not in more and "gaps-continued-1" in more

@@ -62,6 +62,21 @@ def test_lines_go_through_the_means(rows):
     assert alt(html).startswith("Loss: bits over steps. one: 4 at 0, 2 at 10; ")
 
 
+def test_gaps_of_one_seed_and_of_models_that_have_no_other(monkeypatch):
+    def filled(model, seed, guess):
+        gap = {"text": "A <b> [MASK].", "answer": "word", "chance": 0.25, "best": [[guess, 0.5]]}
+        return {**row(model, seed, 1.0), "gaps": [gap]}
+
+    found = [filled("old", 0, "dog"), filled("v0.4", 0, "cat"), filled("v0.4", 1, "word")]
+    monkeypatch.setattr(ledger, "read", lambda experiment: found)
+    html = plots_ledger.gaps("made", seed=1)
+    assert "<td>old</td><td>dog 50%</td>" in html
+    assert "<b>word 50% ✓</b>" in html and "cat" not in html
+    assert "A &lt;b&gt; <mark>word</mark>." in html and "experiment made" in html
+    monkeypatch.setattr(ledger, "read", lambda experiment: [row("old", 0, 1.0)])
+    assert "no rows of <b>made</b>" in plots_ledger.gaps("made", seed=0)
+
+
 @pytest.mark.parametrize("draw", [
     lambda: plots_ledger.seeds("start", "mrr", title="T", xlabel="x"),
     lambda: plots_ledger.lines("start", lambda r: [], title="T", xlabel="x", ylabel="y"),
