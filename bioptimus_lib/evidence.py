@@ -113,7 +113,7 @@ def metrics_table(
     Args:
         experiment: name in the ledger.
         metrics: heading → metric; by default all that every row has. A group of rows that lacks
-            one gets a dash.
+            one gets a dash, a group that lacks all is left out.
         first: heading of the column of models.
         keep: which rows to take.
     """
@@ -133,7 +133,8 @@ def metrics_table(
         for heading, metric in metrics.items():
             values = [row["metrics"][metric] for row in some if metric in row["metrics"]]
             line[heading] = str(stats.summary(values)) if values else "–"
-        lines.append(line | {"seeds": len(some)})
+        if any(line[heading] != "–" for heading in metrics):
+            lines.append(line | {"seeds": len(some)})
     return table(lines, numbers=[*metrics, "seeds"]) + origins(rows)
 
 

@@ -115,6 +115,10 @@ def test_metrics_of_the_ledger_are_means_over_seeds_by_model_and_variant(tmp_pat
     assert ">mrr<" in evidence.metrics_table("recovery")  # the one metric that all rows share
     assert "top1" not in evidence.metrics_table("recovery")
     assert ">random<" not in evidence.metrics_table("recovery", keep=lambda r: r["seed"] == 1)
+    some = {**row, "model": "empty", "seed": 0, "variant": "minilm", "metrics": {"other": 1.0}}
+    ledger.append("recovery", some, folder=tmp_path)
+    assert ">empty<" not in evidence.metrics_table("recovery", {"MRR": "mrr"}), "nothing to show"
+    assert ">empty<" in evidence.metrics_table("recovery", {"other": "other"})
 
 
 # -- the widget ----------------------------------------------------------------------------------
