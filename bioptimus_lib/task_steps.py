@@ -1,0 +1,250 @@
+"""Lessons of the chapter beyond entities: what a model reads, what it learnt by heart, what a score
+hides.
+
+The fine-tunings are those of ``task_runs``; here are the few lines that a chapter needs around
+them, and ways to take a score apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bioptimus_lib.finetune import Recipe
+from bioptimus_lib.task_data import Answer, Data, Example
+from bioptimus_lib.task_runs import Job, do_all
+from bioptimus_lib.task_table import task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from bioptimus_lib.sequences import Classifier, TaskSettings
+
+# --- sets and fine-tunings ---------------------------------------------------------------------
+
+
+def generated(name: str, folder: str | Path) -> Path:
+    """The folder of a generated task; written if it is not there."""
+    from bioptimus_lib import pocket_tasks
+    from bioptimus_lib.conll import SPLITS
+
+    folder = Path(folder) / name
+    if not all((folder / f"{split}.jsonl").exists() for split in SPLITS):
+        pocket_tasks.write(name, folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Made:
+    """A fine-tuning of ``several``: its job, and what came out."""
+
+    job: Job
+    result: Mapping[str, Any]
+
+    @property
+    def score(self) -> float:
+        """The task's metric on test, in percent."""
+        return self.result["metrics"]["score"]
+
+    @property
+    def predictions(self) -> list[Answer]:
+        """An answer for each test example."""
+        from bioptimus_lib.task_runs import PREDICTIONS, data_of
+        from bioptimus_lib.tasks import read_predictions
+
+        return read_predictions(self.job.place / PREDICTIONS, data_of(self.job).test)
+
+    def classifier(self) -> Classifier:
+        """The fine-tuned model, if it was kept."""
+        from bioptimus_lib.sequences import load_classifier
+
+        return load_classifier(
+            self.job.place / "model", self.job.row, settings=self.job.settings
+        )
+
+
+class Wish(NamedTuple):
+    """A fine-tuning to be made over seeds.
+
+    view: how mentions are shown; None for the task's usual way.
+    recipe: what is changed in the fine-tuning.
+    examples: the first so many of train; 0 for all.
+    seeds: how many.
+    """
+
+    view: str | None = None
+    recipe: Recipe = Recipe()  # noqa: RUF009  a frozen value
+    examples: int = 0
+    seeds: int = 1
+
+
+def several(
+    model: Path,
+    name: str,
+    data: Path,
+    wishes: Mapping[str, Wish],
+    *,
+    settings: TaskSettings,
+    out: Path,
+    workers: int = 0,
+    keep_models: bool = False,
+) -> dict[str, list[Made]]:
+    """Fine-tune a model on a task in several ways, each over its seeds; what is done is read.
+
+    Args:
+        model: folder of the model.
+        name: of the task.
+        data: folder of its files.
+        wishes: label, which names a folder → what to do.
+        settings: the same for all, but for the seed.
+        workers: processes side by side, a thread each; 0 works in this one.
+    """
+    jobs = [
+        Job(
+            model.name, model, name, data, replace(settings, seed=seed),
+            out / name / label / f"seed-{seed}", view=task(name).view(wish.view),
+            recipe=wish.recipe, examples=wish.examples or None, threads=1 if workers else None,
+            keep_model=keep_models,
+        )
+        for label, wish in wishes.items() for seed in range(wish.seeds)
+    ]  # fmt: skip
+    done = iter([Made(job, result) for job, result in do_all(jobs, workers=workers)])
+    return {label: [next(done) for _ in range(wish.seeds)] for label, wish in wishes.items()}
+
+
+# --- what a model reads ------------------------------------------------------------------------
+
+
+class Piece(NamedTuple):
+    """A piece as a model reads it: its text, and 0 for the first text or 1 for the second."""
+
+    text: str
+    part: int
+
+
+def pieces_of(
+    example: Example, tokenizer: PreTrainedTokenizerBase, *, window: int
+) -> list[Piece]:
+    """An example as a model reads it, cut to a window.
+
+    Raises:
+        ValueError: its mentions are not shown yet, or the window has no room for a text.
+    """
+    from bioptimus_lib.sequences import encode
+
+    if example.mentions is not None:
+        raise ValueError(f"{example.id} has mentions: choose how they are shown first")
+    found = encode([example], tokenizer, window=window)
+    types = found.types[0] if found.types is not None else np.zeros(len(found.ids[0]), int)
+    texts = tokenizer.convert_ids_to_tokens(found.ids[0].tolist())
+    return [Piece(*both) for both in zip(texts, types.tolist(), strict=True)]
+
+
+# --- what a score hides ------------------------------------------------------------------------
+
+
+def confusion(
+    gold: Sequence[Answer], predicted: Sequence[Answer], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Gold label → {predicted label → share of the gold ones}.
+
+    >>> confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])
+    {'a': {'a': 0.5, 'b': 0.5}, 'b': {'a': 0.0, 'b': 1.0}}
+    """
+    counts = Counter(zip(gold, predicted, strict=True))
+    totals = Counter(gold)
+    return {
+        true: {made: counts[true, made] / max(totals[true], 1) for made in labels}
+        for true in labels
+    }
+
+
+def drug_of(example: Example) -> str:
+    """The first of the two mentions, in small letters.
+
+    Raises:
+        ValueError: no mentions.
+    """
+    if example.mentions is None:
+        raise ValueError(f"{example.id} has no mentions")
+    first = example.mentions[0]
+    return example.text[first.start : first.stop].casefold()
+
+
+#: How a test example stands to what train says of its first mention.
+HABITS = ("as in train", "against train", "new or mixed")
+
+
+def by_habit(
+    train: Sequence[Example],
+    test: Sequence[Example],
+    *,
+    positive: Sequence[str],
+    often: int = 2,
+    share: float = 0.75,
+) -> dict[str, list[int]]:
+    """Places of the test examples by what train says of their first mention alone.
+
+    A mention has a habit if it has at least ``often`` positive answers in train, ``share`` of them
+    the same. Only examples of positive labels are sorted; who learnt names by heart is right on
+    those ``as in train`` and wrong on those ``against train``.
+    """
+    seen: dict[str, Counter[Answer]] = defaultdict(Counter)
+    for example in train:
+        if example.answer in positive:
+            seen[drug_of(example)][example.answer] += 1
+    places: dict[str, list[int]] = {name: [] for name in HABITS}
+    for place, example in enumerate(test):
+        if example.answer not in positive:
+            continue
+        counts = seen.get(drug_of(example), Counter())
+        usual, most = counts.most_common(1)[0] if counts else (None, 0)
+        total = sum(counts.values())
+        if total < often or most < share * total:
+            places["new or mixed"].append(place)
+        else:
+            places["as in train" if usual == example.answer else "against train"].append(place)
+    return places
+
+
+def shared_words(example: Example) -> float:
+    """The share of the words of a pair that both texts have, which no model is needed for.
+
+    >>> shared_words(Example("1", "gout is rare", 0.0, second="Gout was rare"))
+    0.5
+    """
+    one, two = ({word.strip(".,;()").casefold() for word in text.split()} for text in example.texts)
+    return len(one & two) / max(len(one | two), 1)
+
+
+def sentence_cosine(model: Any, tokenizer: Any, examples: Sequence[Example]) -> list[float]:
+    """Cosine of the mean last states of the two texts of each pair, before any fine-tuning."""
+    import torch
+
+    def vectors(texts: list[str]) -> torch.Tensor:
+        batch = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
+        with torch.inference_mode():
+            states = model.base_model(**batch.to(model.device)).last_hidden_state  # (B, T, H)
+        seen = batch["attention_mask"].unsqueeze(-1)
+        return torch.nn.functional.normalize((states * seen).sum(1) / seen.sum(1), dim=-1)
+
+    model.eval()
+    found: list[float] = []
+    for start in range(0, len(examples), 64):
+        some = examples[start : start + 64]
+        first, second = (vectors([e.texts[n] for e in some]) for n in (0, 1))
+        found += (first * second).sum(-1).tolist()
+    return found
+
+
+def answered(data: Data) -> dict[str, int]:
+    """How often each label comes in train, the most frequent first."""
+    from bioptimus_lib.task_data import count_answers
+
+    counts = count_answers(data.folds[0]["train"])
+    return {str(label): n for label, n in counts.most_common()}
