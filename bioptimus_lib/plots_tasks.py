@@ -6,6 +6,7 @@ They share the style of ``plots``: a colour is never the only difference, and ev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from bioptimus_lib.task_steps import Piece
 
+SPECIAL = re.compile(r"\[[A-Z]+\]")
 SIGNS = frozenset(("<", ">", "[", "]", "@", "$"))
 MOST_PANELS = 3
 
@@ -42,8 +44,8 @@ def reading(
         )
         words: list[list[str]] = []
         for piece in pieces[:most]:
-            special = piece.text.startswith("[") and piece.text.endswith("]") and len(piece.text) > 2
-            kind = " mask" if special else " kept" if signs and piece.text in SIGNS else ""
+            kind = " mask" if SPECIAL.fullmatch(piece.text) else ""
+            kind = " kept" if signs and piece.text in SIGNS else kind
             chip = (
                 f'<span class="p{kind}">{escape(piece.text)}<small>{piece.part + 1}</small></span>'
             )

@@ -1,4 +1,4 @@
-"""What a task is before any language model reads it: sizes, answers, lengths, what words alone give.
+"""What a task is before any language model reads it: sizes, lengths, what words alone give.
 
 A linear model on the words of a text knows no order beyond three words and nothing from elsewhere.
 What it reaches, a language model has to beat; what it reaches with *one* text of a pair, the other

@@ -28,14 +28,20 @@ if TYPE_CHECKING:
 # --- sets and fine-tunings ---------------------------------------------------------------------
 
 
-def generated(name: str, folder: str | Path) -> Path:
-    """The folder of a generated task; written if it is not there."""
+def generated(
+    name: str, folder: str | Path, *, sizes: Mapping[str, int] | None = None
+) -> Path:
+    """The folder of a generated task; written if it is not there.
+
+    Args:
+        sizes: examples of each split, as ``pocket_tasks.write`` takes them.
+    """
     from bioptimus_lib import pocket_tasks
     from bioptimus_lib.conll import SPLITS
 
     folder = Path(folder) / name
     if not all((folder / f"{split}.jsonl").exists() for split in SPLITS):
-        pocket_tasks.write(name, folder)
+        pocket_tasks.write(name, folder, sizes=dict(sizes or {}))
     return folder
 
 
@@ -78,7 +84,7 @@ class Wish(NamedTuple):
     """
 
     view: str | None = None
-    recipe: Recipe = Recipe()  # noqa: RUF009  a frozen value
+    recipe: Recipe = Recipe()
     examples: int = 0
     seeds: int = 1
 
@@ -209,6 +215,30 @@ def by_habit(
             places["new or mixed"].append(place)
         else:
             places["as in train" if usual == example.answer else "against train"].append(place)
+    return places
+
+
+#: How a relation can be wrong.
+MISTAKES = {
+    "missed": "a relation, and none was found",
+    "invented": "no relation, and one was found",
+    "the other": "a relation, and the wrong one was found",
+}
+
+
+def mistakes(
+    gold: Sequence[Answer], predicted: Sequence[Answer], *, none: Answer = "none"
+) -> dict[str, list[int]]:
+    """Kind of ``MISTAKES`` → places of the answers that are wrong in this way.
+
+    >>> mistakes(["treats", "none", "causes"], ["none", "treats", "treats"])
+    {'missed': [0], 'invented': [1], 'the other': [2]}
+    """
+    places: dict[str, list[int]] = {kind: [] for kind in MISTAKES}
+    for place, (true, made) in enumerate(zip(gold, predicted, strict=True)):
+        if true != made:
+            kind = "missed" if made == none else "invented" if true == none else "the other"
+            places[kind].append(place)
     return places
 
 

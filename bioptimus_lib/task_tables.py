@@ -45,7 +45,7 @@ def is_together(row: Found) -> bool:
 
 
 def _place(row: Found) -> int:
-    names = [name for name in REAL if row["dataset"] == name or row["dataset"].startswith(f"{name}-")]
+    names = [name for name in REAL if f"{row['dataset']}-".startswith(f"{name}-")]
     return REAL.index(names[0]) if names else len(REAL)
 
 
@@ -100,13 +100,16 @@ def margins() -> str:
         )
         for row in found
     }
-    return _forest(rows, title="Over the best constant answer",
-                   xlabel="points of the task's own metric, 95 % over examples and seeds")  # fmt: skip
+    return _forest(
+        rows, title="Over the best constant answer",
+        xlabel="points of the task's own metric, 95 % over examples and seeds",
+    )  # fmt: skip
 
 
 def _forest(rows: Mapping[str, Row], *, title: str, xlabel: str) -> str:
     said = "; ".join(
-        f"{name}: {row.value:+.1f}, {row.low:+.1f} to {row.high:+.1f}" for name, row in rows.items()
+        f"{name}: {row.value:+.1f}, {row.low:+.1f} to {row.high:+.1f}"
+        for name, row in rows.items()
     )
     figure = forest(rows, title=title, zero=True, form="{:+.1f}", xlabel=xlabel)
     return image(figure, alt=f"{title}, {xlabel}. {said}.")
@@ -152,11 +155,7 @@ def ways(task: str, *, label: Callable[[Found], str]) -> str:
     single = [row for row in evidence.rows_of(EXPERIMENT, "score") if row["seed"] is not None]
     rows = {}
     for row in found:
-        own = [
-            one["metrics"]["score"]
-            for one in single
-            if _way(one) == _way(row)
-        ]
+        own = [one["metrics"]["score"] for one in single if _way(one) == _way(row)]
         name = label(row)
         rows[name] = Row(*(row["metrics"][key] for key in ("score", "low", "high")), points=own)
     said = "; ".join(

@@ -257,7 +257,7 @@ def _table(
 
 def _margin(job: Job, rows: np.ndarray) -> dict[str, Any]:
     """What runs have over the constant answer, with an interval over the same test examples."""
-    from bioptimus_lib import stats, tasks, task_runs
+    from bioptimus_lib import stats, task_runs, tasks
 
     data = task_runs.data_of(job)
     constant = tasks.rows(job.row, data.test, tasks.baseline(job.row, data)[1])
