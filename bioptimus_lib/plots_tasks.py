@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SPECIAL = re.compile(r"\[[A-Z]+\]")
 SIGNS = frozenset(("<", ">", "[", "]", "@", "$"))
-MOST_PANELS = 3
+MOST_PANELS = 4
 
 
 # --- what is read ------------------------------------------------------------------------------
@@ -133,7 +133,11 @@ def beside_gold(
     if not 1 <= len(panels) <= MOST_PANELS:
         raise ValueError(f"{len(panels)} panels: give 1 to {MOST_PANELS}")
     with style():
-        figure, axes = new_figure(height=3.2, columns=len(panels), squeeze=False, sharex=True)
+        columns = len(panels) if len(panels) < MOST_PANELS else 2
+        lines = -(-len(panels) // columns)
+        figure, axes = new_figure(
+            height=0.6 + 2.6 * lines, rows=lines, columns=columns, squeeze=False, sharex=True
+        )
         for place, (name, found) in zip(axes.flat, panels.items(), strict=True):
             ends = [min(found.gold), max(found.gold)]
             place.plot(ends, ends, color=SOFT, lw=1.2, linestyle=(0, (3, 3)))
@@ -141,7 +145,9 @@ def beside_gold(
                        alpha=0.7, linestyle="none")
             place.set_title(f"{name}\nr = {found.pearson / 100:.2f}", fontsize=10.5, pad=6)
             place.grid(axis="both")
-        axes.flat[0].set_ylabel(ylabel)
-        axes.flat[len(panels) // 2].set_xlabel("gold")
+        for row in axes:
+            row[0].set_ylabel(ylabel)
+        for place in axes[-1]:
+            place.set_xlabel("gold")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure

@@ -36,7 +36,7 @@ def test_the_most_frequent_label_is_on_top_with_its_number():
 def test_each_panel_says_its_correlation():
     figure = FIGURES["beside gold"]()
     assert [a.get_title(loc="left") for a in figure.axes] == ["words\nr = 0.96", "flat\nr = 0.00"]
-    with pytest.raises(ValueError, match="give 1 to 3"):
+    with pytest.raises(ValueError, match="give 1 to 4"):
         plots_tasks.beside_gold({}, title="")
     with pytest.raises(ValueError, match="no label"):
         plots_tasks.by_label({}, micro=0, macro=0)
