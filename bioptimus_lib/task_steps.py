@@ -299,6 +299,7 @@ def read_apart(model: Any, tokenizer: Any, data: Data) -> list[float]:
     from bioptimus_lib.task_metrics import METRICS
 
     made: list[float] = []
+    judge = METRICS["pearson"]
     for fold in data.folds:
         sides = {split: _both(model, tokenizer, some) for split, some in fold.items()}
         whole = np.concatenate(sides["train"])
@@ -308,14 +309,13 @@ def read_apart(model: Any, tokenizer: Any, data: Data) -> list[float]:
             u, v = (u - mean) / spread, (v - mean) / spread
             seen[split] = np.concatenate([np.abs(u - v), u * v], axis=1)
         gold = {split: [e.answer for e in some] for split, some in fold.items()}
-        judge = METRICS["pearson"]
-
-        def score(ridge: Any, seen: Any = seen, gold: Any = gold) -> float:
-            found = ridge.predict(seen["devel"]).tolist()
-            return judge.value(judge.rows(gold["devel"], found, labels=(), positive=()))
-
         tried = [Ridge(alpha=alpha).fit(seen["train"], gold["train"]) for alpha in STRENGTHS]
-        made += max(tried, key=score).predict(seen["test"]).tolist()
+        chosen = [
+            judge.value(judge.rows(gold["devel"], ridge.predict(seen["devel"]).tolist(),
+                                   labels=(), positive=()))
+            for ridge in tried
+        ]  # fmt: skip
+        made += tried[int(np.argmax(chosen))].predict(seen["test"]).tolist()
     return made
 
 

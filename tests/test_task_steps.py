@@ -139,3 +139,29 @@ def test_a_set_is_written_whole(tmp_path):
     folder = task_steps.generated("pocket-fields", tmp_path, sizes=SMALL)
     assert sum(1 for _ in open(folder / "test.jsonl", encoding="utf-8")) == 12
     assert pocket_tasks.SIZES["test"] != 12
+
+
+def test_texts_read_apart_tell_what_differs(place):
+    import random
+
+    model, tokenizer = load_masked_lm(place / "old")
+    draw = random.Random(0)
+
+    def pairs(n: int) -> list[Example]:
+        found = []
+        for i in range(n):
+            one = draw.choices("abcdefgh", k=5)
+            two = list(one) if i % 2 else draw.choices("abcdefgh", k=5)
+            texts = " ".join(one), " ".join(two)
+            found.append(Example(str(i), texts[0], float(i % 2), second=texts[1]))
+        return found
+
+    data = Data(({"train": pairs(80), "devel": pairs(30), "test": pairs(40)},))
+    made = task_steps.read_apart(model, tokenizer, data)
+    assert len(made) == 40
+    gold = [e.answer for e in data.test]
+    high, low = ([m for m, g in zip(made, gold, strict=True) if g == side] for side in (1, 0))
+    assert sum(high) / len(high) > sum(low) / len(low) + 0.2
+    again = task_steps.mean_states(model, tokenizer, ["a b", "a b c d e f g h"])
+    alone = task_steps.mean_states(model, tokenizer, ["a b"])
+    assert abs(again[0] - alone[0]).max() < 1e-5  # padding does not count
