@@ -38,7 +38,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
-| what a score is worth | ``evaluation_steps`` ``task_steps`` | |
+| what a score is worth | ``evaluation_steps`` ``task_steps`` | ``read_apart`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |

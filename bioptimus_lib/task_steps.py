@@ -1,5 +1,4 @@
-"""Lessons of the chapter beyond entities: what a model reads, what it learnt by heart, what a score
-hides.
+"""Lessons on tasks beyond entities: what is read, what was learnt by heart, what a score hides.
 
 The fine-tunings are those of ``task_runs``; here are the few lines that a chapter needs around
 them, and ways to take a score apart.
@@ -7,6 +6,7 @@ them, and ways to take a score apart.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bioptimus_lib.finetune import Recipe
-from bioptimus_lib.task_data import Answer, Data, Example
+from bioptimus_lib.task_data import Answer, Example
 from bioptimus_lib.task_runs import Job, do_all
 from bioptimus_lib.task_table import task
 
@@ -43,6 +43,38 @@ def generated(
     if not all((folder / f"{split}.jsonl").exists() for split in SPLITS):
         pocket_tasks.write(name, folder, sizes=dict(sizes or {}))
     return folder
+
+
+def thinned(
+    source: Path, target: Path, *, labels: Sequence[str], one_in: int = 10, examples: int = 0
+) -> tuple[Path, int, int]:
+    """A copy of a task with sets of labels, in whose train some of them are rare.
+
+    Args:
+        labels: of the examples with one of these, every ``one_in``-th stays.
+        examples: of train, before; 0 for all.
+
+    Returns:
+        The folder, and how many examples train had and has.
+    """
+    from bioptimus_lib.conll import SPLITS
+    from bioptimus_lib.files import atomic_dir
+
+    lines = (source / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = lines[: examples or None]
+    rare, seen, kept = set(labels), 0, []
+    for line in lines:
+        hit = bool(rare & {*json.loads(line)["labels"]})
+        if not hit or seen % one_in == 0:
+            kept.append(line)
+        seen += hit
+    if not target.exists():
+        with atomic_dir(target) as folder:
+            for split in SPLITS:
+                text = (source / f"{split}.jsonl").read_text(encoding="utf-8")
+                text = "".join(kept) if split == "train" else text
+                (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return target, len(lines), len(kept)
 
 
 @dataclass(frozen=True)
@@ -81,12 +113,14 @@ class Wish(NamedTuple):
     recipe: what is changed in the fine-tuning.
     examples: the first so many of train; 0 for all.
     seeds: how many.
+    data: folder of other files; None for those of the others.
     """
 
     view: str | None = None
     recipe: Recipe = Recipe()
     examples: int = 0
     seeds: int = 1
+    data: Path | None = None
 
 
 def several(
@@ -112,7 +146,7 @@ def several(
     """
     jobs = [
         Job(
-            model.name, model, name, data, replace(settings, seed=seed),
+            model.name, model, name, wish.data or data, replace(settings, seed=seed),
             out / name / label / f"seed-{seed}", view=task(name).view(wish.view),
             recipe=wish.recipe, examples=wish.examples or None, threads=1 if workers else None,
             keep_model=keep_models,
@@ -240,88 +274,3 @@ def mistakes(
             kind = "missed" if made == none else "invented" if true == none else "the other"
             places[kind].append(place)
     return places
-
-
-def shared_words(example: Example) -> float:
-    """The share of the words of a pair that both texts have, which no model is needed for.
-
-    >>> shared_words(Example("1", "gout is rare", 0.0, second="Gout was rare"))
-    0.5
-    """
-    one, two = ({word.strip(".,;()").casefold() for word in text.split()} for text in example.texts)
-    return len(one & two) / max(len(one | two), 1)
-
-
-def mean_states(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
-    """The mean of the last states of each text, before any fine-tuning: float (texts, H)."""
-    import torch
-
-    model.eval()
-    parts = []
-    for start in range(0, len(texts), 64):
-        batch = tokenizer(
-            list(texts[start : start + 64]), return_tensors="pt", padding=True, truncation=True
-        ).to(model.device)
-        with torch.inference_mode():
-            states = model.base_model(**batch).last_hidden_state  # (B, T, H)
-        seen = batch["attention_mask"].unsqueeze(-1)
-        parts.append(((states * seen).sum(1) / seen.sum(1)).cpu().numpy())
-    return np.concatenate(parts)
-
-
-def _both(model: Any, tokenizer: Any, pairs: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
-    first, second = ([example.texts[n] for example in pairs] for n in (0, 1))
-    return mean_states(model, tokenizer, first), mean_states(model, tokenizer, second)
-
-
-def sentence_cosine(model: Any, tokenizer: Any, pairs: Sequence[Example]) -> list[float]:
-    """Cosine of the mean last states of the two texts of each pair, before any fine-tuning."""
-    u, v = _both(model, tokenizer, pairs)
-    below = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
-    return ((u * v).sum(1) / np.maximum(below, 1e-9)).tolist()
-
-
-#: Strengths of the ridge that ``read_apart`` chooses from.
-STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)
-
-
-def read_apart(model: Any, tokenizer: Any, data: Data) -> list[float]:
-    """Scores of the test pairs by texts that are read apart, and a regression on how they differ.
-
-    The encoder stays as it is. Of the mean states u and v of the two texts, in standard units of
-    train, the regression sees |u − v| and u · v, number by number. Its strength is chosen on devel.
-
-    Reference:
-        Reimers and Gurevych, EMNLP 2019, section 3 (u, v and |u − v|; there the encoder learns).
-    """
-    from sklearn.linear_model import Ridge
-
-    from bioptimus_lib.task_metrics import METRICS
-
-    made: list[float] = []
-    judge = METRICS["pearson"]
-    for fold in data.folds:
-        sides = {split: _both(model, tokenizer, some) for split, some in fold.items()}
-        whole = np.concatenate(sides["train"])
-        mean, spread = whole.mean(0), whole.std(0) + 1e-9
-        seen = {}
-        for split, (u, v) in sides.items():
-            u, v = (u - mean) / spread, (v - mean) / spread
-            seen[split] = np.concatenate([np.abs(u - v), u * v], axis=1)
-        gold = {split: [e.answer for e in some] for split, some in fold.items()}
-        tried = [Ridge(alpha=alpha).fit(seen["train"], gold["train"]) for alpha in STRENGTHS]
-        chosen = [
-            judge.value(judge.rows(gold["devel"], ridge.predict(seen["devel"]).tolist(),
-                                   labels=(), positive=()))
-            for ridge in tried
-        ]  # fmt: skip
-        made += tried[int(np.argmax(chosen))].predict(seen["test"]).tolist()
-    return made
-
-
-def answered(data: Data) -> dict[str, int]:
-    """How often each label comes in train, the most frequent first."""
-    from bioptimus_lib.task_data import count_answers
-
-    counts = count_answers(data.folds[0]["train"])
-    return {str(label): n for label, n in counts.most_common()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bioptimus_lib import evidence, stats
+from bioptimus_lib import evidence
 from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_ner_results import Row, forest
@@ -265,12 +265,3 @@ def shallow_figure() -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
-
-
-def seconds() -> dict[str, float]:
-    """Mean seconds of a fine-tuning of each task, by the ledger."""
-    found: dict[str, list[float]] = {}
-    for row in evidence.rows_of(EXPERIMENT, "score"):
-        if row["seed"] is not None and not row.get("variant"):
-            found.setdefault(row["dataset"], []).append(row["seconds"])
-    return {name: stats.summary(values).mean for name, values in found.items()}

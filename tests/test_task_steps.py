@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from conftest import save_old_and_new
 from test_tasks import PIECES
@@ -12,7 +10,7 @@ from bioptimus_lib import pocket_tasks, task_runs, task_steps
 from bioptimus_lib.finetune import Recipe
 from bioptimus_lib.models import load_masked_lm
 from bioptimus_lib.relations import Mention
-from bioptimus_lib.task_data import Data, Example
+from bioptimus_lib.task_data import Example
 from bioptimus_lib.task_steps import Wish, by_habit, confusion, mistakes, pieces_of, several
 from bioptimus_lib.tasks import TaskSettings
 
@@ -69,12 +67,6 @@ def test_each_mistake_has_one_kind():
     assert sum(map(len, found.values())) == sum(a != b for a, b in zip(gold, made, strict=True))
 
 
-def test_shared_words():
-    same = Example("1", "Gout, again.", 4.0, second="gout again")
-    assert task_steps.shared_words(same) == 1
-    assert task_steps.shared_words(replace(same, second="pain")) == 0
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("steps")
@@ -91,15 +83,6 @@ def test_pieces_as_they_are_read(place):
     assert len(pieces_of(pair, tokenizer, window=6)) == 6
     with pytest.raises(ValueError, match="shown first"):
         pieces_of(told("aspirin", "none"), tokenizer, window=64)
-
-
-def test_cosine_of_equal_texts_is_one_whatever_stands_beside_them(place):
-    model, tokenizer = load_masked_lm(place / "old")
-    some = [Example("1", "a b", 1.0, second="a b"), Example("2", "a a a b b a", 1.0, second="b")]
-    both = task_steps.sentence_cosine(model, tokenizer, some)
-    assert both[0] == pytest.approx(1, abs=1e-5) and -1 <= both[1] < 1
-    assert both[1] == pytest.approx(task_steps.sentence_cosine(model, tokenizer, some[1:])[0],
-                                    abs=1e-5)  # fmt: skip
 
 
 def test_several_fine_tunings_are_made_once(place, monkeypatch):
@@ -129,39 +112,23 @@ def test_several_fine_tunings_are_made_once(place, monkeypatch):
     assert [o.score for o in run()["reinit-1"]] == [o.score for o in made["reinit-1"]]
 
 
-def test_answered_counts_the_labels_of_sets():
-    some = [Example("1", "x", ("a", "b")), Example("2", "y", ("b",)), Example("3", "z", ())]
-    data = Data(({"train": some, "devel": [], "test": []},))
-    assert task_steps.answered(data) == {"b": 2, "a": 1}
-
-
 def test_a_set_is_written_whole(tmp_path):
     folder = task_steps.generated("pocket-fields", tmp_path, sizes=SMALL)
     assert sum(1 for _ in open(folder / "test.jsonl", encoding="utf-8")) == 12
     assert pocket_tasks.SIZES["test"] != 12
 
 
-def test_texts_read_apart_tell_what_differs(place):
-    import random
+def test_a_thinned_train_has_few_of_some_labels(tmp_path):
+    source = task_steps.generated("pocket-fields", tmp_path, sizes={**SMALL, "train": 200})
+    rare = ("kidney", "skin")
+    folder, before, after = task_steps.thinned(source, tmp_path / "thin", labels=rare, one_in=5)
+    kept = (folder / "train.jsonl").read_text().splitlines()
+    whole = (source / "train.jsonl").read_text().splitlines()
+    assert (before, after) == (200, len(kept)) and set(kept) < set(whole)
 
-    model, tokenizer = load_masked_lm(place / "old")
-    draw = random.Random(0)
+    def hits(lines):
+        return sum(any(f'"{label}"' in line for label in rare) for line in lines)
 
-    def pairs(n: int) -> list[Example]:
-        found = []
-        for i in range(n):
-            one = draw.choices("abcdefgh", k=5)
-            two = list(one) if i % 2 else draw.choices("abcdefgh", k=5)
-            texts = " ".join(one), " ".join(two)
-            found.append(Example(str(i), texts[0], float(i % 2), second=texts[1]))
-        return found
-
-    data = Data(({"train": pairs(80), "devel": pairs(30), "test": pairs(40)},))
-    made = task_steps.read_apart(model, tokenizer, data)
-    assert len(made) == 40
-    gold = [e.answer for e in data.test]
-    high, low = ([m for m, g in zip(made, gold, strict=True) if g == side] for side in (1, 0))
-    assert sum(high) / len(high) > sum(low) / len(low) + 0.2
-    again = task_steps.mean_states(model, tokenizer, ["a b", "a b c d e f g h"])
-    alone = task_steps.mean_states(model, tokenizer, ["a b"])
-    assert abs(again[0] - alone[0]).max() < 1e-5  # padding does not count
+    assert hits(kept) == -(-hits(whole) // 5) and after == before - hits(whole) + hits(kept)
+    assert (folder / "test.jsonl").read_text() == (source / "test.jsonl").read_text()
+    assert task_steps.thinned(source, tmp_path / "few", labels=rare, examples=50)[1] == 50

@@ -59,7 +59,7 @@ def test_an_empty_ledger_says_how_to_fill_it(empty):
         assert evidence.COMMANDS["tasks"] in panel
     for panel in (task_tables.facts_table(), task_tables.shallow_figure()):
         assert evidence.COMMANDS["task-facts"] in panel
-    assert task_tables.unsure() == [] and task_tables.seconds() == {}
+    assert task_tables.unsure() == []
 
 
 def test_a_line_for_each_task_and_dashes_for_the_others(filled):
@@ -81,7 +81,6 @@ def test_ways_of_one_task(filled):
     assert "as usual: 71.0, 67.0 to 75.0; re-initialise 1: 64.0" in html
     html = task_tables.ways("chemprot", label=task_tables.way_name)
     assert "markers: 60.0" in html and "blinded: 52.0" in html
-    assert task_tables.seconds() == {"biosses": 60.0}
 
 
 def test_labels_of_a_task(filled):
