@@ -115,17 +115,20 @@ def shortened(name: str, most: int = 24) -> str:
 
 
 class Scatter(NamedTuple):
-    """Predicted numbers over gold ones, and their correlation in percent."""
+    """Predicted numbers over gold ones, their correlation in percent, and whether both are in one
+    unit, so that they could be equal."""
 
     gold: Sequence[float]
     predicted: Sequence[float]
     pearson: float
+    one_unit: bool = True
 
 
 def beside_gold(
     panels: Mapping[str, Scatter], *, title: str, ylabel: str = "predicted"
 ) -> Figure:
-    """Predicted scores over gold ones, a panel for each model, with the line of equality.
+    """Predicted scores over gold ones, a panel for each model; of one unit with the line of
+    equality.
 
     Raises:
         ValueError: no panel, or too many.
@@ -140,7 +143,8 @@ def beside_gold(
         )
         for place, (name, found) in zip(axes.flat, panels.items(), strict=True):
             ends = [min(found.gold), max(found.gold)]
-            place.plot(ends, ends, color=SOFT, lw=1.2, linestyle=(0, (3, 3)))
+            if found.one_unit:
+                place.plot(ends, ends, color=SOFT, lw=1.2, linestyle=(0, (3, 3)))
             place.plot(found.gold, found.predicted, "o", ms=3, mfc=PAGE, mec=BLUE, mew=0.8,
                        alpha=0.7, linestyle="none")
             place.set_title(f"{name}\nr = {found.pearson / 100:.2f}", fontsize=10.5, pad=6)
