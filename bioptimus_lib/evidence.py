@@ -46,7 +46,8 @@ COMMANDS = {
     "ner-table": "bioptimus experiment ner-table --phases runs/exp-phases --out runs/ner-table "
     "--seeds 5 --ledger pocket-bert",
     "task-facts": "bioptimus experiment task-facts --model minilm --ledger real",
-    "tasks": "bioptimus task biosses --model minilm --seeds 3 --out runs/tasks --ledger minilm",
+    "tasks": "bioptimus task chemprot gad biosses hoc pubmedqa rqe mts-dialog --model minilm "
+    "--seeds 3 --out runs/tasks --ledger minilm",
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
         "--contexts 5 --steps 300 --seeds 3 --out runs/questions --ledger pocket-bert"

@@ -13,7 +13,8 @@ LABELS = {"skin": {"f1": 20.0, "gold": 4.0}, "kidney": {"f1": 90.0, "gold": 1200
 FIGURES = {
     "by label": lambda: plots_tasks.by_label(LABELS, micro=88.0, macro=55.0),
     "beside gold": lambda: plots_tasks.beside_gold(
-        {"words": Scatter([0, 2, 4], [0.1, 0.15, 0.3], 96.0, False), "flat": Scatter([0, 4], [2, 2], 0.0)},
+        {"words": Scatter([0, 2, 4], [0.1, 0.15, 0.3], 96.0, one_unit=False),
+         "flat": Scatter([0, 4], [2, 2], 0.0)},
         title="Similarity",
     ),
 }
