@@ -51,7 +51,8 @@ def thinned(
     """A copy of a task with sets of labels, in whose train some of them are rare.
 
     Args:
-        labels: of the examples with one of these, every ``one_in``-th stays.
+        labels: of the examples with one of these, every ``one_in``-th stays, and the first of each,
+            for a label that train lacks cannot be learnt.
         examples: of train, before; 0 for all.
 
     Returns:
@@ -62,12 +63,13 @@ def thinned(
 
     lines = (source / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     lines = lines[: examples or None]
-    rare, seen, kept = set(labels), 0, []
+    rare, lacks, seen, kept = set(labels), set(labels), 0, []
     for line in lines:
-        hit = bool(rare & {*json.loads(line)["labels"]})
-        if not hit or seen % one_in == 0:
+        hit = rare & {*json.loads(line)["labels"]}
+        if not hit or seen % one_in == 0 or hit & lacks:
             kept.append(line)
-        seen += hit
+            lacks -= hit
+        seen += bool(hit)
     if not target.exists():
         with atomic_dir(target) as folder:
             for split in SPLITS:
