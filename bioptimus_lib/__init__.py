@@ -32,12 +32,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
 | data of other tasks | | ``relations`` ``task_data`` ``task_readers`` |
 | tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
+| what is behind a task | ``task_facts`` | |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
-| what a score is worth | ``evaluation_steps`` | |
+| what a score is worth | ``evaluation_steps`` ``task_steps`` | ``read_apart`` |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
@@ -47,6 +48,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of the ledger | ``plots_ledger`` | |
 | NER results | ``ner_tables`` | ``plots_ner_results`` |
 | answers of the ledger | ``verdicts`` ``results_page`` | |
+| tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |

@@ -30,6 +30,7 @@ LEAVES = (
     "finetune", "stability", "bias_correction", "plots_stability",
     "significance", "ner_runs", "evaluation_steps", "plots_ner_results",
     "ner_tables", "widgets_ner", "verdicts", "results_page",
+    "task_steps", "read_apart", "task_tables", "task_facts", "plots_tasks",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

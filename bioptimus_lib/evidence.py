@@ -46,6 +46,9 @@ COMMANDS = {
     "ner": "bioptimus ner --model pocket-bert minilm --dataset all --seeds 5 --ledger any",
     "ner-table": "bioptimus experiment ner-table --phases runs/exp-phases --out runs/ner-table "
     "--seeds 5 --workers 2 --ledger pocket-bert",
+    "task-facts": "bioptimus experiment task-facts --model minilm --ledger real",
+    "tasks": "bioptimus task chemprot gad biosses hoc pubmedqa rqe mts-dialog --model minilm "
+    "--seeds 3 --out runs/tasks --ledger minilm",
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
         "--contexts 5 --steps 300 --seeds 3 --workers 2 --out runs/questions --ledger pocket-bert"

@@ -63,6 +63,17 @@ def test_models_are_compared_and_nothing_is_done_twice(place, capsys, monkeypatc
     assert [(row["model"], row["seed"]) for row in rows[:4]] == [
         ("old", 0), ("new", 0), ("old", 1), ("new", 1),
     ]  # fmt: skip
+    together = [row for row in rows if row["seed"] is None]
+    assert [(row["dataset"], row["model"]) for row in together] == [
+        (row["task"], row["model"]) for row in table
+    ]
+    for row, line in zip(together, table, strict=True):
+        found = row["metrics"]
+        assert row["variant"] == "together" and found["seeds"] == 2 and found["train"] == 60
+        assert found["score"] == line["score"] and [found["low"], found["high"]] == line["interval"]
+        assert found["margin"] == pytest.approx(found["score"] - found["baseline"])
+        assert found["margin_low"] <= found["margin"] <= found["margin_high"]
+    assert together[0]["labels"].keys() == {"no", "yes"} and not together[2]["labels"]
     assert str(place) not in json.dumps(rows)
 
     def fail(*_, **__):

@@ -9,6 +9,7 @@ import pytest
 
 from bioptimus_lib import pocket_tasks
 from bioptimus_lib.task_data import Data, count_answers
+from bioptimus_lib.task_facts import words_alone
 from bioptimus_lib.task_table import TASKS
 from bioptimus_lib.tasks import baseline, evaluate
 
@@ -96,32 +97,8 @@ def test_test_has_terms_and_wordings_of_its_own(sets):
 
 def by_words(data: Data, name: str, view: str | None) -> dict[str, float]:
     """Scores of a plain linear model on n-grams, or of shared words for pairs."""
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.multiclass import OneVsRestClassifier
-
-    row = TASKS[name]
-    fold = data.shown(view).folds[0]
-    answers = [e.answer for e in fold["train"]]
-    if row.answer == "score":
-        def shared(some):
-            words = [[set(text.lower().split()) for text in e.texts] for e in some]
-            return np.array([[len(a & b) / len(a | b), len(a & b)] for a, b in words])
-
-        made = list(Ridge().fit(shared(fold["train"]), answers).predict(shared(fold["test"])))
-        return evaluate(row, fold["test"], made)[0]
-    grams = TfidfVectorizer(ngram_range=(1, 3), token_pattern=r"[^ ]+", sublinear_tf=True)
-    train = grams.fit_transform(e.text for e in fold["train"])
-    test = grams.transform(e.text for e in fold["test"])
-    model = LogisticRegression(C=30, max_iter=300)
-    if row.answer == "label":
-        made = list(model.fit(train, answers).predict(test))
-    else:
-        targets = np.array([[label in a for label in row.labels] for a in answers], int)
-        rows = OneVsRestClassifier(model).fit(train, targets).predict(test)
-        made = [tuple(x for x, y in zip(row.labels, some, strict=True) if y) for some in rows]
-    return evaluate(row, fold["test"], made)[0]
+    shown = data.shown(view)
+    return evaluate(TASKS[name], shown.test, words_alone(TASKS[name], shown))[0]
 
 
 def test_a_model_lands_between_the_constant_and_perfection(sets):

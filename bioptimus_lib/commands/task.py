@@ -29,9 +29,13 @@ from bioptimus_lib.commands.fine_tuning import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bioptimus_lib.finetune import Recipe
     from bioptimus_lib.task_runs import Job, Result
     from bioptimus_lib.task_table import Task
+
+TOGETHER = "together"  # variant of a row of the ledger that holds all seeds of a line
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
@@ -111,6 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.ledger:
             record("tasks", job, result, file=arguments.ledger, variant=_variant(job))
     table = _table(plan, results)
+    if arguments.ledger:
+        _record_together(plan, table, results, file=arguments.ledger)
     print(json.dumps({"results": table}) if arguments.json else _text(table))
     return 0
 
@@ -240,6 +246,7 @@ def _table(
                 "score": stats.summary(scores).mean,
                 **spread(scores, rows[name][model], measure=measures[name]),
                 "baseline": found[0]["baseline"],
+                **_margin(jobs[0], rows[name][model]),
                 "score_by_seed": scores,
             }
             if (name, model) in compared:
@@ -248,22 +255,78 @@ def _table(
     return table
 
 
+def _margin(job: Job, rows: np.ndarray) -> dict[str, Any]:
+    """What runs have over the constant answer, with an interval over the same test examples."""
+    from bioptimus_lib import stats, task_runs, tasks
+
+    data = task_runs.data_of(job)
+    constant = tasks.rows(job.row, data.test, tasks.baseline(job.row, data)[1])
+    found = stats.bootstrap_difference(rows, constant, measure=job.row.judge.measure)
+    return {"margin": found.value, "margin_interval": [found.low, found.high]}
+
+
+def _record_together(
+    plan: Mapping[str, Sequence[Job]],
+    table: Sequence[Mapping[str, Any]],
+    results: Mapping[Path, Result],
+    *,
+    file: str,
+) -> None:
+    """A row of the ledger for each line of the table: all seeds together, with their intervals."""
+    from bioptimus_lib import ledger
+
+    groups = grouped(plan)
+    rows = []
+    for line in table:
+        jobs = groups[line["task"]][line["model"]]
+        made = [results[job.place] for job in jobs]
+        low, high = line["interval"]
+        margin_low, margin_high = line["margin_interval"]
+        counts = made[0]["report"]["examples"]
+        rows.append({
+            **made[0]["provenance"], "model": line["model"], "dataset": line["task"],
+            "profile": "any", "seed": None,
+            "variant": ", ".join(filter(None, (_variant(jobs[0]), TOGETHER))),
+            "metrics": {
+                "score": line["score"], "low": low, "high": high, "baseline": line["baseline"],
+                "margin": line["margin"], "margin_low": margin_low, "margin_high": margin_high,
+                "seeds": line["seeds"], "tested": line["tested"],
+                **({} if line["sd"] is None else {"sd": line["sd"]}),
+                **{name: counts[name] for name in ("train", "devel")},
+                **{  # what is reported beside the score, in the mean
+                    name: sum(one["metrics"][name] for one in made) / len(made)
+                    for name in made[0]["metrics"] if name not in ("score", "baseline")
+                },
+            },
+            "labels": {
+                label: {key: sum(one["labels"][label][key] for one in made) / len(made)
+                        for key in numbers}
+                for label, numbers in made[0]["labels"].items()
+            },
+            "metric": line["metric"],
+            "seconds": sum(one["seconds"] for one in made),
+        })  # fmt: skip
+    ledger.append("tasks", rows, file=file, replace=True)
+
+
 def _text(table: list[dict[str, Any]]) -> str:
     """The table for a terminal, and what its columns are."""
     wide = max(12, *(len(row["model"]) for row in table))
     lines = [
         f"{'task':<24} {'model':<{wide}} {'metric':<8} {'score':>6} {'sd':>5} {'95 %':>15} "
-        f"{'baseline':>8} {'tested':>6}"
+        f"{'baseline':>8} {'margin 95 %':>15} {'tested':>6}"
     ]
     for row in table:
+        low, high = row["margin_interval"]
         line = (
             f"{row['task']:<24} {row['model']:<{wide}} {row['metric']:<8} {row['score']:>6.2f} "
-            f"{spread_text(row)} {row['baseline']:>8.2f} {row['tested']:>6}"
+            f"{spread_text(row)} {row['baseline']:>8.2f} {f'{low:+.2f} {high:+.2f}':>15} "
+            f"{row['tested']:>6}"
         )
         lines.append(line + beside_text(row))
     lines.append(
         "score: on test, mean and sd over seeds; 95 %: bootstrap over examples and seeds; baseline:"
-        " the constant answer that is best on train."
+        " the constant answer that is best on train; margin: score minus baseline, bootstrap."
     )
     if any("p" in row for row in table):
         lines.append("Last: minus the first model; p of swapping answers, corrected for all "

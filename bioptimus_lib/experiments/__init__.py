@@ -28,6 +28,7 @@ EXPERIMENTS: dict[str, str] = {
     "ner-facts": "bioptimus_lib.experiments.ner_facts",
     "scoring": "bioptimus_lib.experiments.scoring",
     "stability": "bioptimus_lib.experiments.stability",
+    "task-facts": "bioptimus_lib.experiments.task_facts",
     "ner-table": "bioptimus_lib.experiments.ner_table",
     **{name: f"bioptimus_lib.experiments.questions:{name.upper()}" for name in QUESTIONS},
 }

@@ -1,0 +1,96 @@
+"""The ledger's rows on tasks as tables and figures, whole, in part, and not there at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from bioptimus_lib import evidence, ledger, task_tables
+
+PLACE = {"profile": "any", "command": "bioptimus task", "device": "cpu: x, 2 cores",
+         "versions": {}, "data": {}, "commit": None}  # fmt: skip
+
+
+def row(task, *, variant="", seed=None, margin=(10.0, 5.0, 15.0), score=60.0, **more):
+    metrics = {"score": score, "baseline": score - margin[0], "micro_f1": score, "macro_f1": 41.0}
+    if seed is None:
+        metrics |= {
+            "low": score - 4, "high": score + 4, "margin": margin[0], "margin_low": margin[1],
+            "margin_high": margin[2], "seeds": 3, "tested": 500, "train": 449, "devel": 51,
+            "sd": 1.25,
+        }  # fmt: skip
+        variant = ", ".join(filter(None, (variant, "together")))
+    own = {"variant": variant} if variant else {}
+    return {**PLACE, "model": "minilm", "dataset": task, "seed": seed, "metrics": metrics,
+            "metric": "accuracy", "labels": {"yes": {"f1": 70.0, "gold": 275.0},
+                                             "no": {"f1": 12.0, "gold": 169.0}},
+            "seconds": 60.0, **own, **more}  # fmt: skip
+
+
+FACTS = {"train": 449, "devel": 51, "test": 500, "constant": 55.2, "pieces": 330.0,
+         "truncated": 0.0625, "test_in_train": 0, "contradicted": 0, "most": 0.552, "least": 0.109,
+         "words": 56.0, "words_first": 54.8, "words_second": 55.0}  # fmt: skip
+
+
+@pytest.fixture
+def filled(tmp_path, monkeypatch):
+    """A ledger with some tasks; the others have not been run."""
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+    anew = "re-initialise 1"
+    rows = [
+        row("pubmedqa", margin=(2.0, -1.0, 5.0)), row("chemprot"),
+        row("chemprot-blinded", score=52.0), row("biosses", score=71.0),
+        row("biosses", variant=anew, score=64.0),
+    ]  # fmt: skip
+    rows += [row("biosses", seed=n, score=70.0 + n) for n in range(3)]
+    rows += [row("biosses", variant=anew, seed=0, score=64.0)]
+    ledger.append("tasks", rows, file="minilm")
+    fact = {**PLACE, "model": "pieces", "dataset": "pubmedqa", "seed": None, "metrics": FACTS}
+    ledger.append("task-facts", fact, file="real")
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+
+
+def test_an_empty_ledger_says_how_to_fill_it(empty):
+    for panel in (task_tables.score_table(), task_tables.margins(), task_tables.labels("hoc"),
+                  task_tables.ways("biosses", label=task_tables.way_name)):  # fmt: skip
+        assert evidence.COMMANDS["tasks"] in panel
+    for panel in (task_tables.facts_table(), task_tables.shallow_figure()):
+        assert evidence.COMMANDS["task-facts"] in panel
+    assert task_tables.unsure() == []
+
+
+def test_a_line_for_each_task_and_dashes_for_the_others(filled):
+    html = task_tables.score_table()
+    assert html.index("chemprot") < html.index("biosses") < html.index("pubmedqa")
+    assert "60.0 ± 1.2" in html and "+10.0 [+5.0, +15.0]" in html and "56.0 to 64.0" in html
+    assert html.count("<td>hoc</td>") == 1 and "chemprot-blinded" not in html
+    assert "re-initialise" not in html
+
+
+def test_a_margin_that_may_be_none_is_told(filled):
+    assert "pubmedqa: +2.0, -1.0 to +5.0" in task_tables.margins()
+    (line,) = task_tables.unsure()
+    assert line.startswith("pubmedqa (minilm): 60.0 against 58.0") and "500 test examples" in line
+
+
+def test_ways_of_one_task(filled):
+    html = task_tables.ways("biosses", label=task_tables.way_name)
+    assert "as usual: 71.0, 67.0 to 75.0; re-initialise 1: 64.0" in html
+    html = task_tables.ways("chemprot", label=task_tables.way_name)
+    assert "markers: 60.0" in html and "blinded: 52.0" in html
+
+
+def test_labels_of_a_task(filled):
+    html = task_tables.labels("pubmedqa")
+    assert "yes 70 of 275; no 12 of 169" in html and "Micro 60.0, macro 41.0" in html
+    assert "has not been run yet" in task_tables.labels("hoc")
+
+
+def test_facts(filled):
+    html = task_tables.facts_table()
+    assert "449 / 51 / 500" in html and "55.2 %" in html and "6.2 %" in html
+    html = task_tables.shallow_figure()
+    assert all(f">{value}<" in html for value in ("55.2", "56.0", "54.8", "55.0", "60.0"))
