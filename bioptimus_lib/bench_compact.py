@@ -245,26 +245,28 @@ def table(rows: Sequence[Footprint]) -> str:
     return "\n".join(lines)
 
 
+def flat(row: Footprint) -> dict[str, Any]:
+    """A row as metrics of the ledger: one number under each name."""
+    values: dict[str, Any] = {
+        "parameters": row.parameters,
+        "encoder": row.encoder,
+        "megabytes": row.megabytes,
+        "sequences_per_second": row.sequences_per_second,
+    }
+    if row.peak_megabytes is not None:
+        values["peak_megabytes"] = row.peak_megabytes
+    for batch, took in row.milliseconds.items():
+        values[f"milliseconds_{batch}"] = took
+        values |= {f"faster_{batch}_{k}": v for k, v in row.faster[batch].items()}
+    return values
+
+
 def _keep(
     rows: Sequence[Footprint], files: list[Path], arguments: argparse.Namespace, *, threads: int
 ) -> None:
     from bioptimus_lib import ledger
 
     origin = ledger.provenance(data=files, device=arguments.device)
-
-    def flat(row: Footprint) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "parameters": row.parameters,
-            "encoder": row.encoder,
-            "megabytes": row.megabytes,
-            "sequences_per_second": row.sequences_per_second,
-        }
-        if row.peak_megabytes is not None:
-            values["peak_megabytes"] = row.peak_megabytes
-        for batch, took in row.milliseconds.items():
-            values[f"milliseconds_{batch}"] = took
-            values |= {f"faster_{batch}_{k}": v for k, v in row.faster[batch].items()}
-        return values
 
     ledger.append(EXPERIMENT, [
         {**origin, "model": row.model, "dataset": f"random rows of {arguments.length}",
