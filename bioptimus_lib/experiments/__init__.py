@@ -27,6 +27,7 @@ EXPERIMENTS: dict[str, str] = {
     "scoring": "bioptimus_lib.experiments.scoring",
     "stability": "bioptimus_lib.experiments.stability",
     "ner-table": "bioptimus_lib.experiments.ner_table",
+    "compact": "bioptimus_lib.experiments.compact",
     **{name: f"bioptimus_lib.experiments.questions:{name.upper()}" for name in QUESTIONS},
 }
 
