@@ -38,6 +38,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | what a score is worth | ``evaluation_steps`` | |
+| a class of students | ``compact_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
@@ -46,6 +47,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of fine-tunings | ``plots_stability`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | NER results | ``ner_tables`` | ``plots_ner_results`` |
+| compact results | ``compact_tables`` | ``plots_compact`` |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |

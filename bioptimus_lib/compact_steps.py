@@ -71,7 +71,7 @@ def classroom(run: Run, *, steps: int, teacher_steps: int) -> Classroom:
     from bioptimus_lib.models import load_masked_lm, place
     from bioptimus_lib.phases import train_version
 
-    run.stage("corpus")
+    run.stage("warm-up" if run.profile.warmup_steps else "corpus")
     model, tokenizer = run.load(OLD)
     blocks, held_out = (packed(run, name, tokenizer, OLD) for name in ("train", "held-out"))
     done = run.out / "training" / f"{TEACHER}-{teacher_steps}.json"
