@@ -10,7 +10,8 @@ from html import escape
 from typing import Any
 
 from bioptimus_lib import evidence, stats
-from bioptimus_lib.experiments.compact import ALONE, EIGHT, FAULTS, PAIRS, TEACHER
+from bioptimus_lib.experiments.compact import EIGHT, FAULTS, PAIRS
+from bioptimus_lib.experiments.compact_students import ALONE, TEACHER
 from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_compact import Model, trade_off
