@@ -126,7 +126,7 @@ def pre_trained(setting: Setting, name: str, seed: int) -> Row:
     return named(setting, name, seed, Path(setting.corpus).name, ", pre-training") | row
 
 
-def generalnamed(setting: Setting, name: str) -> Row:
+def general_row(setting: Setting, name: str) -> Row:
     """The small general model that a recipe begins with, distilled from a general one."""
     from bioptimus_lib.models import load_masked_lm, place
     from bioptimus_lib.sources import model_path
