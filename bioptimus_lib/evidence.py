@@ -46,7 +46,7 @@ COMMANDS = {
     "ner-table": "bioptimus experiment ner-table --phases runs/exp-phases --out runs/ner-table "
     "--seeds 5 --ledger pocket-bert",
     "compact": "bioptimus experiment compact --model runs/exp-phases/run-0/models/v0.4 "
-    "--megabytes 32 --steps 3000 --seeds 3 --models pocket-bert --fit-corpus general "
+    "--megabytes 32 --steps 2000 --seeds 3 --models pocket-bert --fit-corpus general "
     "--out runs/compact --ledger v0.4",
     "bench-compact": "bioptimus bench compact teacher=DIR student=DIR student8=DIR+int8 "
     "--ledger cpu",

@@ -202,7 +202,7 @@ def trade_off(
         handles = [
             *(axes[0, 0].plot([], [], "o", mfc=PALE, mec=BLUE, label=f"{n}  {name}", **look)[0]
               for name, n in numbers.items()),
-            *([axes[0, 0].plot([], [], "s", mfc="#f7d9c4", mec=RED, label="□  the same, 8 bits",
+            *([axes[0, 0].plot([], [], "s", mfc="#f7d9c4", mec=RED, label="the same, 8 bits",
                                **look)[0]] if small else []),
         ]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.3)
