@@ -25,11 +25,11 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | fine-tuning | ``fitting`` | ``batching`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
-| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
+| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``bench`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
-| compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
+| compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` ``footprint`` |
 | data of other tasks | | ``relations`` ``task_data`` ``task_readers`` |
 | tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
@@ -50,7 +50,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact results | ``compact_tables`` | ``plots_compact`` |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
-| benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
+| benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |

@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bioptimus_lib import bench_compact, ledger  # noqa: E402
-from bioptimus_lib.bench_compact import count, measure, megabytes  # noqa: E402
 from bioptimus_lib.cli import main  # noqa: E402
+from bioptimus_lib.footprint import count, measure, megabytes  # noqa: E402
 from bioptimus_lib.models import save_model  # noqa: E402
 from bioptimus_lib.quantise import int8  # noqa: E402
 from bioptimus_lib.recipes import RECIPES  # noqa: E402

@@ -162,7 +162,7 @@ def timed(setting: Setting, name: str) -> Iterator[Row]:
     in turns with its teacher."""
     import torch
 
-    from bioptimus_lib.bench_compact import flat, measure
+    from bioptimus_lib.footprint import flat, measure
     from bioptimus_lib.models import load_masked_lm, place
     from bioptimus_lib.quantise import int8
 
