@@ -48,6 +48,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of the ledger | ``plots_ledger`` | |
 | NER results | ``ner_tables`` | ``plots_ner_results`` |
 | compact results | ``compact_tables`` | ``plots_compact`` |
+| answers of the ledger | ``verdicts`` ``results_page`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |

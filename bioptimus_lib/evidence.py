@@ -28,7 +28,7 @@ COMMANDS = {
     "contexts": "bioptimus experiment contexts --ledger minilm",
     "start": "bioptimus experiment start --ledger minilm",
     "phases": "bioptimus experiment phases --model pocket-bert --megabytes 100 --words 4000 "
-    "--contexts 5 --steps 4900 --seeds 3 --ledger laptop",
+    "--contexts 5 --steps 4900 --seeds 3 --workers 2 --ledger laptop",
     "distill": "bioptimus bench distill --ledger pocket",
     "distilled": "bioptimus distill --model minilm --plan FILE --contexts FILE --out DIR "
     "--ledger minilm",
@@ -39,20 +39,21 @@ COMMANDS = {
     "ner-batches": "bioptimus experiment ner-batches --model pocket-bert --corpus NCBI-disease "
     "--ledger pocket-bert",
     "ner-facts": "bioptimus experiment ner-facts --ledger real",
-    "scoring": "bioptimus experiment scoring --model pocket-bert --seeds 3 --ledger pocket-bert",
+    "scoring": "bioptimus experiment scoring --model pocket-bert --seeds 3 --workers 2 "
+    "--ledger pocket-bert",
     "stability": "bioptimus experiment stability --model pocket-bert --corpus NCBI-disease "
-    "--seeds 10 --ledger pocket-bert",
+    "--seeds 10 --workers 2 --ledger pocket-bert",
     "ner": "bioptimus ner --model pocket-bert minilm --dataset all --seeds 5 --ledger any",
     "ner-table": "bioptimus experiment ner-table --phases runs/exp-phases --out runs/ner-table "
-    "--seeds 5 --ledger pocket-bert",
+    "--seeds 5 --workers 2 --ledger pocket-bert",
     "compact": "bioptimus experiment compact --model runs/exp-phases/run-0/models/v0.4 "
     "--megabytes 32 --steps 2000 --seeds 3 --models pocket-bert --fit-corpus general "
-    "--out runs/compact --ledger v0.4",
+    "--out runs/compact --workers 2 --ledger v0.4",
     "bench-compact": "bioptimus bench compact teacher=DIR student=DIR student8=DIR+int8 "
     "--ledger cpu",
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
-        "--contexts 5 --steps 300 --seeds 3 --out runs/questions --ledger pocket-bert"
+        "--contexts 5 --steps 300 --seeds 3 --workers 2 --out runs/questions --ledger pocket-bert"
         for name in QUESTIONS
     },
 }

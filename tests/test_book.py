@@ -153,7 +153,7 @@ def test_alt_text_of_a_figure_reaches_the_page(small_book):
     assert re.search(r"<img alt=\"a dot\"[^>]*src=\"\.\./_images/\w+\.png\"", page)
 
 
-def test_results_page_shows_what_the_ledger_holds(tmp_path, monkeypatch, capsys):
+def test_results_page_shows_what_the_ledger_holds(tmp_path, monkeypatch):
     from bioptimus_lib import ledger
 
     text = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
@@ -162,14 +162,23 @@ def test_results_page_shows_what_the_ledger_holds(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr("IPython.display.display", lambda html: shown.append(html.data))
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
     exec(cell, {})
-    assert "holds no rows" in capsys.readouterr().out and not shown
+    assert "holds no rows" in shown.pop()
     row = {"model": "v0.4", "dataset": "a<b", "profile": "pocket", "command": "bioptimus run",
            "device": "cpu", "versions": {}, "data": {}, "commit": None}  # fmt: skip
     for seed, score in enumerate((84.0, 86.0, 85.0)):
         ledger.append("ner", {**row, "seed": seed, "metrics": {"f1": score}}, folder=tmp_path)
+    more = {"seed": 3, "metrics": {"f1": 87.0, "recall": 9}, "variant": "late", "seconds": 240.0,
+            "date": "2026-11-21", "commit": "0123456789abcdef"}  # fmt: skip
+    ledger.append("ner", {**row, **more}, folder=tmp_path)
     exec(cell, {})
-    assert "<td>f1</td><td>85 ± 1</td><td>3</td><td>cpu</td>" in shown[0]
-    assert "a&lt;b" in shown[0] and shown[0].count("bioptimus run") == 1
+    assert "<details id='ner'>" in shown[0] and "4 rows" in shown[0]
+    assert "<td>f1</td><td>85 ± 1</td><td>3</td><td>cpu</td>" in shown[0], "means"
+    assert "<td>1</td><td>f1 86</td><td></td><td>cpu</td><td></td><td></td>" in shown[0], "a row"
+    assert (
+        "<td>late</td><td>a&lt;b</td><td>pocket</td><td>3</td><td>f1 87, recall 9</td>"
+        "<td>4 min</td><td>cpu</td><td>2026-11-21</td><td>0123456</td>"
+    ) in shown[0]
+    assert shown[0].count("bioptimus run") == 1
 
 
 def test_launch_button_only_where_there_is_a_notebook(small_book):

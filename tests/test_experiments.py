@@ -137,8 +137,8 @@ def test_a_cell_is_made_once_and_not_after_its_minutes(tmp_path, monkeypatch):
     rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m", seeds=9))
     assert made == ["a", "b", "b"] and [row["model"] for row in rows] == ["a", "b"]
     (tmp_path / "x" / "b.json").unlink()
-    clock = iter([0.0, 30.0, 61.0])
-    monkeypatch.setattr("bioptimus_lib.experiments.cells.time.monotonic", lambda: next(clock))
+    clock = iter([0.0, 61.0])
+    monkeypatch.setattr("bioptimus_lib.experiments.cells.time.time", lambda: next(clock))
     rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m", minutes=1))
     assert made == ["a", "b", "b"] and missing == ["b"] and len(rows) == 1
 
@@ -223,6 +223,48 @@ def test_steps_are_counted_to_where_random_ends(tmp_path):
     names = cells(Setting(tmp_path, seeds=2))
     assert names[0] == "old-0" and "calibrated+bare-1" in names
     assert json.dumps(rows)
+
+
+# -- side by side --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in EXPERIMENTS if n != "best" and hasattr(experiment(n), "rounds")]
+)
+def test_rounds_hold_every_cell_once(tmp_path, name):
+    module, setting = experiment(name), Setting(tmp_path, seeds=2, models=("minilm",))
+    names = module.cells(setting)
+    rounds = module.rounds(setting, names)
+    assert sorted(cell for groups in rounds for group in groups for cell in group) == sorted(names)
+    assert any(len(groups) > 1 for groups in rounds), "nothing is gained"
+    assert not any(module.rounds(setting, [])), "nothing left to do"
+
+
+def test_what_needs_another_cell_stands_in_its_group_or_in_a_later_round(tmp_path):
+    phases, stability, curriculum = map(experiment, ("phases", "stability", "curriculum"))
+    setting = Setting(tmp_path, seeds=3)
+    (runs,) = phases.rounds(setting, phases.cells(setting))
+    assert [{cell.removeprefix("ner-").split("-")[1] for cell in run} for run in runs] == [
+        {"0"}, {"1"}, {"2"}
+    ]  # fmt: skip
+    first, then = stability.rounds(setting, stability.cells(setting))
+    assert not any("together" in cell for (cell,) in first)
+    assert then and all("together" in cell for (cell,) in then)
+    made, others = curriculum.rounds(setting, curriculum.cells(setting))
+    assert made[0][0] == "BIOptimus+0", "makes the run that all share"
+    arms = {
+        cell: curriculum.arms[cell.split("+")[-2]].folder(setting, int(cell[-1]))
+        for group in (*made, *others) for cell in group
+    }  # fmt: skip
+    for group in (*made, *others):
+        assert len({arms[cell] for cell in group}) == 1
+    assert len({arms[group[0]] for group in (*made, *others)}) == len(made) + len(others)
+
+
+def test_workers_are_refused_where_cells_need_one_another(tmp_path):
+    with pytest.raises(ValueError, match="one after the other: leave out the workers"):
+        run_cells("x", fake([]), Setting(tmp_path, model="m"), workers=2)
+    assert not (tmp_path / "x").exists()
 
 
 # -- phases --------------------------------------------------------------------------------------

@@ -102,6 +102,17 @@ def test_a_cell_is_made_once_and_rows_say_what_they_are(setting, monkeypatch):
     assert json.loads(file.read_text()) == before
 
 
+def test_cells_side_by_side_are_those_one_after_the_other(setting, tmp_path):
+    alone, _ = run_cells("ner-table", ner_table, setting)
+    other = replace(setting, out=tmp_path / "side-by-side")
+    rows, missing = run_cells("ner-table", ner_table, other, workers=2)
+    assert not missing and len(rows) == len(alone)
+    for one, two in zip(alone, rows, strict=True):
+        assert one["metrics"] == two["metrics"] and one["model"] == two["model"]
+    late = replace(setting, out=tmp_path / "late", minutes=1e-9)
+    assert run_cells("ner-table", ner_table, late, workers=2)[1] == ["one+old+0+0", "one+v0.4+0+0"]
+
+
 def test_another_run_of_phases_is_refused(setting, tmp_path, house):
     ner_table.cells(setting)
     import shutil

@@ -48,6 +48,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--cells", nargs="+", default=(), metavar="GLOB",
         help="make these alone, 'v0.?-1' say, to share the work among machines (all)",
     )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N",
+        help="so many cells at a time, a thread each; for small models on a CPU (0: one)",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
     parser.add_argument(
         "--minutes", type=float, default=0, metavar="N", help="begin no cell after these; 0: all"
@@ -79,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen=tuple(arguments.cells), device=arguments.device, minutes=arguments.minutes,
         progress=not arguments.quiet,
     )  # fmt: skip
-    rows, missing = run_cells(arguments.name, module, setting)
+    rows, missing = run_cells(arguments.name, module, setting, workers=arguments.workers)
     if arguments.ledger and rows:
         data = getattr(module, "data", texts_and_weights)(setting)
         _keep(arguments.name, rows, setting, data, arguments.ledger)

@@ -4,7 +4,9 @@ An experiment is a module with ``ABOUT``, ``METRICS`` to show, ``cells(setting)`
 ``run(setting, cell)``, which gives the ledger rows of a cell, and, where they are needed,
 ``finish(rows)``, if rows need one another; ``data(setting)``, the files that the rows come from, if
 these are not the text and the model of the setting; ``notes(setting)``, lines on what is not in the
-table; ``NAMES``, what ``--strategies`` chooses from, if not the strategies of distillation.
+table; ``NAMES``, what ``--strategies`` chooses from, if not the strategies of distillation;
+``rounds(setting, cells)``, if cells may be made side by side: rounds that need the one before, each
+of groups that do not need one another.
 """
 
 from __future__ import annotations

@@ -1,18 +1,21 @@
 """Cells of an experiment: small pieces of work, each with a file of its own, so none is done twice.
 
 A run that was killed, or whose minutes are over, goes on with the first cell that has no file.
+Cells that do not need one another can be made side by side, a process and a thread each: a small
+model gains little from a second thread, and a second model nearly all of it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bioptimus_lib.files import atomic_write
 
@@ -90,35 +93,106 @@ class Setting:
         return {k: getattr(self, k) for k in ("model", "corpus", "fit_corpus", "megabytes")}
 
 
-def run_cells(name: str, module: Any, setting: Setting) -> tuple[list[Row], list[str]]:
+def run_cells(
+    name: str, module: Any, setting: Setting, *, workers: int = 0
+) -> tuple[list[Row], list[str]]:
     """The rows of the cells that are asked for, made now or before, and the names of those that
     are still missing.
 
+    Args:
+        module: the experiment.
+        workers: processes for cells that may be made side by side; 0 makes all in this one.
+
     Raises:
-        ValueError: the folder holds cells of another setting, or no cell is of the chosen names.
+        ValueError: the folder holds cells of another setting, no cell is of the chosen names, or
+            the experiment has no cells that may be made side by side.
+        ChildProcessError: a process died.
     """
-    folder, began = setting.out / name, time.monotonic()
+    rounds = getattr(module, "rounds", None)
+    if workers and rounds is None:
+        raise ValueError(f"the cells of {name} are made one after the other: leave out the workers")
+    ends = time.time() + 60 * setting.minutes if setting.minutes else math.inf
     same_setting(setting.out / "setting.json", setting.same_text())
-    same_setting(folder / "setting.json", setting.same())
-    rows: list[Row] = []
-    missing: list[str] = []
-    for cell in chosen_cells(module.cells(setting), setting.chosen):
-        file = folder / f"{cell}.json"
-        late = setting.minutes and time.monotonic() - began > 60 * setting.minutes
-        if not file.exists() and late:
-            missing.append(cell)
-            continue
-        if not file.exists():
-            log.info("%s: %s", name, cell)
-            started = time.monotonic()
-            made = list(module.run(setting, cell))
-            for row in made:
-                row.setdefault("seconds", round(time.monotonic() - started, 1))
-            with atomic_write(file) as handle:
-                json.dump(made, handle)
-        rows += json.loads(file.read_text(encoding="utf-8"))
+    same_setting(setting.out / name / "setting.json", setting.same())
+    cells = chosen_cells(module.cells(setting), setting.chosen)
+    files = {cell: setting.out / name / f"{cell}.json" for cell in cells}
+    todo = [cell for cell, file in files.items() if not file.exists()]
+    if workers:
+        _side_by_side(name, setting, rounds(setting, todo), ends, workers)
+    else:
+        _make(name, module, setting, todo, ends)
+    rows = [
+        row for file in files.values() if file.exists()
+        for row in json.loads(file.read_text(encoding="utf-8"))
+    ]  # fmt: skip
     finish = getattr(module, "finish", None)
+    missing = [cell for cell, file in files.items() if not file.exists()]
     return (finish(rows) if finish else rows), missing
+
+
+def _make(name: str, module: Any, setting: Setting, cells: Sequence[str], ends: float) -> None:
+    """Make some cells, one after the other; none begins after the time at which it ends."""
+    for cell in cells:
+        if time.time() > ends:
+            return
+        log.info("%s: %s", name, cell)
+        started = time.monotonic()
+        made = list(module.run(setting, cell))
+        for row in made:
+            row.setdefault("seconds", round(time.monotonic() - started, 1))
+        with atomic_write(setting.out / name / f"{cell}.json") as handle:
+            json.dump(made, handle)
+
+
+class _Group(NamedTuple):
+    """Cells for one process."""
+
+    name: str
+    setting: Setting
+    cells: Sequence[str]
+    ends: float
+
+
+def _side_by_side(
+    name: str,
+    setting: Setting,
+    rounds: Sequence[Sequence[Sequence[str]]],
+    ends: float,
+    workers: int,
+) -> None:
+    """The groups of a round at the same time, then the next round."""
+    from tqdm.auto import tqdm
+
+    from bioptimus_lib.passes import Crew
+
+    quiet = replace(setting, progress=False)  # bars of several processes would be on one line
+    for groups in rounds:
+        jobs = [_Group(name, quiet, cells, ends) for cells in groups if cells]
+        with Crew(min(workers, len(jobs))) as crew:
+            done = crew.in_order(_make_group, jobs)
+            for _ in tqdm(done, total=len(jobs), unit="group", disable=not setting.progress):
+                pass
+
+
+def _make_group(group: _Group) -> None:
+    import torch
+
+    from bioptimus_lib.experiments import experiment
+
+    torch.set_num_threads(1)
+    _make(group.name, experiment(group.name), group.setting, group.cells, group.ends)
+
+
+def grouped(cells: Sequence[str], key: Callable[[str], Any]) -> list[list[str]]:
+    """Cells with the same key together, in their order.
+
+    >>> grouped(["a-0", "a-1", "b-0"], lambda cell: cell[-1])
+    [['a-0', 'b-0'], ['a-1']]
+    """
+    groups: dict[Any, list[str]] = {}
+    for cell in cells:
+        groups.setdefault(key(cell), []).append(cell)
+    return list(groups.values())
 
 
 def chosen_cells(cells: list[str], patterns: tuple[str, ...]) -> list[str]:

@@ -75,6 +75,25 @@ def cells(setting: Setting) -> list[str]:
     return names
 
 
+def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
+    """One training of each text, which packs it; all other trainings at once; all fine-tunings at
+    once; at last what is timed, one after the other on a quiet machine."""
+    kinds: dict[str, list[str]] = {GENERAL: [], "train": [], "": [], SPEED: []}
+    for cell in cells:
+        kinds[kind if (kind := cell.split("+")[0]) in kinds else ""].append(cell)
+    of_teacher = [c for c in kinds["train"] if c.split("+")[1] not in CONTINUED]
+    of_general = [c for c in kinds["train"] if c.split("+")[1] in CONTINUED]
+    first = [*kinds[GENERAL][:1], *of_teacher[:1]]
+    return [
+        [first],
+        [[cell] for cell in (*kinds[GENERAL][1:], *of_teacher[1:])],
+        [of_general[:1]],
+        [[cell] for cell in of_general[1:]],
+        [[cell] for cell in kinds[""]],
+        [kinds[SPEED]],
+    ]
+
+
 def run(setting: Setting, cell: str) -> Iterator[Row]:
     """The rows of a cell."""
     what, name, *seed = cell.split("+")

@@ -84,6 +84,13 @@ def _cells(setting: Setting) -> list[Cell]:
     ]
 
 
+def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
+    """Trainings from scratch, then all fine-tunings at once."""
+    trainings = [cell for cell in cells if cell.count("+") == 1]
+    return [[[cell] for cell in some] for some in
+            (trainings, [cell for cell in cells if cell not in trainings])]  # fmt: skip
+
+
 def run(setting: Setting, cell: str) -> Iterator[Row]:
     """The row of a cell."""
     (found,) = (one for one in _cells(setting) if str(one) == cell)

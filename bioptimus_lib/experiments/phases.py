@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
-from bioptimus_lib.experiments.cells import Setting
+from bioptimus_lib.experiments.cells import Setting, grouped
 from bioptimus_lib.experiments.laptop import laptop_run
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ def cells(setting: Setting) -> list[str]:
             f"{TAG}-{model}-{seed}-{again}" for again in range(FINE_TUNINGS) for model in models
         ]
     return names
+
+
+def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
+    """The runs of all seeds at once."""
+    return [grouped(cells, lambda cell: cell.removeprefix(f"{TAG}-").split("-")[1])]
 
 
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ from bioptimus_lib.experiments.arms import (
     tagged,
     trained,
 )  # fmt: skip
-from bioptimus_lib.experiments.cells import Row, Setting
+from bioptimus_lib.experiments.cells import Row, Setting, grouped
 from bioptimus_lib.experiments.compared import differences
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.strategies import STRATEGIES
@@ -62,10 +62,22 @@ class Question:
             )
         ]
 
+    def rounds(self, setting: Setting, cells: list[str]) -> list[list[list[str]]]:
+        """The first arm makes the run that all share; then all arms at once. Two names may stand
+        for the same training (an order that a shuffle gives, say): these go together."""
+        groups = grouped(cells, lambda cell: self._arm(setting, cell)[1].folder(
+            setting, int(cell.rsplit("+", 1)[1])))  # fmt: skip
+        return [groups[:1], groups[1:]]
+
+    def _arm(self, setting: Setting, cell: str) -> tuple[str, Arm]:
+        """Name and arm of a cell."""
+        name = cell.split("+")[-2]
+        return name, self.table(setting)[name]
+
     def run(self, setting: Setting, cell: str) -> Iterator[Row]:
         """The row of a cell."""
-        *dataset, name, seed = cell.split("+")
-        arm, seed = self.table(setting)[name], int(seed)
+        *dataset, _, seed = cell.split("+")
+        (name, arm), seed = self._arm(setting, cell), int(seed)
         common = {"model": name, "seed": seed, "start": arm.start, "budget": arm.budget}
         if not dataset:
             row = trained(setting, arm, seed)

@@ -26,6 +26,11 @@ def cells(setting: Setting) -> list[str]:
     return [f"{name}-{seed}" for seed in range(setting.seeds) for name in SETS]
 
 
+def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
+    """All of them at once."""
+    return [[[cell] for cell in cells]]
+
+
 def data(setting: Setting) -> list[Path]:
     """The files that the numbers come from."""
     return ner_files(setting, SETS) + weights(setting)

@@ -55,6 +55,13 @@ def cells(setting: Setting) -> list[str]:
     return names + [f"{ALL}-{what}-{seed}" for seed in seeds for what in ("plain", TOGETHER)]
 
 
+def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
+    """All but what is chosen from them, at once; then that."""
+    chosen = [cell for cell in cells if f"-{TOGETHER}-" in cell]
+    return [[[cell] for cell in some] for some in
+            ([cell for cell in cells if cell not in chosen], chosen)]  # fmt: skip
+
+
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """The row of a cell."""
     from bioptimus_lib.ner import recipe_for

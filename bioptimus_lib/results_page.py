@@ -1,0 +1,87 @@
+"""The page of all results: every row of the ledger, and the means of those that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from numbers import Real
+from typing import Any
+
+from bioptimus_lib import ledger
+from bioptimus_lib.stats import summary
+
+Row = dict[str, Any]
+MEANS = ("model", "variant", "dataset", "profile", "metric", "value", "seeds", "device")
+ROWS = ("model", "variant", "dataset", "profile", "seed", "metrics", "time", "device", "date",
+        "commit")  # fmt: skip
+
+
+def page() -> str:
+    """All experiments of the ledger, each to be opened; its anchor is its name."""
+    place = ledger.results_dir()
+    names = sorted({path.parent.name for path in place.glob("*/*.json")})
+    if not names:
+        return "<p>The ledger that this book was built from holds no rows.</p>"
+    return "".join(map(section, names))
+
+
+def section(experiment: str) -> str:
+    """An experiment: means over seeds, then row by row, then the commands that made them."""
+    rows = ledger.read(experiment)
+    commands = dict.fromkeys(row["command"] for row in rows)
+    made = "<br>".join(f"<code>{escape(command)}</code>" for command in commands)
+    each = _table(ROWS, map(line, rows))
+    return (
+        f"<details id='{escape(experiment)}'>"
+        f"<summary><b>{escape(experiment)}</b>, {len(rows)} rows</summary>"
+        f"{_table(MEANS, means(rows))}"
+        f"<details><summary>{escape(experiment)}, row by row</summary>{each}</details>"
+        f"<p>Made by {made}</p></details>"
+    )
+
+
+def means(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:
+    """A line per model, data set and metric: its mean over seeds, and their spread."""
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        names = tuple(row.get(name) or "" for name in MEANS[:4])
+        for metric, value in row["metrics"].items():
+            groups.setdefault((*names, metric, row["device"]), []).append(value)
+    for (*names, metric, device), values in groups.items():
+        over = summary(values)
+        spread = f" ± {over.sd:.2g}" if over.n > 1 else ""
+        yield (*names, metric, f"{over.mean:.4g}{spread}", over.n, device)
+
+
+def line(row: Row) -> tuple[object, ...]:
+    """A row as the page shows it."""
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in row["metrics"].items())
+    seconds = row.get("seconds")
+    return (
+        *(row.get(name) or "" for name in MEANS[:4]),
+        "" if row["seed"] is None else row["seed"],
+        metrics,
+        took(seconds) if isinstance(seconds, Real) else "",
+        row["device"],
+        row.get("date", ""),
+        (row["commit"] or "")[:7],
+    )
+
+
+def took(seconds: float) -> str:
+    """
+    >>> took(48.2), took(600), took(9000)
+    ('48 s', '10 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _table(columns: Sequence[str], lines: Iterator[tuple[object, ...]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
+        for cells in lines
+    )
+    return f"<table class='table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

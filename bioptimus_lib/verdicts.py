@@ -1,0 +1,199 @@
+"""What the ledger says to the questions of chapter 10: a figure, a table and a sentence for each.
+
+Nothing here is typed by hand: an arm that has not been run is missing, a question without rows says
+how to make some, and what is said of a difference follows from its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from bioptimus_lib import evidence, stats
+from bioptimus_lib.pictures import folded, panel, table
+from bioptimus_lib.plots import image
+from bioptimus_lib.plots_ner_results import Row as Line
+from bioptimus_lib.plots_ner_results import forest
+
+Row = dict[str, Any]
+MINUS = " − "  # between an arm and the one it is put beside, in the name of a row
+CELLS = "What each seed gave, and the command"
+ROWS = "../book/results.html"  # the page of all rows, from where the chapters are
+
+
+def differences(question: str) -> dict[str, list[Row]]:
+    """Set → the rows of that set that tell the difference of an arm to the first arm."""
+    found: dict[str, list[Row]] = {}
+    for row in evidence.rows_of(question, "difference"):
+        found.setdefault(row["dataset"], []).append(row)
+    return found
+
+
+def first_arm(rows: Iterable[Row]) -> str:
+    """What the arms of some differences are put beside."""
+    return next(iter(rows))["model"].split(MINUS)[1]
+
+
+def is_sure(row: Row) -> bool:
+    """Whether the interval of a difference leaves 0 out, and the test over trainings can and does
+    agree: with three seeds its p cannot be below 0.1, so that is what is asked of it."""
+    found = row["metrics"]
+    return not found["low"] <= 0 <= found["high"] and found["p_runs"] <= 0.1
+
+
+# --- a question ----------------------------------------------------------------------------------
+
+
+def answer(question: str) -> str:
+    """The figures and tables of a question, in HTML: entity F1 on each set, then the loss."""
+    sets = differences(question)
+    if not sets:
+        return evidence.nothing_in(question)
+    rows = evidence.rows_of(question)
+    shown = [said(question), *(_forest(dataset, some) for dataset, some in sets.items())]
+    link = f"<p class='key'><a href='{ROWS}#{escape(question)}'>All rows of this question</a></p>"
+    return "".join([
+        *shown, folded(CELLS, _f1(rows) + _bits(rows) + evidence.origins(rows) + panel(link))
+    ])  # fmt: skip
+
+
+def said(question: str) -> str:
+    """A sentence for each set: which arms are told apart from the first, which are not."""
+    lines = []
+    for dataset, rows in differences(question).items():
+        sure = [row for row in rows if is_sure(row)]
+        least = [row["metrics"]["detectable"] for row in rows if "detectable" in row["metrics"]]
+        seeds = sorted({round(row["metrics"]["seeds"]) for row in rows})
+        told = ", ".join(f"{_arm(row)} ({_gap(row)})" for row in sure) or "none"
+        power = (
+            f" With these seeds a difference of {min(least):.1f} to {max(least):.1f} points would "
+            "have been seen in four of five cases." if least else ""
+        )
+        lines.append(
+            f"<p><b>{escape(dataset)}</b>, beside <i>{escape(first_arm(rows))}</i>, "
+            f"{_many(seeds)}: told apart from it {'is' if len(sure) == 1 else 'are'} "
+            f"{escape(told)}; {len(rows) - len(sure)} of {len(rows)} not.{power}</p>"
+        )
+    return panel("".join(lines)) if lines else evidence.nothing_in(question)
+
+
+def _forest(dataset: str, rows: Sequence[Row]) -> str:
+    lines = {
+        _arm(row): Line(*(row["metrics"][name] for name in ("difference", "low", "high")))
+        for row in rows
+    }
+    figure = forest(
+        lines, title=f"{dataset}: F1 beside “{first_arm(rows)}”", zero=True, form="{:+.1f}",
+        xlabel="difference in F1, 95 % over sentences and seeds",
+    )  # fmt: skip
+    words = "; ".join(f"{name} {_gap(row)}" for name, row in zip(lines, rows, strict=True))
+    columns = [
+        {"arm": _arm(row), "difference": _gap(row), "p by Holm": f"{row['metrics']['p_holm']:.3f}",
+         "p over runs": f"{row['metrics']['p_runs']:.2f}",
+         "would be seen": f"{row['metrics']['detectable']:.1f}"
+         if "detectable" in row["metrics"] else "–",
+         "seeds": f"{row['metrics']['seeds']:.0f}"}
+        for row in rows
+    ]  # fmt: skip
+    alt = f"Differences in entity F1 on {dataset} to {first_arm(rows)}, with intervals. {words}."
+    return image(figure, alt=alt) + table(columns, numbers=list(columns[0])[1:])
+
+
+def _f1(rows: Sequence[Row]) -> str:
+    """A line for each arm, a column for each set: F1 over seeds."""
+    arms: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if "f1" in row["metrics"]:
+            sets = arms.setdefault(row["model"], {})
+            sets.setdefault(row["dataset"], []).append(row["metrics"]["f1"])
+    names = list(dict.fromkeys(dataset for sets in arms.values() for dataset in sets))
+    lines = [
+        {"arm": arm, **{f"F1, {n}": _spread(sets.get(n)) for n in names},
+         "seeds": max(map(len, sets.values()))}
+        for arm, sets in arms.items()
+    ]  # fmt: skip
+    return table(lines, numbers=list(lines[0])[1:])
+
+
+def _bits(rows: Sequence[Row]) -> str:
+    """A line for each arm: what its pre-training gave and took."""
+    arms: dict[str, list[Row]] = {}
+    for row in rows:
+        if "bits_per_byte" in row["metrics"]:
+            arms.setdefault(row["model"], []).append(row)
+    lines = [
+        {"arm": arm, "bits per byte": _spread([r["metrics"]["bits_per_byte"] for r in some], 3),
+         "million pieces": f"{some[0]['tokens'] / 1e6:.2f}", "steps": f"{some[0]['steps']:,}",
+         "seeds": len(some)}
+        for arm, some in arms.items()
+    ]  # fmt: skip
+    return table(lines, numbers=list(lines[0])[1:]) if lines else ""
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+def abstract(questions: Mapping[str, str]) -> str:
+    """What all questions have given: a line for each difference that was asked for in advance.
+
+    Args:
+        questions: name → what it asks, in words.
+    """
+    lines = []
+    for question, words in questions.items():
+        sets = differences(question)
+        if not sets:
+            lines.append({"question": words, "set": "not run yet", "largest gain": "–",
+                          "largest loss": "–", "told apart": "–"})  # fmt: skip
+        for dataset, rows in sets.items():
+            ordered = sorted(rows, key=lambda row: row["metrics"]["difference"])
+            best, worst = ordered[-1], ordered[0]
+            gains = best["metrics"]["difference"] > 0
+            loses = worst["metrics"]["difference"] < 0
+            lines.append({
+                "question": words, "set": dataset,
+                "largest gain": f"{_arm(best)}: {_gap(best)}" if gains else "none",
+                "largest loss": f"{_arm(worst)}: {_gap(worst)}" if loses else "none",
+                "told apart": f"{sum(map(is_sure, rows))} of {len(rows)}",
+            })  # fmt: skip
+    return table(lines)
+
+
+def budget_points(row: Row, tokens: Mapping[tuple[str, int], float]) -> list[tuple[float, float]]:
+    """(million pieces of pre-training, F1) of a fine-tuning.
+
+    Args:
+        tokens: (arm, seed) → pieces that its pre-training has read.
+    """
+    read = tokens.get((row["model"], row["seed"]))
+    return [] if not read else [(round(read / 1e6, 2), row["metrics"]["f1"])]
+
+
+def tokens_of(question: str) -> dict[tuple[str, int], float]:
+    """(arm, seed) → pieces that its pre-training has read, as the ledger has them."""
+    rows = evidence.rows_of(question, "bits_per_byte")
+    return {(row["model"], row["seed"]): float(row["tokens"]) for row in rows}
+
+
+def _arm(row: Row) -> str:
+    return row["model"].split(MINUS)[0]
+
+
+def _gap(row: Row) -> str:
+    found = row["metrics"]
+    return f"{found['difference']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+
+
+def _spread(values: Sequence[float] | None, digits: int = 1) -> str:
+    if not values:
+        return "–"
+    found = stats.summary(values)
+    mean = f"{found.mean:.{digits}f}"
+    return mean if found.n < 2 else f"{mean} ± {found.sd:.{digits}f}"
+
+
+def _many(seeds: Sequence[int]) -> str:
+    if len(seeds) > 1:
+        return f"{seeds[0]} to {seeds[-1]} seeds"
+    return f"{seeds[0]} seed" + ("s" if seeds[0] > 1 else "")
