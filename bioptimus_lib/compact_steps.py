@@ -213,17 +213,23 @@ def shares(
 
 
 @torch.no_grad()
-def disagreement(room: Classroom, *, asked: int = 4, rows: int = 8) -> dict[str, float]:
-    """How much a teacher with dropout contradicts itself: the same batch, asked several times.
+def disagreement(
+    room: Classroom, *, training: bool = True, asked: int = 4, rows: int = 8
+) -> dict[str, float]:
+    """How much a teacher contradicts itself: the same batch, asked several times.
+
+    Args:
+        training: put it into training mode, so that its dropout is on.
+        asked: how often.
+        rows: of held-out text.
 
     Returns:
         ``kl``, mean over pairs of answers, nats per masked piece; ``same``, the share of masked
-        pieces for which two answers have the same first guess; both for the teacher in training
-        mode.
+        pieces for which two answers have the same first guess.
     """
     inputs, labels = masked_batch(room, rows=rows)
     objective = Objective((Term("soft_targets"),))
-    teacher = copy.deepcopy(room.teacher).train()
+    teacher = copy.deepcopy(room.teacher).train(training)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         answers = [
