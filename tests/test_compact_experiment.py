@@ -55,6 +55,19 @@ def test_general_models_are_made_where_there_is_something_to_make_them_from(tmp_
     ]  # fmt: skip
 
 
+def test_side_by_side_a_text_is_packed_first_and_speed_is_measured_last(tmp_path):
+    setting = Setting(tmp_path, seeds=2, models=("pocket-bert",), fit_corpus="general")
+    wanted = cells(setting)
+    made = compact.rounds(setting, wanted)
+    assert sorted(cell for groups in made for group in groups for cell in group) == sorted(wanted)
+    assert made[0] == [["general+BioDistilBERT", "train+DistilBioBERT+0"]]
+    assert len(made[-1]) == 1 and all(cell.startswith("speed+") for cell in made[-1][0])
+    place = {cell: n for n, groups in enumerate(made) for group in groups for cell in group}
+    for name in CONTINUED:
+        assert place[f"general+{name}"] < place[f"train+{name}+0"]
+        assert place[f"train+{name}+1"] < place[f"NCBI-disease+{name}+1"]
+
+
 def test_a_student_alone_begins_where_the_distilled_one_does(setting, monkeypatch):
     wanted = replace(setting, strategies=("DistilBioBERT", "DistilBioBERT-alone"))
     rows, missing = run_cells("compact", compact, wanted)
