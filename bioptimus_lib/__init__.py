@@ -25,11 +25,11 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | fine-tuning | ``fitting`` | ``batching`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
-| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` |
+| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``bench`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
-| compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
+| compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` ``footprint`` |
 | data of other tasks | | ``relations`` ``task_data`` ``task_readers`` |
 | tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
 | what is behind a task | ``task_facts`` | |
@@ -39,6 +39,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | what a score is worth | ``evaluation_steps`` ``task_steps`` | ``read_apart`` |
+| a class of students | ``compact_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
@@ -47,11 +48,12 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of fine-tunings | ``plots_stability`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | NER results | ``ner_tables`` | ``plots_ner_results`` |
+| compact results | ``compact_tables`` | ``plots_compact`` |
 | answers of the ledger | ``verdicts`` ``results_page`` | |
 | tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
-| benchmarks | ``bench`` | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
+| benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |

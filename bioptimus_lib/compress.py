@@ -137,7 +137,7 @@ def compress(
         if start_layers is not None or traps.random_head:
             raise ValueError("a start has weights of its own: leave out the layers of the teacher")
         student, pieces = _start(start, pieces)
-    layers = _mapped(plan, student, old, layer_map)
+    layers = mapped(plan, student, old, layer_map)
     files = check(student, corpus, length=length, minutes=0, phases=PHASES)
     if old is not None:
         check_window(old, length)
@@ -163,7 +163,7 @@ def compress(
         row = train_version(
             student, pieces, blocks, held_out, masking=masking, settings=_spaced(settings),
             training=out / "training", goal=out / "model", device=device, progress=progress,
-            trainer=_trainer(objective, old, layers, traps),
+            trainer=trainer_of(objective, old, layers, traps),
         )  # fmt: skip
         if is_first():
             with atomic_write(done) as handle:
@@ -180,6 +180,49 @@ def compress(
                 )
         wait_for_all(where)
     return {**json.loads(done.read_text(encoding="utf-8")), "folder": str(out / "model")}
+
+
+def mapped(
+    plan: Recipe,
+    student: PreTrainedModel,
+    teacher: PreTrainedModel | None,
+    layer_map: Sequence[int] | None = None,
+) -> tuple[int, ...]:
+    """For each layer of a student the teacher's, by its recipe or as given; empty where none is
+    needed.
+
+    Raises:
+        ValueError: the recipe compares no layers, or the two models cannot be compared so.
+    """
+    from bioptimus_lib.distil_loss import check as comparable
+
+    if plan.layer_map is None and layer_map is not None:
+        raise ValueError(f"{plan.name} compares no layers, so it takes no layer map")
+    if plan.layer_map is not None and layer_map is None:
+        layer_map = plan.layer_map(
+            student.config.num_hidden_layers, teacher.config.num_hidden_layers
+        )
+    layers = tuple(layer_map or ())
+    if not plan.continues:
+        comparable(plan.objective, student.config, teacher.config, layer_map=layers)
+    return layers
+
+
+def trainer_of(
+    objective: Objective,
+    teacher: PreTrainedModel | None,
+    layers: Sequence[int] = (),
+    traps: Traps | None = None,
+) -> partial | None:
+    """What makes the trainer of an objective, for ``pretrain``; None is the usual one."""
+    if not objective.teaches:
+        return None
+    from bioptimus_lib.distil_trainer import DistilTrainer
+
+    return partial(
+        DistilTrainer, teacher=teacher, objective=objective, layer_map=layers,
+        teacher_in_training=(traps or Traps()).teacher_in_training,
+    )  # fmt: skip
 
 
 # -- details ---------------------------------------------------------------------------------------
@@ -213,45 +256,11 @@ def _start(
     return student, own
 
 
-def _mapped(
-    plan: Recipe,
-    student: PreTrainedModel,
-    teacher: PreTrainedModel | None,
-    layer_map: Sequence[int] | None,
-) -> tuple[int, ...]:
-    """The layer map, which is empty where none is needed."""
-    from bioptimus_lib.distil_loss import check as comparable
-
-    if plan.layer_map is None and layer_map is not None:
-        raise ValueError(f"{plan.name} compares no layers, so it takes no layer map")
-    if plan.layer_map is not None and layer_map is None:
-        layer_map = plan.layer_map(
-            student.config.num_hidden_layers, teacher.config.num_hidden_layers
-        )
-    layers = tuple(layer_map or ())
-    if not plan.continues:
-        comparable(plan.objective, student.config, teacher.config, layer_map=layers)
-    return layers
-
-
 def _spaced(settings: Settings) -> Settings:
     """The settings with lines of the log and tests where none were asked for."""
     at = settings.evaluate_at or (0, settings.steps)
     few = min(settings.log_steps, max(1, settings.steps // LOGGED))
     return replace(settings, evaluate_at=at, log_steps=few)
-
-
-def _trainer(
-    objective: Objective, teacher: PreTrainedModel | None, layers: Sequence[int], traps: Traps
-) -> partial | None:
-    if not objective.teaches:
-        return None
-    from bioptimus_lib.distil_trainer import DistilTrainer
-
-    return partial(
-        DistilTrainer, teacher=teacher, objective=objective, layer_map=layers,
-        teacher_in_training=traps.teacher_in_training,
-    )  # fmt: skip
 
 
 def _compared(

@@ -49,6 +49,11 @@ COMMANDS = {
     "task-facts": "bioptimus experiment task-facts --model minilm --ledger real",
     "tasks": "bioptimus task chemprot gad biosses hoc pubmedqa rqe mts-dialog --model minilm "
     "--seeds 3 --out runs/tasks --ledger minilm",
+    "compact": "bioptimus experiment compact --model runs/exp-phases/run-0/models/v0.4 "
+    "--megabytes 32 --steps 2000 --seeds 3 --models pocket-bert --fit-corpus general "
+    "--out runs/compact --workers 2 --ledger v0.4",
+    "bench-compact": "bioptimus bench compact teacher=DIR student=DIR student8=DIR+int8 "
+    "--ledger cpu",
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
         "--contexts 5 --steps 300 --seeds 3 --workers 2 --out runs/questions --ledger pocket-bert"

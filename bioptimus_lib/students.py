@@ -33,6 +33,25 @@ def parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def at_full_size(recipe: Recipe, pieces: int) -> PreTrainedModel:
+    """The model of a recipe at its published shape, without memory for its weights: it can be
+    counted, not run.
+
+    Args:
+        recipe: a row of ``recipes.RECIPES``.
+        pieces: of the vocabulary; 28,996 in BERT's cased one, 30,522 in its uncased one.
+    """
+    import torch
+    from transformers import AutoModelForMaskedLM, BertConfig
+
+    import bioptimus_lib.mini_albert  # noqa: F401  (Transformers learns its name)
+
+    with torch.device("meta"):
+        return AutoModelForMaskedLM.from_config(
+            student_config(recipe, BertConfig(vocab_size=pieces))
+        )
+
+
 # -- configurations --------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from bioptimus_lib.recipes import (  # noqa: E402
     scaled,
     table,
 )
-from bioptimus_lib.students import parameters, shape_of, student_config  # noqa: E402
+from bioptimus_lib.students import at_full_size, parameters, shape_of, student_config  # noqa: E402
 
 EVEN, ODD = (0, 2, 4, 6, 8, 10), (1, 3, 5, 7, 9, 11)
 SOFT = "5·soft_targets (T = 2, × T²) + 2·masked_lm + 1·hidden_cosine (last)"
@@ -70,31 +70,20 @@ def test_what_is_not_known_is_said():
 CASED, UNCASED = 28_996, 30_522
 
 
-def built(row, pieces):
-    """The model of a recipe at full size, without memory for its weights."""
-    from transformers import AutoModelForMaskedLM, BertConfig
-
-    import bioptimus_lib.mini_albert  # noqa: F401
-
-    with torch.device("meta"):
-        return AutoModelForMaskedLM.from_config(
-            student_config(row, BertConfig(vocab_size=pieces))
-        )
-
-
 @pytest.mark.parametrize("pieces", [CASED, UNCASED])
 @pytest.mark.parametrize("name", [n for n, row in PUBLISHED.items() if row[1] not in (None, 15)])
 def test_full_size_is_the_published_size(name, pieces):
     """The encoder is counted, without the head that guesses pieces: MobileBERT's alone has eleven
     millions, which are not among the published 25."""
-    encoder = parameters(built(RECIPES[name], pieces).base_model) / 1e6
+    encoder = parameters(at_full_size(RECIPES[name], pieces).base_model) / 1e6
     assert encoder == pytest.approx(RECIPES[name].millions, rel=0.03)
 
 
 def test_tinybert_has_fourteen_millions():
     """Not 15, with either vocabulary: 13.8 M, or 14.3 M; with the layer over ``[CLS]`` and the
     projection, which a checkpoint may hold, 14.6 M. The published number looks rounded up."""
-    sizes = [parameters(built(RECIPES["TinyBioBERT"], p).base_model) for p in (CASED, UNCASED)]
+    models = [at_full_size(RECIPES["TinyBioBERT"], pieces) for pieces in (CASED, UNCASED)]
+    sizes = [parameters(model.base_model) for model in models]
     assert sizes == [13_776_480, 14_252_592]
     assert (sizes[1] + (312 * 312 + 312) + (312 * 768 + 768)) / 1e6 == pytest.approx(15, rel=0.03)
 

@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioptimus_lib import bench_compact, ledger  # noqa: E402
-from bioptimus_lib.bench_compact import count, measure, megabytes  # noqa: E402
+from bioptimus_lib import footprint, ledger  # noqa: E402
 from bioptimus_lib.cli import main  # noqa: E402
+from bioptimus_lib.footprint import count, measure, megabytes  # noqa: E402
 from bioptimus_lib.models import save_model  # noqa: E402
 from bioptimus_lib.quantise import int8  # noqa: E402
 from bioptimus_lib.recipes import RECIPES  # noqa: E402
@@ -82,7 +82,7 @@ def test_models_are_measured_beside_each_other(teacher, student):
 
 def test_the_median_is_taken_and_ratios_are_of_rounds(teacher, student, monkeypatch):
     seconds = {"slow": [2.0, 4.0, 9.0], "fast": [1.0, 1.0, 3.0]}
-    monkeypatch.setattr(bench_compact, "take_turns", lambda sides, **_: seconds)
+    monkeypatch.setattr(footprint, "take_turns", lambda sides, **_: seconds)
     slow, fast = measure({"slow": teacher, "fast": student}, length=8, batches=(2,), rounds=3)
     assert (slow.milliseconds, fast.milliseconds) == ({2: 4000.0}, {2: 1000.0})
     assert fast.faster[2] == {"ratio": 3.0, "least": 2.0, "most": 4.0}

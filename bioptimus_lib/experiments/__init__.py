@@ -30,6 +30,7 @@ EXPERIMENTS: dict[str, str] = {
     "stability": "bioptimus_lib.experiments.stability",
     "task-facts": "bioptimus_lib.experiments.task_facts",
     "ner-table": "bioptimus_lib.experiments.ner_table",
+    "compact": "bioptimus_lib.experiments.compact",
     **{name: f"bioptimus_lib.experiments.questions:{name.upper()}" for name in QUESTIONS},
 }
 
