@@ -1,4 +1,4 @@
-"""Generated tasks beyond named entities: relations, similarity of sentences, fields of medicine.
+"""Generated tasks beyond named entities: relations, similarity, fields of medicine, note sections.
 
 Stand-ins for chapters and tests that need no real data. Nobody can have all of them right: some
 answers are drawn, as annotators disagree, and devel and test have terms and wordings that train
@@ -9,7 +9,7 @@ its own: without being told which pair is meant one can only guess. In train a d
 mostly treats or mostly causes; in devel and test it has none. Who learns names by heart is misled,
 which shows what blinding is for. *Similarity.* Two wordings with up to four facets changed, scored
 by five made-up annotators. *Fields.* Terms of one to three fields of medicine, and sentences that
-only deny those of another.
+only deny those of another. *Sections* of hospital notes: see ``pocket_notes``.
 """
 
 from __future__ import annotations
@@ -259,12 +259,22 @@ def _field_rows(rng: random.Random, seed: int, split: str) -> Callable[[], list[
     return lambda: [document(rng, pools)]
 
 
+# --- sections of notes -------------------------------------------------------------------------
+
+
+def _section_rows(rng: random.Random, seed: int, split: str) -> Callable[[], list[Row]]:
+    from bioptimus_lib import pocket_notes
+
+    return lambda: [pocket_notes.section_row(rng, split)]
+
+
 # --- sets --------------------------------------------------------------------------------------
 
 MAKERS: dict[str, Callable[[random.Random, int, str], Callable[[], list[Row]]]] = {
     "pocket-relation": _relation_rows,
     "pocket-similarity": _similarity_rows,
     "pocket-fields": _field_rows,
+    "pocket-sections": _section_rows,
 }
 
 

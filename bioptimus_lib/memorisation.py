@@ -1,0 +1,180 @@
+"""Does a masked language model remember a name that it has read n times? Canaries and exposure.
+
+A *canary* is a made-up secret that is put into the text of a training on purpose (Carlini et al.,
+USENIX Security 2019). Afterwards all secrets of the same form are ranked by how likely the model
+finds them in the canary's place. A model that remembers nothing ranks the true one anywhere; the
+*exposure* says how far up it stands::
+
+    exposure = log2(number of possible secrets) − log2(rank)
+
+so 0 is last, about 1 is what chance gives in the mean (1.44 for many secrets), and log2 of the
+number is first. It is a rank among secrets, not a chance to be guessed: what a reader of the model
+would have to try.
+
+Carlini et al. measure models that write from left to right. For a masked model the score is ours:
+all pieces of the name are hidden at once, and the log-probabilities of its pieces are added up. So
+one reading prices all names, and it is the question that matters: nothing of the name is given.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+START = ("B", "Br", "C", "D", "Dr", "F", "G", "H", "K", "L", "M", "N", "P", "R", "S", "T", "V", "Z")
+MIDDLE = ("a", "e", "i", "o", "u", "ai", "ou")
+END = ("bel", "din", "far", "gos", "kin", "lam", "mor", "nik", "rev", "sot", "tas", "vik", "zen")
+SLOT = "{name}"
+
+
+def exposure(rank: float, possible: int) -> float:
+    """Bits of a rank among so many secrets, counted from 1.
+
+    >>> exposure(1, 1024), exposure(1024, 1024)
+    (10.0, 0.0)
+
+    Raises:
+        ValueError: a rank outside of 1 to ``possible``.
+    """
+    if not 1 <= rank <= possible:
+        raise ValueError(f"rank {rank} of {possible} secrets: it must be from 1 to {possible}")
+    return math.log2(possible) - math.log2(rank)
+
+
+def made_up_names(tokenizer: PreTrainedTokenizerBase, *, pieces: int = 3) -> list[str]:
+    """Surnames that nobody has given anyone here, each of exactly so many pieces, in one order.
+
+    One length, because the sum of more log-probabilities is a smaller number whatever is known.
+
+    Raises:
+        ValueError: none has so many pieces.
+    """
+    forms = (f"{a}{b}{c}{d}" for a in START for b in MIDDLE for c in ("l", "r", "v", "m", "nd")
+             for d in (f"{x}{y}" for x in MIDDLE[:5] for y in END))  # fmt: skip
+    names = sorted(set(forms))
+    ids = tokenizer([name.lower() for name in names], add_special_tokens=False)["input_ids"]
+    found = [name for name, some in zip(names, ids, strict=True) if len(some) == pieces]
+    if not found:
+        raise ValueError(f"no made-up name has {pieces} pieces with this vocabulary")
+    random.Random("bioptimus names").shuffle(found)
+    return found
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A secret and the text around it, with ``{name}`` in its place."""
+
+    context: str
+    name: str
+    times: int
+
+    def __post_init__(self) -> None:
+        if self.context.count(SLOT) != 1 or self.times < 0:
+            raise ValueError(f"{self.context!r}, {self.times} times: give one {SLOT}, 0 or more")
+
+    @property
+    def text(self) -> str:
+        return self.context.replace(SLOT, self.name)
+
+
+def planted(texts: Sequence[str], canaries: Sequence[Canary], *, seed: int = 0) -> list[str]:
+    """The texts with each canary as often as it says, at places that the seed draws."""
+    rng = random.Random(seed)
+    secrets = [canary.text for canary in canaries for _ in range(canary.times)]
+    places = sorted(rng.randrange(len(texts) + 1) for _ in secrets)
+    rng.shuffle(secrets)
+    made, last = [], 0
+    for place, secret in zip(places, secrets, strict=True):
+        made += [*texts[last:place], secret]
+        last = place
+    return [*made, *texts[last:]]
+
+
+def scores(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    context: str,
+    names: Sequence[str],
+) -> np.ndarray:
+    """Log-probability of each name in the place of ``{name}``, all its pieces hidden: (names,).
+
+    Raises:
+        ValueError: names of different numbers of pieces, or none.
+    """
+    import torch
+
+    ids = tokenizer([name.lower() for name in names], add_special_tokens=False)["input_ids"]
+    lengths = {len(some) for some in ids}
+    if len(lengths) != 1:
+        raise ValueError(f"names of {sorted(lengths)} pieces: compare names of one length")
+    (length,) = lengths
+    hidden = context.replace(SLOT, " ".join([tokenizer.mask_token] * length))
+    inputs = tokenizer(hidden, return_tensors="pt").to(model.device)
+    model.eval()
+    with torch.inference_mode():
+        logits = model(**inputs).logits[0]
+    logits = logits[inputs["input_ids"][0] == tokenizer.mask_token_id].float()
+    chances = logits.log_softmax(-1).cpu().numpy()  # (pieces of a name, V)
+    return chances[np.arange(length), np.array(ids)].sum(-1)
+
+
+def rank_of(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    canary: Canary,
+    names: Sequence[str],
+) -> int:
+    """The rank of a canary's name among all names, from 1; equals count as ahead of it.
+
+    Raises:
+        ValueError: the name is not among them.
+    """
+    if canary.name not in names:
+        raise ValueError(f"{canary.name} is not among the {len(names)} names that are ranked")
+    found = scores(model, tokenizer, canary.context, names)
+    return int((found >= found[list(names).index(canary.name)]).sum())
+
+
+def completed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: str, *, pieces: int
+) -> str:
+    """What the model writes in the place of ``{name}``: the surest piece first, then the next.
+
+    It is the attack of somebody who has the context and no list of names.
+    """
+    import torch
+
+    hidden = context.replace(SLOT, " ".join([tokenizer.mask_token] * pieces))
+    ids = tokenizer(hidden, return_tensors="pt").to(model.device)
+    places = (ids["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten().tolist()
+    model.eval()
+    left = list(places)
+    while left:
+        with torch.inference_mode():
+            chances = model(**ids).logits[0, left].softmax(-1)
+        chances[:, tokenizer.all_special_ids] = 0
+        best, piece = chances.max(-1)
+        place = int(best.argmax())
+        ids["input_ids"][0, left.pop(place)] = piece[place]
+    return tokenizer.decode(ids["input_ids"][0, places])
+
+
+def exposures(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    canaries: Sequence[Canary],
+    names: Sequence[str],
+) -> Mapping[str, float]:
+    """Context of each canary → exposure of its name."""
+    return {
+        canary.context: exposure(rank_of(model, tokenizer, canary, names), len(names))
+        for canary in canaries
+    }
