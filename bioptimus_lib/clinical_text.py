@@ -83,8 +83,8 @@ def without_placeholders(text: str, *, tally: Counter[str] | None = None) -> str
     Args:
         tally: grows by how many there were of each kind.
 
-    >>> without_placeholders("[**Known lastname 7**] seen on [**2151-07-16**] at [**Hospital1 18**]")
-    'name seen on date at hospital'
+    >>> without_placeholders("[**Known lastname 7**], seen [**2151-07-16**] in [**Hospital1 18**]")
+    'name, seen date in hospital'
     """
 
     def word(found: re.Match[str]) -> str:
@@ -112,9 +112,9 @@ class Section(NamedTuple):
 def sections(text: str) -> list[Section]:
     """The sections of a note in their order; together with their headings they are the whole note.
 
-    A heading stands at the beginning of a line and ends in a colon. It is one of ``SECTIONS``, or it
-    is written in capitals alone, three letters at least; so ``HEENT: clear`` opens a section (of its
-    own name) and ``Note: call back`` opens none.
+    A heading stands at the beginning of a line and ends in a colon. It is one of ``SECTIONS``, or
+    it is written in capitals alone, three letters at least; so ``HEENT: clear`` opens a section (of
+    its own name) and ``Note: call back`` opens none.
 
     >>> [(s.name, "CC: cough\\nPMH: asthma"[s.start : s.stop].strip())
     ...  for s in sections("CC: cough\\nPMH: asthma")]

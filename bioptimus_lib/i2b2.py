@@ -1,8 +1,8 @@
 """A reader's own files of the i2b2/VA challenge of 2010: concepts and relations in clinical notes.
 
 The form is the one that the challenge describes (Uzuner et al., 2011, and the notes on annotation
-that come with the files). A document is three files of one name: ``.txt``, a sentence a line, tokens
-between blanks; ``.con``, a concept a line; ``.rel``, a relation a line::
+that come with the files). A document is three files of one name: ``.txt``, a sentence a line,
+tokens between blanks; ``.con``, a concept a line; ``.rel``, a relation a line::
 
     c="chest pain" 3:4 3:5||t="problem"
     c="aspirin" 3:0 3:0||r="TrAP"||c="chest pain" 3:4 3:5
@@ -81,8 +81,8 @@ def read_document(
         FileNotFoundError: one of them is missing.
         DataError: with file and line: bytes that are not UTF-8, a line of another form, a place
             that is not in the text or holds another text, an unknown type or relation, a concept
-            of two types or that overlaps another (the same line twice is one), a relation of what is no concept, or of types that
-            it cannot have, or of two sentences.
+            of two types or that overlaps another (the same line twice is one), a relation of what
+            is no concept, or of types that it cannot have, or of two sentences.
     """
     sentences = tuple(tuple(line.split()) for _, line in numbered(text))
     found: dict[Span, str] = {}

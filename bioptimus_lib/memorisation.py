@@ -22,12 +22,15 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bioptimus_lib.pretrain import Settings
 
 START = ("B", "Br", "C", "D", "Dr", "F", "G", "H", "K", "L", "M", "N", "P", "R", "S", "T", "V", "Z")
 MIDDLE = ("a", "e", "i", "o", "u", "ai", "ou")
@@ -60,7 +63,7 @@ def made_up_names(tokenizer: PreTrainedTokenizerBase, *, pieces: int = 3) -> lis
     forms = (f"{a}{b}{c}{d}" for a in START for b in MIDDLE for c in ("l", "r", "v", "m", "nd")
              for d in (f"{x}{y}" for x in MIDDLE[:5] for y in END))  # fmt: skip
     names = sorted(set(forms))
-    ids = tokenizer([name.lower() for name in names], add_special_tokens=False)["input_ids"]
+    ids = tokenizer(list(names), add_special_tokens=False)["input_ids"]
     found = [name for name, some in zip(names, ids, strict=True) if len(some) == pieces]
     if not found:
         raise ValueError(f"no made-up name has {pieces} pieces with this vocabulary")
@@ -111,7 +114,7 @@ def scores(
     """
     import torch
 
-    ids = tokenizer([name.lower() for name in names], add_special_tokens=False)["input_ids"]
+    ids = tokenizer(list(names), add_special_tokens=False)["input_ids"]
     lengths = {len(some) for some in ids}
     if len(lengths) != 1:
         raise ValueError(f"names of {sorted(lengths)} pieces: compare names of one length")
@@ -178,3 +181,60 @@ def exposures(
         canary.context: exposure(rank_of(model, tokenizer, canary, names), len(names))
         for canary in canaries
     }
+
+
+# -- a training with canaries ----------------------------------------------------------------------
+
+CONTEXT = "Next of kin of the patient with {disease} in bed {bed}: {name}, called at night."
+
+
+def canaries_of(
+    names: Sequence[str], times: Sequence[int], *, each: int, seed: int = 0
+) -> list[Canary]:
+    """``each`` canaries for each number of times, all with another name, disease and bed.
+
+    Raises:
+        ValueError: fewer names or diseases than canaries.
+    """
+    from bioptimus_lib.pocket import lexicon
+
+    rng = random.Random(f"canaries/{seed}")
+    diseases = sorted(set(lexicon("disease")))
+    count = each * len(times)
+    if count > min(len(names), len(diseases)):
+        raise ValueError(f"{count} canaries of {len(names)} names and {len(diseases)} diseases")
+    chosen, about = rng.sample(list(names), count), rng.sample(diseases, count)
+    return [
+        Canary(CONTEXT.replace("{disease}", disease).replace("{bed}", str(7 + place)), name,
+               times[place % len(times)])
+        for place, (name, disease) in enumerate(zip(chosen, about, strict=True))
+    ]  # fmt: skip
+
+
+def trained_on(
+    model: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    texts: Sequence[str],
+    *,
+    settings: Settings,
+    out: str | Path,
+    length: int = 64,
+    device: str | None = None,
+) -> PreTrainedModel:
+    """A copy of a model, trained on texts by masked language modelling (15 % of the pieces).
+
+    Args:
+        model: with its tokenizer; it stays as it is.
+        out: folder of the log and of checkpoints.
+        length: pieces per block, T.
+    """
+    import copy
+
+    from bioptimus_lib.curriculum import PHASES
+    from bioptimus_lib.packing import pack
+    from bioptimus_lib.pretrain import pretrain
+
+    network, tokenizer = copy.deepcopy(model[0]), model[1]
+    blocks = pack(texts, tokenizer, length=length)
+    pretrain(network, tokenizer, blocks, masking=PHASES[0].masking, settings=settings, out=out,
+             device=device, progress=False)  # fmt: skip
+    return network

@@ -1,10 +1,10 @@
-"""Pocket notes: made-up hospital notes with headings, abbreviations and placeholders, of any amount.
+"""Pocket notes: made-up hospital notes with headings, abbreviations and placeholders.
 
 Real notes may not be shown in a book. These have what makes real ones hard to read for a model:
 sections under headings that everybody writes differently, telegraphic sentences, lines broken at
 the edge of a terminal, and ``[**placeholders**]`` where a name or a date stood. No patient, no
-person and no medical fact is behind them. ``write_noteevents`` puts them into the form of MIMIC-III's
-file of notes, so that its reader has something to read.
+person and no medical fact is behind them. ``write_noteevents`` puts them into the form of
+MIMIC-III's file of notes, so that its reader has something to read.
 
 The task *sections* asks which section a text is. Some texts could stand in several, and devel and
 test have wordings that train lacks; the notes have them all.
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bioptimus_lib.clinical_text import without_placeholders
 from bioptimus_lib.files import atomic_write
 from bioptimus_lib.noteevents import COLUMNS
 from bioptimus_lib.pocket_grammar import (
@@ -29,10 +30,10 @@ from bioptimus_lib.pocket_grammar import (
     Variant,
     drug_groups,
     fields,
+    render,
     sections,
     templates,
 )
-from bioptimus_lib.pocket_tasks import NEW_WORDING, render
 
 LABELS = (
     "complaint", "history", "past", "medications", "allergies", "social", "exam", "results", "plan",
@@ -40,6 +41,7 @@ LABELS = (
 #: How many sentences a section of a note has, least and most.
 SENTENCES = {"history": (3, 6), "exam": (2, 5), "results": (2, 5), "plan": (2, 4),
              "medications": (1, 4)}  # fmt: skip
+NEW_WORDING = 4  # one of so many wordings of a section never occurs in train
 UNDECIDED = 0.12  # share of the texts of the task that could stand in several sections
 TWO = 0.4  # share of its texts that have a second sentence
 WIDTH = 76  # characters of a line
@@ -47,35 +49,40 @@ CATEGORIES = ("Discharge summary", "Physician ", "Nursing")
 TAKEN_BACK = 40  # one note of so many is marked as an error
 
 
-def _number(low: float, high: float, form: str = ".0f") -> Callable[[random.Random], str]:
-    return lambda rng: format(rng.uniform(low, high), form)
-
-
 def _date(rng: random.Random) -> str:
     year, month, day = rng.randint(2101, 2199), rng.randint(1, 12), rng.randint(1, 28)
     return rng.choice((f"[**{year}-{month}-{day}**]", f"[**{month}-{day}**]", f"[**{year}**]"))
 
 
+#: Blood tests with the range of the made-up values.
+TESTS = {
+    "WBC": (2, 24), "Hgb": (6, 16), "Plt": (40, 450), "Na": (125, 150), "K": (2.8, 6.1),
+    "Cr": (0.5, 5.2), "INR": (0.9, 4.5), "Glu": (60, 400), "Lactate": (0.6, 7),
+}  # fmt: skip
+NAME_FORMS = ("Known lastname {}", "Name (NI) {}", "First Name8 (NamePattern2) {}")
+
+
+def _name(rng: random.Random) -> str:
+    return f"[**{rng.choice(NAME_FORMS).format(rng.randint(1, 9999))}**]"
+
+
 def _vital(rng: random.Random) -> str:
     parts = (
         f"T {rng.uniform(96.5, 102.4):.1f}", f"BP {rng.randint(88, 178)}/{rng.randint(48, 99)}",
-        f"HR {rng.randint(52, 128)}", f"RR {rng.randint(10, 30)}", f"O2 sat {rng.randint(86, 100)}%",
+        f"HR {rng.randint(52, 128)}", f"RR {rng.randint(10, 30)}", f"SpO2 {rng.randint(86, 100)}%",
     )  # fmt: skip
     return " ".join(sorted(rng.sample(parts, rng.randint(2, 5)), key=parts.index))
 
 
 def _value(rng: random.Random) -> str:
-    tests = {"WBC": (2, 24), "Hgb": (6, 16), "Plt": (40, 450), "Na": (125, 150), "K": (2.8, 6.1),
-             "Cr": (0.5, 5.2), "INR": (0.9, 4.5), "Glu": (60, 400), "Lactate": (0.6, 7)}  # fmt: skip
-    name = rng.choice(list(tests))
-    low, high = tests[name]
+    name = rng.choice(list(TESTS))
+    low, high = TESTS[name]
     return f"{name} {rng.uniform(low, high):.{0 if high > 100 else 1}f}"
 
 
 #: Slots of a note alone: how each is made.
 SLOTS: dict[str, Callable[[random.Random], str]] = {
-    "name": lambda rng: rng.choice(("[**Known lastname {}**]", "[**Name (NI) {}**]", "[**First Name8"
-                                    " (NamePattern2) {}**]")).format(rng.randint(1, 9999)),
+    "name": _name,
     "doctor": lambda rng: f"Dr. [**Last Name (STitle) {rng.randint(1, 9999)}**]",
     "date": _date,
     "hospital": lambda rng: f"[**Hospital{rng.randint(1, 9)} {rng.randint(1, 99)}**]",
@@ -85,7 +92,6 @@ SLOTS: dict[str, Callable[[random.Random], str]] = {
     "vital": _vital,
     "value": _value,
 }  # fmt: skip
-_TERMS = ("disease", "symptom", "procedure", "anatomy")
 
 
 def _filler(rng: random.Random, area: Field) -> Callable[[str], str]:
@@ -119,8 +125,8 @@ def _filler(rng: random.Random, area: Field) -> Callable[[str], str]:
 
 
 @cache
-def _wordings(section: str) -> tuple[tuple[Variant, ...], ...]:
-    return templates("notes.txt")[section, EVERYWHERE]
+def _wordings(section: str, kind: str = EVERYWHERE) -> tuple[tuple[Variant, ...], ...]:
+    return templates("notes.txt").get((section, kind), ())
 
 
 @cache
@@ -132,8 +138,14 @@ def headings() -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def _sentence(rng: random.Random, section: str, fill: Callable[[str], str], *, known: bool) -> str:
-    """A sentence of a section; ``known`` leaves out the wordings that train lacks."""
+def _sentence(
+    rng: random.Random, section: str, fill: Callable[[str], str], *, known: bool = False
+) -> str:
+    """A sentence of a section, or one that could stand in others; ``known`` leaves out the wordings
+    that train lacks."""
+    shared = _wordings("shared", section)
+    if shared and rng.random() < UNDECIDED:
+        return render(rng, rng.choice(rng.choice(shared)), fill).text
     some = _wordings(section)
     some = some[: len(some) - len(some) // NEW_WORDING] if known else some
     return render(rng, rng.choice(rng.choice(some)), fill).text
@@ -144,7 +156,7 @@ def _sentence(rng: random.Random, section: str, fill: Callable[[str], str], *, k
 
 @dataclass(frozen=True)
 class PocketNote:
-    """A note, and where its sections are: (name, text without placeholders changed or lines broken)."""
+    """A note, and its sections in order: (name, text as it was before lines were broken)."""
 
     text: str
     parts: tuple[tuple[str, str], ...]
@@ -157,26 +169,17 @@ def note(rng: random.Random, *, length: float = 1.0) -> PocketNote:
         length: times as many sentences in each section.
     """
     area = rng.choice(list(fields().values()))
-    slots = SLOTS
     lines = [
-        f"Admission Date: {slots['date'](rng)}    Discharge Date: {slots['date'](rng)}",
-        f"Attending: {slots['doctor'](rng)}",
+        f"Admission Date: {SLOTS['date'](rng)}    Discharge Date: {SLOTS['date'](rng)}",
+        f"Attending: {SLOTS['doctor'](rng)}",
         "",
     ]
     parts = []
     for name in LABELS:
         low, high = SENTENCES.get(name, (1, 2))
-        fill = _filler(rng, area)
         count = max(1, round(length * rng.randint(low, high)))
-        own, kind = [], ("shared", name)
-        for _ in range(count):
-            if kind in templates("notes.txt") and rng.random() < UNDECIDED:
-                own.append(render(rng, rng.choice(rng.choice(templates("notes.txt")[kind])), fill).text)
-            else:
-                own.append(_sentence(rng, name, fill, known=False))
-            fill = _filler(rng, area)
+        body = " ".join(_sentence(rng, name, _filler(rng, area)) for _ in range(count))
         heading = rng.choice(headings()[name])
-        body = " ".join(own)
         parts.append((name, body))
         lines += [*textwrap.wrap(f"{heading}: {body}", WIDTH, break_long_words=False,
                                  break_on_hyphens=False), ""]  # fmt: skip
@@ -221,17 +224,14 @@ def write_noteevents(
 # -- the task --------------------------------------------------------------------------------------
 
 
-def section_row(rng: random.Random, split: str) -> dict[str, str]:
-    """A text and its section; placeholders are plain words, as after ``clinical_text.prepared``."""
-    from bioptimus_lib.clinical_text import without_placeholders
+def section_row(rng: random.Random, *, known: bool) -> dict[str, str]:
+    """A text and its section; placeholders are plain words, as after ``clinical_text.prepared``.
 
+    Args:
+        known: leave out the wordings that train lacks.
+    """
     label = rng.choice(LABELS)
     fill = _filler(rng, rng.choice(list(fields().values())))
-    shared = templates("notes.txt").get(("shared", label))
-    if shared and rng.random() < UNDECIDED * len(LABELS) / 8:
-        text = render(rng, rng.choice(rng.choice(shared)), fill).text
-    else:
-        text = _sentence(rng, label, fill, known=split == "train")
-        if rng.random() < TWO:
-            text += " " + _sentence(rng, label, fill, known=split == "train")
+    count = 2 if rng.random() < TWO else 1
+    text = " ".join(_sentence(rng, label, fill, known=known) for _ in range(count))
     return {"text": without_placeholders(text), "label": label}

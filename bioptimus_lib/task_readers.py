@@ -213,7 +213,8 @@ def mednli(folder: Path, labels: Labels) -> Data:
         for line, row in objects(path, names):
             found = ids.new(filled(row["pairID"], "pairID", path=path, line=line), line)
             if row["gold_label"] == "-":  # of SNLI's form: its annotators did not agree
-                dropped[f"{split}: no agreed label"] = dropped.get(f"{split}: no agreed label", 0) + 1
+                reason = f"{split}: no agreed label"
+                dropped[reason] = dropped.get(reason, 0) + 1
                 continue
             label = known(row["gold_label"], labels, path=path, line=line)
             one, two = (filled(row[key], key, path=path, line=line) for key in names[:2])

@@ -278,7 +278,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="mednli",
-            what="whether a statement follows from a sentence of a note, contradicts it, or neither",
+            what="whether a statement follows from a sentence of a note, contradicts it, or none",
             reads="pair",
             answer="label",
             labels=("entailment", "contradiction", "neutral"),
@@ -300,8 +300,8 @@ TASKS: dict[str, Task] = {
             split="train and test as published; devel is a tenth of train's documents, ours",
             own="a folder with the folders train and test of the i2b2/VA challenge of 2010, files "
             ".txt, .con and .rel (agreement needed)",
-            note="all pairs of a sentence that could have a relation are asked about, those without "
-            "one as 'none'; concepts are given",
+            note="concepts are given; all pairs of a sentence that could have a relation are asked "
+            "about, those without one as 'none'",
             read=i2b2.relations,
         ),
     )

@@ -18,9 +18,9 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         help="turn text, PubMed XML or hospital notes into shards of clean sentences",
         description="Read .txt, .jsonl, PubMed .xml and your own NOTEEVENTS.csv of MIMIC-III, "
         "gzipped or not, and write one sentence a line, a blank line after each document. In notes "
-        "a plain word stands for each placeholder of de-identification. Of records with the same PMID the last one "
-        "counts: name PubMed's baseline before its update files. A run that was stopped goes on "
-        "when the same command is given again.",
+        "a plain word stands for each placeholder of de-identification. Of records with the same "
+        "PMID the last one counts: name PubMed's baseline before its update files. A run that was "
+        "stopped goes on when the same command is given again.",
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the shards")

@@ -55,8 +55,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         nargs="+",
         metavar="D",
         help="names of sources, 'all' for the five real sets, 'pocket' for the generated one, or "
-        "folders with train.tsv, devel.tsv and test.tsv, or with the folders train and test of your "
-        "own i2b2 2010 (.txt and .con)",
+        "folders with train.tsv, devel.tsv and test.tsv, or your own i2b2 2010 (a folder with the "
+        "folders train and test, files .txt and .con)",
     )
     own = parser.add_argument_group("your own CoNLL files (token<TAB>tag, IOB2)")
     for split in SPLITS:
