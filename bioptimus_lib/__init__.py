@@ -33,14 +33,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` |
 | data of other tasks | ``i2b2`` | ``relations`` ``task_data`` ``task_readers`` |
 | tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
-| clinical models | ``clinical_models`` ``memorisation`` | ``long_notes`` |
+| clinical models | ``clinical_models`` ``memorisation`` | ``long_notes`` ``clinical_steps`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | what a score is worth | ``evaluation_steps`` | |
-| clinical lessons | ``clinical_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |

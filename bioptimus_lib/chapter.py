@@ -29,7 +29,7 @@ LEAVES = (
     "ner_errors", "ner_scoring", "ner_facts", "plots_ner",
     "finetune", "stability", "bias_correction", "plots_stability",
     "significance", "ner_runs", "evaluation_steps", "plots_ner_results",
-    "ner_tables", "widgets_ner",
+    "ner_tables", "widgets_ner", "plots_clinical",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -45,6 +45,11 @@ COMMANDS = {
     "ner": "bioptimus ner --model pocket-bert minilm --dataset all --seeds 5 --ledger any",
     "ner-table": "bioptimus experiment ner-table --phases runs/exp-phases --out runs/ner-table "
     "--seeds 5 --ledger pocket-bert",
+    "tasks": "bioptimus task mts-dialog rqe --model pocket-bert minilm --seeds 3 --ledger minilm",
+    "clinical": "bioptimus experiment clinical --model pocket-bert --steps 1000 --seeds 3 "
+    "--ledger pocket-bert",
+    "memorisation": "bioptimus experiment memorisation --model pocket-bert --steps 1000 --seeds 5 "
+    "--ledger pocket-bert",
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
         "--contexts 5 --steps 300 --seeds 3 --out runs/questions --ledger pocket-bert"

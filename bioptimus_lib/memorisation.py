@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,17 +170,42 @@ def completed(
     return tokenizer.decode(ids["input_ids"][0, places])
 
 
-def exposures(
+@dataclass(frozen=True)
+class Found:
+    """What a model makes of a canary.
+
+    Args:
+        times: how often it stands in the text.
+        rank: of its name among all names, from 1.
+        exposure: in bits.
+        completed: whether the model writes the very name (``completed``).
+    """
+
+    times: int
+    rank: int
+    exposure: float
+    completed: bool
+
+
+def look(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     canaries: Sequence[Canary],
     names: Sequence[str],
-) -> Mapping[str, float]:
-    """Context of each canary → exposure of its name."""
-    return {
-        canary.context: exposure(rank_of(model, tokenizer, canary, names), len(names))
-        for canary in canaries
-    }
+) -> list[Found]:
+    """Rank, exposure and completion of each canary.
+
+    Raises:
+        ValueError: a canary whose name is not among the names, or names of several lengths.
+    """
+    found = []
+    for canary in canaries:
+        rank = rank_of(model, tokenizer, canary, names)
+        pieces = len(tokenizer(canary.name, add_special_tokens=False)["input_ids"])
+        written = completed(model, tokenizer, canary.context, pieces=pieces)
+        known = tokenizer.decode(tokenizer(canary.name, add_special_tokens=False)["input_ids"])
+        found.append(Found(canary.times, rank, exposure(rank, len(names)), written == known))
+    return found
 
 
 # -- a training with canaries ----------------------------------------------------------------------

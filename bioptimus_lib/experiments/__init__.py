@@ -27,6 +27,8 @@ EXPERIMENTS: dict[str, str] = {
     "scoring": "bioptimus_lib.experiments.scoring",
     "stability": "bioptimus_lib.experiments.stability",
     "ner-table": "bioptimus_lib.experiments.ner_table",
+    "clinical": "bioptimus_lib.experiments.clinical",
+    "memorisation": "bioptimus_lib.experiments.memorisation",
     **{name: f"bioptimus_lib.experiments.questions:{name.upper()}" for name in QUESTIONS},
 }
 
