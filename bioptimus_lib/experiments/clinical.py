@@ -43,8 +43,9 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
         model_folder(setting), notes, biomedical, out=place / f"models-{cell}", settings=settings,
         device=setting.device, progress=setting.progress,
     )  # fmt: skip
-    jobs = section_jobs({name: one.folder for name, one in made.items()}, place / "sets",
-                        seeds=[seed], device=setting.device, out=place / f"runs-{cell}")  # fmt: skip
+    folders = {name: one.folder for name, one in made.items()}
+    jobs = section_jobs(folders, place / "sets", seeds=[seed], device=setting.device,
+                        out=place / f"runs-{cell}")  # fmt: skip
     for job, result in do_all(jobs):
         one = made[job.model]
         metrics = {key: round(result["metrics"][key], 4)

@@ -1,7 +1,7 @@
 """Memorisation at scale: exposure of made-up names by how often they stand in the notes.
 
-A cell is a seed: it draws the names and where they stand. Two models are trained from the same start
-on the same generated notes, one with the canaries and one without. Both are asked for all of them.
+A cell is a seed: it draws the names and where they stand. Two models are trained from the same
+start on the same generated notes, one with the canaries and one without. Both are asked for all.
 """
 
 from __future__ import annotations
