@@ -29,7 +29,7 @@ KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("address", r"address|street|zip|\bpo box\b"),
         ("place", r"location|state|country|city|university|college|company|holiday"),
         ("number", r"number|numeric|identifier|\bid\b|\bssn\b|medical record|\bmrn\b|unit no"),
-        ("date", r"date|month|year|day|\d{1,4}-\d{1,2}(-\d{1,4})?|\b(19|2[01])\d\d\b"),
+        ("date", r"date|month|year|day|^\s*(\d{1,4}-\d{1,2}(-\d{1,4})?|(19|2[01])\d\d)\s*$"),
         ("number", r"\s*[\d\s-]+"),
     )
 )
