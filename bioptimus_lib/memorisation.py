@@ -161,7 +161,7 @@ def completed(
     model.eval()
     left = list(places)
     while left:
-        with torch.inference_mode():
+        with torch.no_grad():
             chances = model(**ids).logits[0, left].softmax(-1)
         chances[:, tokenizer.all_special_ids] = 0
         best, piece = chances.max(-1)
