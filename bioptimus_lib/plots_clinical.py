@@ -82,17 +82,18 @@ def sizes(
         raise ValueError(f"{len(models)} models of {len(parts)} parts: give 1 to {len(LOOKS)}")
     with style():
         figure, axes = new_figure(height=1.75 + 0.42 * len(models))
-        for row, some in enumerate(models.values()):
+        for row, (name, some) in enumerate(models.items()):
             left = 0.0
             for part, (fill, hatch) in zip(parts, LOOKS, strict=False):
                 size = some.get(part, 0) / 1e6
                 axes.barh(row, size, left=left, height=0.62, color=fill, hatch=hatch,
                           edgecolor=INK, lw=0.8, label=part if row == 0 else None)  # fmt: skip
                 left += size
-            axes.text(left, row, f"  {left:.1f}", va="center", weight="bold")
-        for row, name in enumerate(models):
-            if published.get(name):
-                axes.plot(published[name], row, "D", ms=7, mfc=PAGE, mec=INK, mew=1.4)
+            known = published.get(name)
+            axes.annotate(f"{left:.1f}", (max(left, known or 0), row), xytext=(9, 0),
+                          textcoords="offset points", va="center", weight="bold")  # fmt: skip
+            if known:
+                axes.plot(known, row, "D", ms=7, mfc=PAGE, mec=INK, mew=1.4)
         axes.set_yticks(range(len(models)), list(models))
         axes.set_ylim(len(models) - 0.5, -0.6)
         axes.tick_params(axis="y", length=0)
