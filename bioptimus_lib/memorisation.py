@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
     from bioptimus_lib.pretrain import Settings
 
@@ -101,49 +101,53 @@ def planted(texts: Sequence[str], canaries: Sequence[Canary], *, seed: int = 0) 
     return [*made, *texts[last:]]
 
 
-def scores(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    context: str,
-    names: Sequence[str],
-) -> np.ndarray:
-    """Log-probability of each name in the place of ``{name}``, all its pieces hidden: (names,).
+def pieces_of(tokenizer: PreTrainedTokenizerBase, names: Sequence[str]) -> np.ndarray:
+    """Names as ids of their pieces: int64 (names, pieces of each).
 
     Raises:
         ValueError: names of different numbers of pieces, or none.
     """
-    import torch
-
-    ids = tokenizer(list(names), add_special_tokens=False)["input_ids"]
+    ids = tokenizer(list(names), add_special_tokens=False)["input_ids"] if len(names) else []
     lengths = {len(some) for some in ids}
     if len(lengths) != 1:
         raise ValueError(f"names of {sorted(lengths)} pieces: compare names of one length")
-    (length,) = lengths
-    hidden = context.replace(SLOT, " ".join([tokenizer.mask_token] * length))
-    inputs = tokenizer(hidden, return_tensors="pt").to(model.device)
+    return np.array(ids, np.int64)
+
+
+def scores(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: str, ids: np.ndarray
+) -> np.ndarray:
+    """Log-probability of each name in the place of ``{name}``, all its pieces hidden: (names,).
+
+    Args:
+        ids: of ``pieces_of``.
+    """
+    import torch
+
+    inputs = _hidden(model, tokenizer, context, ids.shape[1])
     model.eval()
     with torch.inference_mode():
         logits = model(**inputs).logits[0]
     logits = logits[inputs["input_ids"][0] == tokenizer.mask_token_id].float()
     chances = logits.log_softmax(-1).cpu().numpy()  # (pieces of a name, V)
-    return chances[np.arange(length), np.array(ids)].sum(-1)
+    return chances[np.arange(ids.shape[1]), ids].sum(-1)
 
 
-def rank_of(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    canary: Canary,
-    names: Sequence[str],
-) -> int:
-    """The rank of a canary's name among all names, from 1; equals count as ahead of it.
+def _hidden(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: str, pieces: int
+) -> BatchEncoding:
+    """The context as the model reads it, with as many masks in the place of the name."""
+    hidden = context.replace(SLOT, " ".join([tokenizer.mask_token] * pieces))
+    return tokenizer(hidden, return_tensors="pt").to(model.device)
 
-    Raises:
-        ValueError: the name is not among them.
+
+def rank(found: np.ndarray, true: int) -> int:
+    """The rank of one of some scores, from 1; what is as high counts as ahead of it.
+
+    >>> rank(np.array([-3.0, -1.0, -3.0]), 0)
+    3
     """
-    if canary.name not in names:
-        raise ValueError(f"{canary.name} is not among the {len(names)} names that are ranked")
-    found = scores(model, tokenizer, canary.context, names)
-    return int((found >= found[list(names).index(canary.name)]).sum())
+    return int((found >= found[true]).sum())
 
 
 def completed(
@@ -155,8 +159,7 @@ def completed(
     """
     import torch
 
-    hidden = context.replace(SLOT, " ".join([tokenizer.mask_token] * pieces))
-    ids = tokenizer(hidden, return_tensors="pt").to(model.device)
+    ids = _hidden(model, tokenizer, context, pieces)
     places = (ids["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten().tolist()
     model.eval()
     left = list(places)
@@ -198,13 +201,16 @@ def look(
     Raises:
         ValueError: a canary whose name is not among the names, or names of several lengths.
     """
-    found = []
+    place_of = {name: place for place, name in enumerate(names)}
+    if strange := [c.name for c in canaries if c.name not in place_of]:
+        raise ValueError(f"{strange[0]} is not among the {len(names)} names that are ranked")
+    ids, found = pieces_of(tokenizer, names), []
     for canary in canaries:
-        rank = rank_of(model, tokenizer, canary, names)
-        pieces = len(tokenizer(canary.name, add_special_tokens=False)["input_ids"])
-        written = completed(model, tokenizer, canary.context, pieces=pieces)
-        known = tokenizer.decode(tokenizer(canary.name, add_special_tokens=False)["input_ids"])
-        found.append(Found(canary.times, rank, exposure(rank, len(names)), written == known))
+        true = place_of[canary.name]
+        at = rank(scores(model, tokenizer, canary.context, ids), true)
+        written = completed(model, tokenizer, canary.context, pieces=ids.shape[1])
+        known = tokenizer.decode(ids[true])
+        found.append(Found(canary.times, at, exposure(at, len(names)), written == known))
     return found
 
 

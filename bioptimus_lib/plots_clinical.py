@@ -127,10 +127,11 @@ def exposures(
         raise ValueError(f"{len(series)} series: give 1 to {len(SERIES)} with points")
     with style():
         figure, axes = new_figure(height=3.9)
-        for level, name in ((most, "first of all names"), (chance, "chance")):
+        for level, name in ((most, "first"), (chance, "chance")):
             axes.axhline(level, color=SOFT, lw=1.2, linestyle=(0, (3, 3)), zorder=0)
-            axes.text(len(times) - 0.55, level, name, ha="right", va="bottom", fontsize=9.5,
-                      color=SOFT)  # fmt: skip
+            axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                          textcoords="offset points", va="center", fontsize=10, color=INK,
+                          annotation_clip=False)  # fmt: skip
         for number, ((name, some), look) in enumerate(zip(series.items(), SERIES, strict=False)):
             off = (number - (len(series) - 1) / 2) * 0.12
             places = [times.index(time) + off for time in sorted(some)]

@@ -182,7 +182,8 @@ def test_scores_are_those_of_a_slow_sum_and_ranks_follow(pocket):
     model, tokenizer = pocket
     names = memorisation.made_up_names(tokenizer)[:50]
     context = "Next of kin: {name}, called."
-    found = memorisation.scores(model, tokenizer, context, names)
+    found = memorisation.scores(model, tokenizer, context,
+                                memorisation.pieces_of(tokenizer, names))  # fmt: skip
     inputs = tokenizer(context.replace("{name}", "[MASK] [MASK] [MASK]"), return_tensors="pt")
     with torch.no_grad():
         chances = model.eval()(**inputs).logits[0].log_softmax(-1)
@@ -192,11 +193,13 @@ def test_scores_are_those_of_a_slow_sum_and_ranks_follow(pocket):
         slow = sum(float(chances[p, i]) for p, i in zip(places, ids, strict=True))
         assert score == pytest.approx(slow, abs=1e-4)
     best = names[int(found.argmax())]
-    assert memorisation.rank_of(model, tokenizer, Canary(context, best, 1), names) == 1
-    with pytest.raises(ValueError, match="is not among the 50"):
-        memorisation.rank_of(model, tokenizer, Canary(context, "Nobody", 1), names)
-    with pytest.raises(ValueError, match="one length"):
-        memorisation.scores(model, tokenizer, context, [*names, "pain"])
+    (one,) = memorisation.look(model, tokenizer, [Canary(context, best, 1)], names)
+    assert (one.rank, one.exposure) == (1, pytest.approx(np.log2(50)))
+    with pytest.raises(ValueError, match="Nobody is not among the 50"):
+        memorisation.look(model, tokenizer, [Canary(context, "Nobody", 1)], names)
+    for bad in ([*names, "pain"], []):
+        with pytest.raises(ValueError, match="one length"):
+            memorisation.pieces_of(tokenizer, bad)
 
 
 def test_a_name_that_is_read_often_is_remembered_and_the_model_stays(pocket, tmp_path):
