@@ -442,6 +442,8 @@ def test_the_real_files_are_read_whole(name):
     total, tested, dropped = REAL[name]
     assert sum(map(len, data.folds[0].values())) + sum(data.dropped.values()) == total
     assert (len(data.test), sum(data.dropped.values())) == (tested, dropped)
+    if name == "mts-dialog":  # chapter 15 tells these numbers
+        assert data.report()["test texts in train"] == 51 and len(row.labels) == 20
     for view in row.views:
         shown = [e.text for e in data.shown(view).test]
         assert len(shown) == tested and ("<< " in shown[0]) == (view == "markers")
