@@ -8,12 +8,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 |---|---|---|
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` |
 | data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
-| characters and sentences | ``cleaning`` ``splitting`` | ``words`` |
-| text | ``pubmed`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
+| characters and sentences | ``cleaning`` ``splitting`` | ``words`` ``clinical_text`` |
+| text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
 | matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |
 | scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` ``loaded`` |
 | word statistics | ``wordstats`` | ``memory`` |
-| made-up text | ``pocket`` ``pocket_ner`` ``pocket_tasks`` | ``pocket_grammar`` ``pocket_pubmed`` |
+| made-up text | ``pocket`` ``pocket_notes`` | ``pocket_grammar`` ``pocket_pubmed`` |
+| made-up sets | ``pocket_ner`` ``pocket_tasks`` | |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | ``mini_albert`` |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
@@ -30,9 +31,10 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
 | compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` ``footprint`` |
-| data of other tasks | | ``relations`` ``task_data`` ``task_readers`` |
+| data of other tasks | ``i2b2`` | ``relations`` ``task_data`` ``task_readers`` |
 | tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
 | what is behind a task | ``task_facts`` | |
+| clinical models | ``clinical_models`` ``memorisation`` | ``long_notes`` ``clinical_steps`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
@@ -46,6 +48,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | figures of phases | ``plots_phases`` ``plots_rates`` | |
 | figures of NER data | ``plots_ner`` | |
 | figures of fine-tunings | ``plots_stability`` | |
+| figures of notes | ``plots_clinical`` | |
 | figures of the ledger | ``plots_ledger`` | |
 | NER results | ``ner_tables`` | ``plots_ner_results`` |
 | compact results | ``compact_tables`` | ``plots_compact`` |

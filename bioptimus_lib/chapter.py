@@ -31,7 +31,7 @@ LEAVES = (
     "significance", "ner_runs", "evaluation_steps", "plots_ner_results",
     "ner_tables", "widgets_ner", "verdicts", "results_page",
     "task_steps", "read_apart", "task_tables", "task_facts", "plots_tasks",
-    "plots_compact", "compact_tables",
+    "plots_compact", "compact_tables", "plots_clinical",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -54,6 +54,10 @@ COMMANDS = {
     "--out runs/compact --workers 2 --ledger v0.4",
     "bench-compact": "bioptimus bench compact teacher=DIR student=DIR student8=DIR+int8 "
     "--ledger cpu",
+    "clinical": "bioptimus experiment clinical --model pocket-bert --steps 1000 --seeds 3 "
+    "--ledger pocket-bert",
+    "memorisation": "bioptimus experiment memorisation --model pocket-bert --steps 1000 --seeds 5 "
+    "--ledger pocket-bert",
     **{
         name: f"bioptimus experiment {name} --model pocket-bert --megabytes 32 --words 4000 "
         "--contexts 5 --steps 300 --seeds 3 --workers 2 --out runs/questions --ledger pocket-bert"

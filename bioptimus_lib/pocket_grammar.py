@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -400,3 +400,30 @@ def templates(name: str) -> dict[tuple[str, str], tuple[tuple[Variant, ...], ...
         for kind in kinds or [EVERYWHERE]:
             found.setdefault((section, kind), []).extend(compiled)
     return {key: tuple(value) for key, value in found.items()}
+
+
+# --- sentences ------------------------------------------------------------------------------------
+
+
+class Rendered(NamedTuple):
+    """A sentence, and where the term of each slot stands in it."""
+
+    text: str
+    spans: dict[str, tuple[int, int]]
+
+
+def render(rng: random.Random, variant: Variant, fill: Callable[[str], str]) -> Rendered:
+    """A variant with its slots filled, each slot once."""
+    text, spans = "", {}
+    literals = variant.form.replace("%%", "%").split("%s")
+    for literal, slot in zip(literals, (*variant.slots, None), strict=True):
+        text += literal
+        if slot is None:
+            break
+        value = rng.choice(slot) if isinstance(slot, tuple) else fill(slot)
+        if not text:
+            value = capitalise(value)
+        if not isinstance(slot, tuple):
+            spans[slot] = (len(text), len(text) + len(value))
+        text += value
+    return Rendered(capitalise(text) if not variant.starts_with_slot else text, spans)

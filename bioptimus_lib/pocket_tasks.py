@@ -1,4 +1,4 @@
-"""Generated tasks beyond named entities: relations, similarity of sentences, fields of medicine.
+"""Generated tasks beyond named entities: relations, similarity, fields of medicine, note sections.
 
 Stand-ins for chapters and tests that need no real data. Nobody can have all of them right: some
 answers are drawn, as annotators disagree, and devel and test have terms and wordings that train
@@ -9,7 +9,7 @@ its own: without being told which pair is meant one can only guess. In train a d
 mostly treats or mostly causes; in devel and test it has none. Who learns names by heart is misled,
 which shows what blinding is for. *Similarity.* Two wordings with up to four facets changed, scored
 by five made-up annotators. *Fields.* Terms of one to three fields of medicine, and sentences that
-only deny those of another.
+only deny those of another. *Sections* of hospital notes: see ``pocket_notes``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bioptimus_lib import pocket_notes
 from bioptimus_lib.files import atomic_dir
 from bioptimus_lib.pocket_grammar import (
     EVERYWHERE,
     Term,
     Variant,
-    capitalise,
     compile_template,
     drug_groups,
     fields,
+    render,
     sections,
     templates,
 )
@@ -45,7 +46,7 @@ FIELDS = ("airway", "bone", "bowel", "coronary", "diabetes", "epilepsy", "kidney
 # of how many wordings of each kind train never sees.
 KINDS = {"treats": 30, "causes": 30, "both": 16, "none": 18, "unclear": 6}
 HABIT = 0.9
-NEW_WORDING = 4
+NEW_WORDING = pocket_notes.NEW_WORDING
 # What a change costs of the four points of similarity, nearer changes half of it, and how far an
 # annotator is off (standard deviation).
 COSTS = {"drug": 1.0, "disease": 1.0, "effect": 1.5, "people": 0.5}
@@ -55,30 +56,6 @@ CHANGE = 0.4  # probability that a facet changes
 ABOUT = {0: 4, 1: 50, 2: 34, 3: 12}
 DENIED = 0.6
 HELD_OUT = {"devel": 0.15, "test": 0.3}  # terms of a field that only these splits may have
-
-
-class Rendered(NamedTuple):
-    """A sentence, and where the term of each slot stands in it."""
-
-    text: str
-    spans: dict[str, tuple[int, int]]
-
-
-def render(rng: random.Random, variant: Variant, fill: Callable[[str], str]) -> Rendered:
-    """A variant with its slots filled, each slot once."""
-    text, spans = "", {}
-    literals = variant.form.replace("%%", "%").split("%s")
-    for literal, slot in zip(literals, (*variant.slots, None), strict=True):
-        text += literal
-        if slot is None:
-            break
-        value = rng.choice(slot) if isinstance(slot, tuple) else fill(slot)
-        if not text:
-            value = capitalise(value)
-        if not isinstance(slot, tuple):
-            spans[slot] = (len(text), len(text) + len(value))
-        text += value
-    return Rendered(capitalise(text) if not variant.starts_with_slot else text, spans)
 
 
 # --- relations ---------------------------------------------------------------------------------
@@ -259,12 +236,20 @@ def _field_rows(rng: random.Random, seed: int, split: str) -> Callable[[], list[
     return lambda: [document(rng, pools)]
 
 
+# --- sections of notes -------------------------------------------------------------------------
+
+
+def _section_rows(rng: random.Random, seed: int, split: str) -> Callable[[], list[Row]]:
+    return lambda: [pocket_notes.section_row(rng, known=split == "train")]
+
+
 # --- sets --------------------------------------------------------------------------------------
 
 MAKERS: dict[str, Callable[[random.Random, int, str], Callable[[], list[Row]]]] = {
     "pocket-relation": _relation_rows,
     "pocket-similarity": _similarity_rows,
     "pocket-fields": _field_rows,
+    "pocket-sections": _section_rows,
 }
 
 

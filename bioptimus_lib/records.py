@@ -1,4 +1,5 @@
-"""From files to documents: PubMed XML, JSON lines and plain text, read one document at a time."""
+"""From files to documents: PubMed XML, JSON lines, hospital notes and plain text, read one document
+at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib.clinical_text import prepared
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.noteevents import check_header, is_notes, notes
 from bioptimus_lib.passes import decode, open_bytes
 
 #: Endings of readable files. A ``.gz`` that is neither JSON lines nor XML is gzipped plain text.
@@ -57,25 +60,35 @@ def readable_files(path: str | os.PathLike[str]) -> list[Path]:
 
     Raises:
         FileNotFoundError: no such file or folder.
-        DataError: nothing there has one of ``ENDINGS``.
+        DataError: nothing there has one of ``ENDINGS`` or is called ``NOTEEVENTS….csv``; such a
+            file with another header.
     """
     path = Path(path)
     if path.is_dir():
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.name.endswith(ENDINGS)
+            if readable(file)
             and not file.name.startswith(ABOUT)
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
             and file.is_file()
         )
     elif path.exists():
-        found = [path] if path.name.endswith(ENDINGS) else []
+        found = [path] if readable(path) else []
     else:
         raise FileNotFoundError(f"no such file or folder: {path}")
     if not found:
-        raise DataError(f"nothing to read; looked for {', '.join(ENDINGS)}", path=path)
+        raise DataError(
+            f"nothing to read; looked for {', '.join(ENDINGS)} and NOTEEVENTS.csv", path=path
+        )
+    for file in filter(is_notes, found):  # the files are large: say now what can be said
+        check_header(file)
     return found
+
+
+def readable(file: Path) -> bool:
+    """Whether a file is of a kind that is read, by its name."""
+    return file.name.endswith(ENDINGS) or is_notes(file)
 
 
 def corpus_files(
@@ -103,8 +116,8 @@ def corpus_files(
 
 
 def structured(path: str | os.PathLike[str]) -> bool:
-    """Whether the file holds records (JSON lines, XML) rather than lines of text."""
-    return str(path).removesuffix(".gz").endswith((".jsonl", ".xml"))
+    """Whether the file holds records (JSON lines, XML, notes) rather than lines of text."""
+    return str(path).removesuffix(".gz").endswith((".jsonl", ".xml")) or is_notes(path)
 
 
 def documents(
@@ -118,7 +131,8 @@ def documents(
     Plain text gives one for each run of lines between blank lines, joined by blanks; lines that
     are only a label (``ABSTRACT.METHODS:``) are left out, a ``TITLE:`` line becomes the title of
     the paragraph after it. JSON lines hold objects with ``text`` and perhaps ``id`` and the other
-    fields of ``Document``. PubMed XML: see ``pubmed_xml``.
+    fields of ``Document``. PubMed XML: see ``pubmed_xml``. A ``NOTEEVENTS.csv`` gives its notes as
+    ``clinical_text.prepared`` makes them; those that the hospital took back are ``retracted``.
 
     Args:
         tally: ``tally["invalid bytes"]`` grows by the bytes that are not UTF-8; each is replaced.
@@ -132,7 +146,10 @@ def documents(
     tally = Counter() if tally is None else tally
     for file in readable_files(path):
         name = file.name.removesuffix(".gz")
-        if name.endswith(".jsonl"):
+        if is_notes(file):
+            for note in notes(file):
+                yield Document(f"note {note.row_id}", "", prepared(note.text), retracted=note.error)
+        elif name.endswith(".jsonl"):
             yield from _json_lines(file, tally)
         elif name.endswith(".xml"):
             from bioptimus_lib.pubmed_xml import articles

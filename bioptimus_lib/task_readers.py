@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib.clinical_text import without_placeholders
 from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.relations import Mention, unmarked
@@ -198,6 +199,29 @@ def mts_dialog(folder: Path, labels: Labels) -> Data:
             if not ids.lines:
                 raise DataError("no example in this file", path=path)
     return Data((splits,))
+
+
+def mednli(folder: Path, labels: Labels) -> Data:
+    """``mli_train_v1.jsonl``, ``mli_dev_v1.jsonl``, ``mli_test_v1.jsonl``: JSON lines, a premise
+    from a note and what a physician says of it. Pairs without an agreed label are left out."""
+    splits: dict[str, list[Example]] = {}
+    dropped: dict[str, int] = {}
+    names = ("sentence1", "sentence2", "gold_label", "pairID")
+    for split, name in zip(SPLITS, ("train", "dev", "test"), strict=True):
+        path = folder / f"mli_{name}_v1.jsonl"
+        ids, some = Ids(path), []
+        for line, row in objects(path, names):
+            found = ids.new(filled(row["pairID"], "pairID", path=path, line=line), line)
+            if row["gold_label"] == "-":  # of SNLI's form: its annotators did not agree
+                reason = f"{split}: no agreed label"
+                dropped[reason] = dropped.get(reason, 0) + 1
+                continue
+            label = known(row["gold_label"], labels, path=path, line=line)
+            one, two = (filled(row[key], key, path=path, line=line) for key in names[:2])
+            some.append(Example(found, without_placeholders(one), label,
+                                second=without_placeholders(two)))  # fmt: skip
+        splits[split] = some
+    return Data((splits,), dropped)
 
 
 def json_lines(folder: Path, labels: Labels) -> Data:

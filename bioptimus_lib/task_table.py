@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioptimus_lib import pocket_tasks, task_readers
+from bioptimus_lib import i2b2, pocket_notes, pocket_tasks, task_readers
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.relations import VIEWS
 from bioptimus_lib.source_table import source
@@ -43,6 +43,7 @@ class Task:
         split: where train, devel and test come from.
         source: row of the table of sources; None for what is generated or one's own.
         blurb: whether BLURB names it.
+        own: the files that a reader has to bring, for nobody may pass them on; none for others.
         note: what to know before comparing a number.
         read: reads a folder.
     """
@@ -58,6 +59,7 @@ class Task:
     split: str
     source: str | None = None
     blurb: bool = False
+    own: str = ""
     note: str = ""
     read: Callable[[Path, Sequence[str]], Data] = task_readers.json_lines
 
@@ -82,7 +84,8 @@ class Task:
 
     @property
     def citation(self) -> str:
-        return source(self.source).citation if self.source else "generated, or your own"
+        made = f"your own copy: {self.own}" if self.own else "generated, or your own"
+        return source(self.source).citation if self.source else made
 
     def view(self, wanted: str | None = None) -> str | None:
         """The view that is meant: the wanted one, else the usual one; None where there is none.
@@ -177,6 +180,15 @@ TASKS: dict[str, Task] = {
             split="generated; devel and test have terms of their own",
         ),
         Task(
+            name="pocket-sections",
+            what="which section of a generated hospital note a text is",
+            reads="text",
+            answer="label",
+            labels=pocket_notes.LABELS,
+            metric="accuracy",
+            split="generated; devel and test have wordings that train lacks",
+        ),
+        Task(
             name="chemprot",
             what="how a chemical acts on a protein, by the abstract's sentence",
             reads="text",
@@ -263,6 +275,34 @@ TASKS: dict[str, Task] = {
             split="as published; both test sets together",
             source="mts-dialog",
             read=task_readers.mts_dialog,
+        ),
+        Task(
+            name="mednli",
+            what="whether a statement follows from a sentence of a note, contradicts it, or none",
+            reads="pair",
+            answer="label",
+            labels=("entailment", "contradiction", "neutral"),
+            metric="accuracy",
+            split="as published (train, dev, test)",
+            own="the folder of MedNLI with mli_train_v1.jsonl, mli_dev_v1.jsonl, mli_test_v1.jsonl "
+            "(PhysioNet, credentials needed)",
+            read=task_readers.mednli,
+        ),
+        Task(
+            name="i2b2-relations",
+            what="how a treatment or a test relates to a problem, or a problem to another",
+            reads="text",
+            answer="label",
+            labels=(i2b2.NONE, *sorted(r for some in i2b2.RELATIONS.values() for r in some)),
+            positive=tuple(sorted(r for some in i2b2.RELATIONS.values() for r in some)),
+            metric="f1",
+            views=("markers", "blinded", "plain"),
+            split="train and test as published; devel is a tenth of train's documents, ours",
+            own="a folder with the folders train and test of the i2b2/VA challenge of 2010, files "
+            ".txt, .con and .rel (agreement needed)",
+            note="concepts are given; all pairs of a sentence that could have a relation are asked "
+            "about, those without one as 'none'",
+            read=i2b2.relations,
         ),
     )
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier", "Data", "Example", "METRICS", "TASKS", "Task", "TaskResult", "TaskSettings",
-    "baseline", "encode", "evaluate", "fine_tune", "load_classifier", "read_predictions", "rows",
-    "save", "settings_for", "task",
+    "baseline", "encode", "evaluate", "fine_tune", "load_classifier", "read_predictions",
+    "repeated", "rows", "save", "settings_for", "task",
 ]  # fmt: skip
 
 
@@ -51,7 +52,8 @@ class TaskResult:
     """What fine-tuning gave; of several folds, of all of them together.
 
     metrics: on test: ``score`` (the task's metric), ``devel_score`` of the chosen epochs (the mean
-        over the folds), ``baseline`` and what ``task_metrics.report`` gives.
+        over the folds), ``baseline``, what ``task_metrics.report`` gives, and, where test texts
+        stand in train too, what ``repeated`` gives.
     labels: precision, recall, F1 and gold number of each label, on test.
     devel: for each fold, for each epoch: ``epoch``, ``loss``, ``score``, ``seconds``, ``steps``.
     epochs: the one chosen in each fold, from 1.
@@ -109,6 +111,29 @@ def baseline(of: Task, data: Data) -> tuple[float, list[Answer]]:
     return of.judge.value(rows(of, data.test, made)), made
 
 
+def repeated(of: Task, data: Data, predicted: Sequence[Answer]) -> dict[str, float]:
+    """What the test texts that stand in train too do to the score: ``score_seen`` on these,
+    ``score_new`` on the others, and ``copied``, what the answer that train has for a text (the most
+    frequent one) would reach on those seen. Nothing if there are none of either kind."""
+    answers: list[Answer | None] = []
+    for fold in data.folds:
+        found: dict[tuple[str, ...], Counter[Answer]] = {}
+        for example in fold["train"]:
+            found.setdefault(example.texts, Counter())[example.answer] += 1
+        answers += [
+            found[e.texts].most_common(1)[0][0] if e.texts in found else None for e in fold["test"]
+        ]
+    seen = np.array([answer is not None for answer in answers])
+    if not 0 < seen.sum() < len(seen):
+        return {}
+    made = rows(of, data.test, predicted)
+    pairs = [(e, a) for e, a in zip(data.test, answers, strict=True) if a is not None]
+    copied = rows(of, [example for example, _ in pairs], [answer for _, answer in pairs])
+    score = of.judge.value
+    return {"score_seen": score(made[seen]), "score_new": score(made[~seen]),
+            "copied": score(copied)}  # fmt: skip
+
+
 # --- fine-tuning -------------------------------------------------------------------------------
 
 
@@ -164,7 +189,8 @@ def fine_tune(
     seen = {split: [part.encoded[split].report for part in parts] for split in SPLITS}
     return TaskResult(
         metrics=metrics
-        | {"devel_score": float(np.mean(chosen)), "baseline": baseline(of, data)[0]},
+        | {"devel_score": float(np.mean(chosen)), "baseline": baseline(of, data)[0]}
+        | repeated(of, data, predictions),
         labels=labels,
         devel=[part.fitted.rows for part in parts],
         epochs=[part.fitted.best for part in parts],

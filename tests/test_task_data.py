@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioptimus_lib import task_readers
+from bioptimus_lib import i2b2, task_readers
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.relations import VIEWS, Mention, blinded, markers, plain, unmarked
 from bioptimus_lib.task_data import Data, Example, cross_validation, set_apart
@@ -158,11 +158,20 @@ SOUND: dict[str, dict[str, str]] = {
         for name in ("TrainingSet", "ValidationSet", "TestSet-1-MEDIQA-Chat-2023",
                      "TestSet-2-MEDIQA-Sum-2023")
     },
+    "mednli": {
+        f"mli_{name}_v1.jsonl": lines(*(
+            {"pairID": f"{name}{i}", "gold_label": label, "sentence1": f"[**Name (NI) {i}**] fell",
+             "sentence2": "b", "sentence1_parse": "(ROOT)"}
+            for i, label in enumerate(TASKS["mednli"].labels)
+        ))
+        for name in ("train", "dev", "test")
+    },
 }  # fmt: skip
+MLI = "mli_test_v1.jsonl"
 COUNTS = {  # train, devel, test; and folds
     "chemprot": (13, 13, 13, 1), "gad": (36, 4, 1, 1), "biosses": (6, 2, 2, 5),
     "hoc": (70, 10, 20, 1), "pubmedqa": (52, 6, 2, 1), "rqe": (6, 3, 4, 1),
-    "mts-dialog": (20, 20, 40, 1),
+    "mts-dialog": (20, 20, 40, 1), "mednli": (3, 3, 3, 1),
 }  # fmt: skip
 
 
@@ -193,6 +202,7 @@ def test_what_readers_make_of_a_line(tmp_path):
     assert {e.answer for e in read["mts-dialog"].test} == set(TASKS["mts-dialog"].labels)
     assert read["mts-dialog"].test[0].text == 'a, "b"\nand 0'
     assert read["pubmedqa"].test[0] == Example("0", "q 0", "yes", second="c")
+    assert read["mednli"].test[0].texts == ("name fell", "b")
     assert read["hoc"].test[0].text.endswith(" b") and len(read["hoc"].test[0].answer) == 1
 
 
@@ -253,6 +263,11 @@ BROKEN = {  # task, file, text, line, message
     "no such section": ("mts-dialog", CSVS, sections("0,ODD,x,y\n"), 2, "unknown label 'ODD'"),
     "CSV columns": ("mts-dialog", CSVS, sections("0,CC,x\n"), 2, "3 columns, expected 4"),
     "CSV header": ("mts-dialog", CSVS, "0,CC,x,y\n", 1, "expected the columns"),
+    "a pair without its id": ("mednli", MLI, lines({"gold_label": "neutral"}), 1, "'sentence1'"),
+    "an unknown answer": (
+        "mednli", MLI, lines({"pairID": "1", "gold_label": "yes", "sentence1": "a",
+                              "sentence2": "b"}), 1, "unknown label 'yes'",
+    ),
     "CSV without an end": ("mts-dialog", CSVS, sections('0,CC,"x\n'), 2, "not CSV"),
 }  # fmt: skip
 
@@ -427,6 +442,8 @@ def test_the_real_files_are_read_whole(name):
     total, tested, dropped = REAL[name]
     assert sum(map(len, data.folds[0].values())) + sum(data.dropped.values()) == total
     assert (len(data.test), sum(data.dropped.values())) == (tested, dropped)
+    if name == "mts-dialog":  # chapter 15 tells these numbers
+        assert data.report()["test texts in train"] == 51 and len(row.labels) == 20
     for view in row.views:
         shown = [e.text for e in data.shown(view).test]
         assert len(shown) == tested and ("<< " in shown[0]) == (view == "markers")
@@ -443,6 +460,6 @@ def test_reading_needs_no_torch():
 
 def test_readers_are_those_of_the_table():
     assert {row.read for row in TASKS.values()} == {
-        getattr(task_readers, name) for name in (*SOUND.keys() - {"mts-dialog"}, "mts_dialog",
-                                                 "json_lines")
+        *(getattr(task_readers, name.replace("-", "_")) for name in (*SOUND, "json_lines")),
+        i2b2.relations,
     }  # fmt: skip

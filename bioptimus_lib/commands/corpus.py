@@ -15,11 +15,12 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "corpus",
-        help="turn text or PubMed XML into shards of clean, deduplicated sentences",
-        description="Read .txt, .jsonl and PubMed .xml, gzipped or not, and write one sentence a "
-        "line, a blank line after each document. Of records with the same PMID the last one "
-        "counts: name PubMed's baseline before its update files. A run that was stopped goes on "
-        "when the same command is given again.",
+        help="turn text, PubMed XML or hospital notes into shards of clean sentences",
+        description="Read .txt, .jsonl, PubMed .xml and your own NOTEEVENTS.csv of MIMIC-III, "
+        "gzipped or not, and write one sentence a line, a blank line after each document. In notes "
+        "a plain word stands for each placeholder of de-identification. Of records with the same "
+        "PMID the last one counts: name PubMed's baseline before its update files. A run that was "
+        "stopped goes on when the same command is given again.",
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the shards")

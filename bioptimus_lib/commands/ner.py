@@ -55,7 +55,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         nargs="+",
         metavar="D",
         help="names of sources, 'all' for the five real sets, 'pocket' for the generated one, or "
-        "folders with train.tsv, devel.tsv and test.tsv",
+        "folders with train.tsv, devel.tsv and test.tsv, or your own i2b2 2010 (a folder with the "
+        "folders train and test, files .txt and .con)",
     )
     own = parser.add_argument_group("your own CoNLL files (token<TAB>tag, IOB2)")
     for split in SPLITS:
@@ -123,7 +124,7 @@ def _chosen(arguments: argparse.Namespace) -> Profile | None:
 
 def _sets(arguments: argparse.Namespace) -> Sets:
     """Name of each set, and its three files."""
-    from bioptimus_lib import ner_sets
+    from bioptimus_lib import i2b2, ner_sets
     from bioptimus_lib.conll import split_files
 
     own = {split: getattr(arguments, split) for split in SPLITS}
@@ -144,6 +145,9 @@ def _sets(arguments: argparse.Namespace) -> Sets:
                 folder = _pocket(Path(arguments.out))
             else:
                 folder = ner_sets.folder_of(one, progress=not arguments.quiet)
+                if i2b2.is_folder(folder):
+                    place = Path(arguments.out) / "sets" / folder.resolve().name
+                    folder = i2b2.write_entities(folder, place)
             key = folder.resolve().name
             if key in sets:
                 raise ValueError(f"two sets have the same name: {key}")

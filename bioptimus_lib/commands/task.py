@@ -151,6 +151,8 @@ def _folder(one: Task, name: str, arguments: argparse.Namespace) -> Path:
         if not folder.is_dir():
             raise FileNotFoundError(f"--data {arguments.data} is not a folder")
         return folder
+    if one.own:
+        raise ValueError(f"{one.name} may not be passed on: give --data, {one.own}")
     if one.source:
         return sources.fetch(one.source, progress=not arguments.quiet)
     if one.name not in pocket_tasks.MAKERS or one.name != name:

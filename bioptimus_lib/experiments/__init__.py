@@ -31,6 +31,8 @@ EXPERIMENTS: dict[str, str] = {
     "task-facts": "bioptimus_lib.experiments.task_facts",
     "ner-table": "bioptimus_lib.experiments.ner_table",
     "compact": "bioptimus_lib.experiments.compact",
+    "clinical": "bioptimus_lib.experiments.clinical",
+    "memorisation": "bioptimus_lib.experiments.memorisation",
     **{name: f"bioptimus_lib.experiments.questions:{name.upper()}" for name in QUESTIONS},
 }
 
