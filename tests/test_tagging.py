@@ -27,10 +27,10 @@ from bioptimus_lib.tagging import (  # noqa: E402
 )
 
 LABELS = ("O", "B-Drug", "I-Drug", "B-Disease", "I-Disease")
-#: Made of what breaks readers: blanks of all widths, controls, marks of direction, two bytes and more.
+#: What breaks readers: blanks of all widths, controls, marks of direction, bytes of all numbers.
 ODD = {
     "controls": "As\x00pirin\x07 relieved pain\x1b[31m in the patients.\x0b Fever went.",
-    "right to left": "\u202easpirin\u202c and \u200ffever\u200e in patients . \u05d0\u05e1\u05e4\u05d9",
+    "right to left": "\u202easpirin\u202c and \u200ffever\u200e in patients . \u05d0\u05e1\u05e4",
     "html": "<b>aspirin</b> & <script>alert('fever')</script> &amp; pain < 5 > 3",
     "bytes": "Ménière's fever, β-blockers, 阿司匹林 and \U0001d6fc\U0001f48a with pain\u0301 .",
     "wide blanks": "aspirin\u2003and\u00a0fever\u3000pain.\u2028The patients\x85received\u2009it.",
@@ -40,6 +40,9 @@ ODD = {
     "nothing to read": "\x00\x01\u200b",
     "one long word": "x" * 5000 + " aspirin",
 }
+
+FREQUENT = st.sampled_from(" .\t\r\n\x85[](aA1)\u3000")
+TEXT = st.text(st.one_of(st.characters(codec="utf-8"), FREQUENT))
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +179,13 @@ def test_odd_text_is_tagged_and_comes_out_as_it_was(name, each):
         assert kind in ("Drug", "Disease")
 
 
-@given(st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" .\t\r\n\x85[](aA1)\u3000"))))
+@given(TEXT)
 @settings(max_examples=60, deadline=None)
 def test_any_text_is_tagged(each, text):
     sound(each, text)
 
 
-@given(st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" .\t\r\n\x85[](aA1)\u3000"))))
+@given(TEXT)
 @settings(max_examples=300, deadline=None)
 def test_spans_are_where_the_sentences_stand(text):
     places = spans(text)
