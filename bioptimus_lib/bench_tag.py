@@ -1,11 +1,11 @@
-"""``bioptimus bench tag``: text to entities, beside the bare model and beside Transformers' pipeline.
+"""``bioptimus bench tag``: text to entities, beside the bare model and Transformers' pipeline.
 
 All sides get the same sentences, in turns of some hundreds, so that each meets the same machine.
-``model`` is what cannot be saved: the batches that ``tag`` makes, as tensors that are there already,
-through the model and nothing else. ``pipeline`` is the stock ``pipeline("token-classification",
-aggregation_strategy="first")`` as one calls it, a sentence at a time; with ``batches`` it is given
-the best that it has, ``batch_size=32``. All compute in 32 bits and take the best tag of each word,
-so the entities must be the same, and are compared.
+``model`` is what cannot be saved: the batches that ``tag`` makes, as tensors that are there
+already, through the model and nothing else. ``pipeline`` is the stock
+``pipeline("token-classification", aggregation_strategy="first")`` as one calls it, a sentence at a
+time; with ``batches`` it is given the best that it has, ``batch_size=32``. All compute in 32 bits
+and take the best tag of each word, so the entities must be the same, and are compared.
 """
 
 from __future__ import annotations
@@ -130,13 +130,10 @@ def sides_of(
         STOCK: lambda some: stock(pipe, some),
         BATCHES: lambda some: stock(pipe, some, batch=32),
     }
-    found = {
-        side: (lambda way=ways[side], work=iter(shares): way(next(work)))
-        for side in (OURS, *names) if side != MODEL
-    }  # fmt: skip
+    found = {side: map(ways[side], shares).__next__ for side in (OURS, *names) if side != MODEL}
     if MODEL in names:
-        work = iter([batches(tagger, some) for some in shares])
-        found[MODEL] = lambda: bare(tagger, next(work))
+        prepared = [batches(tagger, some) for some in shares]
+        found[MODEL] = map(lambda some: bare(tagger, some), prepared).__next__
     return found
 
 

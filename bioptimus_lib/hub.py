@@ -53,7 +53,7 @@ def files_of(folder: str | Path) -> list[Path]:
         raise FileNotFoundError(f"{folder} holds no release (no {MANIFEST})")
     wanted = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    for name, path in sorted(there.items()):
+    for path in there.values():
         if any(path.match(pattern) for pattern in PICKLED):
             raise DataError("a pickle can run code when it is loaded: take it out", path=path)
     for name in sorted(wanted.keys() | there.keys() - {MANIFEST}):

@@ -94,8 +94,8 @@ class Facts:
 
     def with_tagger(self, *, dataset: str, **others: Any) -> Facts:
         """The facts of a tagger that was made from this model."""
-        own = dataset not in (self.dataset.name, "pocket")
-        material = self.dataset if dataset == self.dataset.name else Material.named(dataset, own=own)
+        same = dataset == self.dataset.name
+        material = self.dataset if same else Material.named(dataset)
         return replace(self, tagger=Tagged(material, **others))
 
     def f1(self, model: str) -> list[float]:
@@ -182,7 +182,7 @@ def about(facts: Facts, parameters: int, pieces: int) -> str:
     return (
         f"{what} with a vocabulary of its own ({pieces:,} pieces, {parameters / 1e6:.1f} million "
         "parameters). The first embeddings of new pieces were distilled from the general model in "
-        f"the contexts where the words stand; then came phases of masked pre-training, the last "
+        "the contexts where the words stand; then came phases of masked pre-training, the last "
         f"with: {facts.masking}. It is an independent re-creation, in the size of the profile "
         f"`{facts.profile}`, of BIOptimus ([Pavlova and Makhlouf, 2023]({PAPER})); the paper's "
         "authors have no part in it, and its numbers are not those of the paper."
@@ -218,11 +218,11 @@ def limits(facts: Facts) -> str:
         f"- For {what}.\n"
         "- Not for decisions about patients, nor for any text whose mistakes would harm somebody: "
         "it was never tested for that.\n"
-        f"- It read {facts.tokens:,} pieces in blocks of {facts.length}, very little beside what "
-        "published biomedical models read; longer texts than these blocks it has hardly seen.\n"
-        "- It knows lower case, and English alone. What its texts say too often, or wrongly, it has "
-        "learnt too; its guesses are no facts.\n"
-        f"- The scores below are of one set ({facts.dataset.name}). On other texts they are lower."
+        f"- It read {facts.tokens:,} pieces in blocks of {facts.length}; longer texts than these it "
+        "has not been trained on.\n"
+        "- It knows lower case, and English alone. What its texts say too often, or wrongly, it "
+        "has learnt too; its guesses are no facts.\n"
+        f"- The scores below are of one set ({facts.dataset.name}); on other texts expect less."
     )
 
 
@@ -304,8 +304,8 @@ def licence(facts: Facts) -> str:
     )  # fmt: skip
     return (
         f"{terms} Cite the paper whose way this is: Vera Pavlova and Mohammed Makhlouf. "
-        "*BIOptimus: Pre-training an Optimal Biomedical Language Model with Curriculum Learning for "
-        f"Named Entity Recognition.* BioNLP workshop at ACL 2023. {PAPER}"
+        "*BIOptimus: Pre-training an Optimal Biomedical Language Model with Curriculum Learning "
+        f"for Named Entity Recognition.* BioNLP workshop at ACL 2023. {PAPER}"
     )
 
 

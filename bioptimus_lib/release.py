@@ -220,7 +220,9 @@ def fine_tuned(folder: str | Path, version: str, seed: int, *, progress: bool = 
     files = sorted((run.out / "ner").glob(f"{phase.version}-seed*.json"))
     known = {int(path.stem.partition("-seed")[2]): path for path in files}
     if seed not in known:
-        raise ValueError(f"the run has no seed {seed} of {phase.version}: there are {sorted(known)}")
+        raise ValueError(
+            f"the run has no seed {seed} of {phase.version}: there are {sorted(known)}"
+        )
     _, threads = fine_tunings.side_by_side(run, fine_tunings.ner_splits(run))
     job = ner_runs.Job(
         phase.version, run.folder(phase.version), report["dataset"],
