@@ -33,10 +33,16 @@ WARM = 8  # sentences before the clock starts
 Found = list[tuple[int, str, int, int]]  # number of a sentence, type, characters
 
 
-def sentences_of(name: str, count: int, *, progress: bool = True) -> tuple[list[str], list[Path]]:
+def sentences_of(
+    name: str,
+    count: int,
+    *,
+    fits: Callable[[str], bool] = bool,
+    progress: bool = True,
+) -> tuple[list[str], list[Path]]:
     """The first sentences of a text and its files: a file or folder, the name of a source, or
-    ``pocket``. Those that the splitter would cut again are left out, for the sides would be asked
-    different things.
+    ``pocket``. Those that the splitter would cut again are left out, and those that do not fit
+    into the model's window, which the pipeline would cut off: all sides are asked the same.
 
     Raises:
         ValueError: there are fewer.
@@ -58,7 +64,7 @@ def sentences_of(name: str, count: int, *, progress: bool = True) -> tuple[list[
         path = Path(name) if Path(name).exists() else sources.fetch(name, progress=progress)
         files = readable_files(path)
         found = (s for file in files for d in documents(file) for s in sentences(clean(d.text)))
-    whole = (s for s in found if spans(s) == [(0, len(s))])
+    whole = (s for s in found if spans(s) == [(0, len(s))] and fits(s))
     some = list(islice(whole, count))
     if len(some) < count:
         raise ValueError(f"{name} has {len(some)} sentences, not {count}: lower --sentences")
@@ -189,8 +195,9 @@ def compare(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Path]]:
         arguments.model, device=check_device(arguments.device), constrained=False
     )
     texts, files = sentences_of(
-        arguments.text, arguments.sentences, progress=not arguments.quiet
-    )
+        arguments.text, arguments.sentences, progress=not arguments.quiet,
+        fits=lambda text: len(tagger.cut([text]).encoding.windows) == 1,
+    )  # fmt: skip
     before = torch.get_num_threads()
     torch.set_num_threads(arguments.threads or before)
     try:

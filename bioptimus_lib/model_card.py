@@ -218,7 +218,7 @@ def limits(facts: Facts) -> str:
         f"- For {what}.\n"
         "- Not for decisions about patients, nor for any text whose mistakes would harm somebody: "
         "it was never tested for that.\n"
-        f"- It read {facts.tokens:,} pieces in blocks of {facts.length}; longer texts than these it "
+        f"- It read {facts.tokens:,} pieces in blocks of {facts.length}; on longer texts it "
         "has not been trained on.\n"
         "- It knows lower case, and English alone. What its texts say too often, or wrongly, it "
         "has learnt too; its guesses are no facts.\n"

@@ -195,6 +195,8 @@ def tagger_of(place: Path, source: Path) -> tuple[Any, Any, dict[str, Any], str]
     try:
         origin, data = result["origin"]["model"], result["provenance"]["data"]
         dataset = next(Path(path).parent.name for path in data if path.endswith("train.tsv"))
+        if place.name == f"seed-{result['settings']['seed']}":  # <set>/<model>/seed-<n>
+            dataset = place.absolute().parent.parent.name
     except (KeyError, TypeError, StopIteration):
         raise DataError("it does not say what it was made from", path=file) from None
     if origin != model_hashes(source):

@@ -78,6 +78,17 @@ def test_a_file_a_pipe_and_gzip_give_the_same(folder, tmp_path, monkeypatch, cap
     assert capsys.readouterr().err == ""
 
 
+def test_a_broken_gzip_is_told_and_leaves_no_file(folder, tmp_path, capsys):
+    whole = gzip.compress(TEXT.encode() * 100)
+    out = tmp_path / "out"
+    for name, data in {"cut": whole[:-20], "no": b"aspirin", "bad": whole[:30] + bytes(99)}.items():
+        (tmp_path / f"{name}.gz").write_bytes(data)
+        assert tagged(folder, tmp_path / f"{name}.gz", "--out", out, "--quiet") == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("bioptimus: error") and said.err.count("\n") == 1
+        assert not out.exists() and len(list(tmp_path.glob(".out*"))) == 0
+
+
 @pytest.mark.parametrize("form", tag.FORMATS)
 def test_every_format_goes_to_a_file_that_appears_whole(form, folder, tmp_path, capsys):
     from bioptimus_lib.markup import FORMATS

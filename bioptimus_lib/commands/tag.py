@@ -9,12 +9,14 @@ import logging
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from bioptimus_lib.commands.fine_tuning import check_numbers
+from bioptimus_lib.errors import DataError
 
 if TYPE_CHECKING:
     from bioptimus_lib.tagging import Line
@@ -99,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             for some in ways[arguments.format](lines, types):
                 write(some)
+        except (EOFError, zlib.error) as error:
+            raise DataError(f"broken gzip ({error})", path=arguments.file) from None
         except BrokenPipeError:  # whoever reads has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
