@@ -106,7 +106,7 @@ class Facts:
 def card(facts: Facts, *, parameters: int, pieces: int) -> str:
     """The text of ``README.md``: metadata between two lines of dashes, and what they leave out."""
     parts = [
-        "---", metadata(facts), "---", "", f"# {facts.name}", "", about(facts, parameters, pieces),
+        "---", metadata(facts), "---", f"# {facts.name}", about(facts, parameters, pieces),
         "## How to use it", use(facts), "## Intended use and limits", limits(facts),
         "## Training data", data(facts), "## Training", training(facts),
         "## Time, device and energy", cost(facts), "## Results", results(facts),

@@ -304,6 +304,13 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def body(self):
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def allowed(self):
@@ -374,6 +381,7 @@ def fake(monkeypatch):
     server = FakeHub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: TOKEN)
     yield server

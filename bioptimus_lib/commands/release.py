@@ -44,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     phase_of(arguments.version)
     if arguments.watts is not None and arguments.watts <= 0:
         raise ValueError(f"--watts {arguments.watts:g}: more than 0")
-    if (arguments.yes or arguments.public) and not arguments.push:
+    if (arguments.yes or arguments.public) and arguments.push is None:
         raise ValueError("--yes and --public are for --push OWNER/NAME")
-    if arguments.push:
+    if arguments.push is not None:
         hub.check_name(arguments.push)  # before any long work
     tagger = arguments.tagger
     if arguments.fine_tune is not None:
