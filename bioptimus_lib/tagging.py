@@ -24,7 +24,7 @@ from bioptimus_lib.windows import Encoding, Piece, in_windows, room_of, special_
 if TYPE_CHECKING:
     import tokenizers
 
-BLOCK = 1 << 17  # characters that are tagged together: some thirty batches, sorted by length
+BLOCK = 1 << 17  # characters that are tagged together, sorted by length
 LONGEST = 1 << 20  # characters of a line that are read at a time
 KIND = "ForTokenClassification"
 

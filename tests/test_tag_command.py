@@ -176,9 +176,7 @@ def test_a_killed_run_leaves_whole_lines_and_a_reader_may_go(folder, tmp_path):
     (tmp_path / "in").write_text("aspirin relieves pain and fever in most patients .\n" * 60_000)
     with open(tmp_path / "out", "wb") as out, open(tmp_path / "in", "rb") as text:
         child = start(folder, text, stdout=out)
-        for _ in range(3000):
-            if (tmp_path / "out").stat().st_size > 100_000:
-                break
+        while child.poll() is None and (tmp_path / "out").stat().st_size < 100_000:
             time.sleep(0.1)
         child.send_signal(signal.SIGKILL)
         child.wait()

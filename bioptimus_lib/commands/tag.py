@@ -32,7 +32,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "tag",
         help="mark the entities in a text: plain, JSON lines, BRAT standoff, or a coloured page",
         description="Cut a text into sentences, tag them, and tell each entity by its characters "
-        "in the text as it is (UTF-8; bytes that are none count as one character each). The text "
+        "in the text as it is (UTF-8; what is none becomes U+FFFD). The text "
         "is read and written block by block, so it may be of any length; a line of more than a "
         "million characters is taken in parts. The rate is told on standard error.",
     )
@@ -56,7 +56,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32",
-        help="auto: what the device does fast; an entity in a thousand may then differ (fp32)",
+        help="auto: what the device does fast; some answers may then differ (fp32)",
     )  # fmt: skip
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="a fourth of a batch")
     parser.add_argument("--max-length", type=int, metavar="N", help="window in pieces")
