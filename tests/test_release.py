@@ -345,6 +345,8 @@ class Answers(BaseHTTPRequestHandler):
             self.server.repos[repo] = {".gitattributes": b""}
             self.server.private[repo] = wanted.get("private", wanted.get("visibility"))
             return self.answer(200, {"url": f"{self.server.url}/{repo}", "id": repo})
+        if path == "/api/validate-yaml":
+            return self.answer(200, {"errors": [], "warnings": []})
         if self.server.broken:
             return self.answer(418, {"error": "broken"})
         if path.endswith("/info/lfs/objects/batch"):
