@@ -379,6 +379,7 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def fake(monkeypatch):
     import huggingface_hub
+    import huggingface_hub.constants
 
     server = FakeHub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
