@@ -26,6 +26,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | fine-tuning | ``fitting`` | ``batching`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
+| entities in running text | ``tagging`` | ``markup`` |
 | evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``bench`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
@@ -36,6 +37,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | what is behind a task | ``task_facts`` | |
 | clinical models | ``clinical_models`` ``memorisation`` | ``long_notes`` ``clinical_steps`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
+| releases | ``release`` | ``model_card`` ``hub`` ``run_rows`` |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
@@ -58,7 +60,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
-| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
+| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` ``bench_tag`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

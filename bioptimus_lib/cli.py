@@ -29,8 +29,10 @@ from bioptimus_lib.commands import (
     ner,
     pocket_bert,
     pretrain,
+    release,
     run,
     scan,
+    tag,
     task,
     vocab,
     words,
@@ -39,8 +41,8 @@ from bioptimus_lib.commands import (
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
 COMMANDS = (
-    fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, task, run, experiment,
-    pocket_bert, bench,
+    fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, task, tag, run, release,
+    experiment, pocket_bert, bench,
 )  # fmt: skip
 
 

@@ -75,6 +75,33 @@ class Run:
         self._check_input()
         self._open()
 
+    @classmethod
+    def opened(
+        cls, out: str | Path, *, device: str | None = None, progress: bool = True
+    ) -> Run:
+        """A run that is there, by its own configuration. What it was made from may be gone.
+
+        Raises:
+            FileNotFoundError: no run in the folder.
+            DataError: its configuration is not one of this version.
+        """
+        file = Path(out) / "config.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{out} holds no run (no config.json)")
+        run = cls.__new__(cls)
+        try:
+            there = json.loads(file.read_text(encoding="utf-8"))
+            run.profile = Profile(**there["profile"])
+            run.minutes, run.seed = float(there["minutes"]), int(there["seed"])
+            sources = [there[name] and Path(there[name]) for name in ("corpus", "ner")]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"no run of this version ({type(error).__name__}: {error})", path=file
+            ) from None
+        run.out, run.device, run.progress = Path(out), device, progress
+        run.corpus_source, run.ner_source = sources
+        return run
+
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The stages in order; a backbone without an MLM head is warmed up first."""

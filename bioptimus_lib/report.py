@@ -89,37 +89,9 @@ def write(run: Run) -> dict[str, Any]:
 def to_ledger(run: Run, report: dict[str, Any], *, file: str) -> None:
     """Add the F1 of every model and seed to the experiment ``run`` of the ledger."""
     from bioptimus_lib import ledger
-    from bioptimus_lib.fine_tunings import MODELS
+    from bioptimus_lib.run_rows import EXPERIMENT, rows_of
 
-    facts = {
-        **report["provenance"],
-        "experiment": "run",
-        "profile": run.profile.name,
-        "dataset": report["dataset"],
-        "corpus": run.corpus_source.name if run.corpus_source else run.profile.corpus,
-    }
-    if run.profile.ner_sentences:
-        facts["variant"] = f"{run.profile.ner_sentences:,} training sentences"
-    rows = []
-    steps = run.done("budget")["steps"]
-    phases = {version: number for number, version in enumerate(MODELS[2:], start=1)}
-    files = (run.out / "ner").glob("*-seed*.json")
-    named = sorted((MODELS.index(path.name.partition("-seed")[0]), path) for path in files)
-    for number, path in named:
-        result, model = json.loads(path.read_text()), MODELS[number]
-        trained = {"old": 0, "continued": len(phases)}.get(model, phases.get(model)) * steps
-        rows.append(
-            {
-                **facts,
-                "model": model,
-                "seed": result["settings"]["seed"],
-                "metrics": result["metrics"],
-                "steps": trained,
-                "tokens": trained * run.profile.batch * run.profile.length,
-                "seconds": round(result["seconds"], 1),
-            }
-        )
-    ledger.append("run", rows, file=file, replace=True)
+    ledger.append(EXPERIMENT, rows_of(run, report), file=file, replace=True)
 
 
 def rows_of_scores(report: dict[str, Any]) -> list[tuple[str, str, str]]:

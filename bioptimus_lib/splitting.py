@@ -53,6 +53,30 @@ def sentences(text: str) -> list[str]:
     return found
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences of a text stand: their characters, from, up to and not including.
+
+    They hold all that is not blank; blanks inside a sentence stay as they are.
+
+    >>> spans("It  grew.\\tSo did we. ")
+    [(0, 9), (10, 20)]
+    """
+    found, at = [], 0
+    for sentence in sentences(text):
+        while text[at].isspace():
+            at += 1
+        stop = at + len(sentence)
+        if not text.startswith(sentence, at):  # some of its blanks were made single
+            stop = at
+            for _ in range(len(sentence) - sum(map(str.isspace, sentence))):
+                while text[stop].isspace():
+                    stop += 1
+                stop += 1
+        found.append((at, stop))
+        at = stop
+    return found
+
+
 def _goes_on(before: str, first: str) -> bool:
     """Whether a sentence goes on across a cut of sentencex, before the character ``first``."""
     if first in ",.;:)]":

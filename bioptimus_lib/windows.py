@@ -157,12 +157,7 @@ def encode(
     Every token gets at least one piece: one that the tokenizer drops (control characters, a lone
     combining mark) is shown as the unknown piece, so labels never shift.
     """
-    special = [tokenizer.cls_token_id, tokenizer.sep_token_id]
-    if None in special or tokenizer.unk_token_id is None:
-        raise ValueError("the tokenizer lacks [CLS], [SEP] or [UNK]: is it a BERT tokenizer?")
-    room = window - 2
-    if room < 1:
-        raise ValueError(f"a window of {window} pieces has no room beside [CLS] and [SEP]")
+    special, room = special_of(tokenizer), room_of(window)
     words = sorted({token for sentence in sentences for token in sentence.tokens})
     found = pieces_of(words, tokenizer)
     unknown = tokenizer.unk_token_id
@@ -178,16 +173,61 @@ def encode(
             report["unknown"] += unknown in ids
             report["shortened"] += len(ids) > room
             rows.append(ids[:room] or [unknown])
-        for part in cut([len(row) for row in rows], room, overlap=overlap):
-            shown = rows[part.start : part.stop]
-            starts = np.cumsum([1, *(len(row) for row in shown)])
-            ids = [special[0], *(i for row in shown for i in row), special[1]]
-            heads = starts[part.first - part.start : part.last - part.start]
-            encoded.append(Piece(number, part, np.array(ids), heads))
-            report["pieces"] += len(ids)
+        ids = np.array([i for row in rows for i in row], np.int64)
+        sizes = [len(row) for row in rows]
+        shown = in_windows(number, ids, sizes, special, room=room, overlap=overlap)
+        encoded += shown
+        report["pieces"] += sum(len(piece.ids) for piece in shown)
         report["tokens"] += len(sentence)
     report["sentences"], report["windows"] = len(sentences), len(encoded)
     return Encoding(encoded, [len(sentence) for sentence in sentences], report)
+
+
+def special_of(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """The pieces at both ends of a window; ValueError if the tokenizer lacks what we need."""
+    special = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    if None in special or tokenizer.unk_token_id is None:
+        raise ValueError("the tokenizer lacks [CLS], [SEP] or [UNK]: is it a BERT tokenizer?")
+    return special
+
+
+def room_of(window: int) -> int:
+    """Pieces that a window of so many has room for, beside the special ones."""
+    if window < 3:
+        raise ValueError(f"a window of {window} pieces has no room beside [CLS] and [SEP]")
+    return window - 2
+
+
+def in_windows(
+    number: int,
+    ids: np.ndarray,
+    sizes: Sequence[int],
+    special: tuple[int, int],
+    *,
+    room: int,
+    overlap: int | None = None,
+) -> list[Piece]:
+    """A sentence in its windows.
+
+    Args:
+        number: of the sentence.
+        ids: pieces of its tokens, one after another.
+        sizes: pieces of each token, 1 to ``room``.
+        special: pieces at both ends of a window.
+        room: pieces in a window, without these.
+        overlap: as for ``cut``.
+    """
+    edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    if 0 < len(ids) <= room:  # nearly always
+        shown = np.concatenate([special[:1], ids, special[1:]])
+        return [Piece(number, Window(0, len(sizes), 0, len(sizes)), shown, 1 + edges[:-1])]
+    found = []
+    for part in cut(sizes, room, overlap=overlap):
+        inside = ids[edges[part.start] : edges[part.stop]]
+        heads = 1 + edges[part.first : part.last] - edges[part.start]
+        shown = np.concatenate([special[:1], inside, special[1:]])
+        found.append(Piece(number, part, shown, heads))
+    return found
 
 
 def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:

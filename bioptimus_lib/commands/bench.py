@@ -6,7 +6,10 @@ import argparse
 from importlib import import_module
 
 #: Each is a module ``bench_<room>`` with ``add``.
-ROOMS: tuple[str, ...] = ("scan", "sentences", "distill", "masking", "pretrain", "ner", "compact")
+ROOMS: tuple[str, ...] = (
+    "scan", "sentences", "distill", "masking", "pretrain", "ner", "compact",
+    "tag",
+)  # fmt: skip
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:

@@ -1,0 +1,323 @@
+"""The card of a release: what one should know before one uses a model, with metadata for the hub.
+
+Numbers come from the rows that the run gives to the ledger and from what its stages measured. What
+was not measured is called an estimate, with the assumption that it rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import Any
+
+#: Watts of a whole machine that are assumed where nobody has measured them.
+WATTS = {"cpu": 65.0, "cuda": 400.0}
+PAPER = "https://aclanthology.org/2023.bionlp-1.31/"
+#: Licences of sources as the hub names them.
+LICENCES = {"Apache-2.0": "apache-2.0", "CC BY 4.0": "cc-by-4.0"}
+OTHER_NAME, OTHER_LINK = "see-training-data", "README.md"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Something that a model was made from: its name, what it is, on what terms, and where."""
+
+    name: str
+    what: str
+    licence: str
+    page: str | None = None
+    hub: str | None = None
+
+    @classmethod
+    def named(cls, name: str, *, own: bool = False) -> Material:
+        """A source of the table, what is made here, or a reader's own, whose path is not told."""
+        from bioptimus_lib.source_table import table
+
+        if not own and (row := table().get(name)):
+            return cls(name, row.what, row.licence, row.page, row.hub)
+        if not own and name in ("pocket", "pocket-bert"):
+            what = "our own small BERT" if name == "pocket-bert" else "generated text of the course"
+            return cls(name, what, "CC BY 4.0")
+        return cls(PurePath(name).name, "the releaser's own", "not known to this card")
+
+    def __str__(self) -> str:
+        link = f"[{self.name}]({self.page})" if self.page else f"`{self.name}`"
+        return f"{link}: {self.what.rstrip('.')} (licence: {self.licence})"
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A tagger that was made from the model: its set, labels, scores on test, seed, seconds."""
+
+    dataset: Material
+    labels: tuple[str, ...]
+    metrics: Mapping[str, float]
+    seed: int
+    seconds: float
+    sentences: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a card tells. Sizes are those of the training; seconds are those of the stages that led
+    to this version, on ``device``; ``rows`` are those of the ledger, all models and seeds."""
+
+    version: str
+    profile: str
+    masking: str
+    backbone: Material
+    corpus: Material
+    dataset: Material
+    sentences: int
+    megabytes: float
+    steps: int
+    tokens: int
+    length: int
+    held_out: Mapping[str, float]
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
+    in_ledger: bool
+    seconds: float
+    device: str
+    versions: Mapping[str, str]
+    commit: str | None
+    seed: int
+    licence: str | None = None
+    watts: float | None = None
+    tagger: Tagged | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        end = f"-{self.tagger.dataset.name}" if self.tagger else ""
+        return f"bioptimus-{self.version}-{self.profile}{end}"
+
+    def with_tagger(self, *, dataset: str, **others: Any) -> Facts:
+        """The facts of a tagger that was made from this model."""
+        same = dataset == self.dataset.name
+        material = self.dataset if same else Material.named(dataset)
+        return replace(self, tagger=Tagged(material, **others))
+
+    def f1(self, model: str) -> list[float]:
+        """Entity F1 of a model of the run, one for each seed."""
+        return [row["metrics"]["f1"] for row in self.rows if row["model"] == model]
+
+
+def card(facts: Facts, *, parameters: int, pieces: int) -> str:
+    """The text of ``README.md``: metadata between two lines of dashes, and what they leave out."""
+    parts = [
+        "---", metadata(facts), "---", f"# {facts.name}", about(facts, parameters, pieces),
+        "## How to use it", use(facts), "## Intended use and limits", limits(facts),
+        "## Training data", data(facts), "## Training", training(facts),
+        "## Time, device and energy", cost(facts), "## Results", results(facts),
+        "## Licence and citation", licence(facts),
+    ]  # fmt: skip
+    return "\n\n".join(parts).replace("---\n\n", "---\n", 1).replace("\n\n---", "\n---", 1) + "\n"
+
+
+def metadata(facts: Facts) -> str:
+    """The YAML that the hub reads, with the ``model-index``."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    tags = ["biomedical", "bert", "curriculum-learning", "vocabulary", "bioptimus"]
+    found = [] if facts.tagger else [
+        EvalResult(
+            task_type="fill-mask", task_name="Masked pieces", dataset_type=facts.corpus.name,
+            dataset_name=f"{facts.corpus.name}, held-out documents", dataset_split="held-out",
+            metric_type=name, metric_name=f"{name} of the hidden pieces", metric_value=value,
+        )
+        for name in ("accuracy", "loss") if (value := _round(facts.held_out.get(name))) is not None
+    ]  # fmt: skip
+    for name, value, what in scores(facts):
+        shown = facts.tagger.dataset if facts.tagger else facts.dataset
+        found.append(EvalResult(
+            task_type="token-classification", task_name="Named entities, strict, whole entities",
+            dataset_type=shown.name, dataset_name=shown.name, dataset_split="test",
+            metric_type=name, metric_name=f"{name}, {what}", metric_value=value,
+        ))  # fmt: skip
+    named = {"license": facts.licence or default_licence(facts)}
+    if named["license"] == "other":
+        named |= {"license_name": OTHER_NAME, "license_link": OTHER_LINK}
+    sets = [facts.corpus.name, *([facts.tagger.dataset.name] if facts.tagger else [])]
+    return ModelCardData(
+        language="en", **named, library_name="transformers",
+        pipeline_tag="token-classification" if facts.tagger else "fill-mask",
+        tags=tags, base_model=facts.backbone.hub, datasets=sets, metrics=["f1"],
+        model_name=facts.name, eval_results=found,
+    ).to_yaml()  # fmt: skip
+
+
+def scores(facts: Facts) -> list[tuple[str, float, str]]:
+    """(metric, per cent, how it was found) of the test set: of the tagger, or the mean over the
+    seeds of the run, from the rows of the ledger."""
+    if facts.tagger:
+        how = f"seed {facts.tagger.seed}"
+        return [(n, _round(facts.tagger.metrics[n]), how) for n in ("f1", "precision", "recall")]
+    own = [row["metrics"] for row in facts.rows if row["model"] == facts.version]
+    how = f"mean of {len(own)} fine-tunings" if len(own) > 1 else "one fine-tuning"
+    return [
+        (name, _round(sum(m[name] for m in own) / len(own)), how)
+        for name in ("f1", "precision", "recall")
+    ]
+
+
+def default_licence(facts: Facts) -> str:
+    """Where all that went in has one licence that the hub knows: that one; else ``other``, for what
+    follows from several is not for a program to say."""
+    materials = [facts.backbone, facts.corpus, *([facts.tagger.dataset] if facts.tagger else [])]
+    named = {material.licence for material in materials}
+    return LICENCES.get(named.pop(), "other") if len(named) == 1 else "other"
+
+
+# --- the parts ---------------------------------------------------------------------------------
+
+
+def about(facts: Facts, parameters: int, pieces: int) -> str:
+    """What the model is."""
+    what = (
+        f"A tagger of named entities ({', '.join(_types(facts))}), fine-tuned from version "
+        f"{facts.version}, a biomedical BERT" if facts.tagger
+        else f"Version {facts.version} of a biomedical BERT"
+    )  # fmt: skip
+    return (
+        f"{what} with a vocabulary of its own ({pieces:,} pieces, {parameters / 1e6:.1f} million "
+        "parameters). The first embeddings of new pieces were distilled from the general model in "
+        "the contexts where the words stand; then came phases of masked pre-training, the last "
+        f"with: {facts.masking}. It is an independent re-creation, in the size of the profile "
+        f"`{facts.profile}`, of BIOptimus ([Pavlova and Makhlouf, 2023]({PAPER})); the paper's "
+        "authors have no part in it, and its numbers are not those of the paper."
+    )
+
+
+def use(facts: Facts) -> str:
+    """A call that works with plain Transformers."""
+    if not facts.tagger:
+        task, more, text = "fill-mask", "", "The patients received [MASK] for the pain."
+        after = ""
+    else:
+        task, more = "token-classification", ', aggregation_strategy="first"'
+        text = "Aspirin relieves fever in most patients."
+        after = (
+            '\n\n`"first"` is how it was trained: the label of a word is that of its first piece. '
+            "Sentences are read one by one; a longer text is better cut into sentences first, as "
+            "`bioptimus tag` does."
+        )
+    return (
+        f'```python\nfrom transformers import pipeline\n\nmodel = pipeline("{task}", '
+        f'model="PATH-OR-NAME"{more})\nmodel("{text}")\n```{after}'
+    )
+
+
+def limits(facts: Facts) -> str:
+    """What it is for, and what not."""
+    what = (
+        "finding these entities in English biomedical articles" if facts.tagger
+        else "a start for fine-tuning on English biomedical text, and for teaching"
+    )  # fmt: skip
+    return (
+        f"- For {what}.\n"
+        "- Not for decisions about patients, nor for any text whose mistakes would harm somebody: "
+        "it was never tested for that.\n"
+        f"- It read {facts.tokens:,} pieces in blocks of {facts.length}; on longer texts it "
+        "has not been trained on.\n"
+        "- It knows lower case, and English alone. What its texts say too often, or wrongly, it "
+        "has learnt too; its guesses are no facts.\n"
+        f"- The scores below are of one set ({facts.dataset.name}); on other texts expect less."
+    )
+
+
+def data(facts: Facts) -> str:
+    """Texts and models that went in, and the terms that they came under."""
+    rows = [
+        f"- Start: {facts.backbone}",
+        f"- Text: {facts.corpus}; {facts.megabytes:.1f} MB of clean sentences, each fiftieth "
+        "document held out",
+    ]
+    if facts.tagger:
+        many = f"{facts.tagger.sentences:,}" if facts.tagger.sentences else "all"
+        rows.append(f"- Entities: {facts.tagger.dataset}; {many} sentences of train")
+    return "\n".join(rows)
+
+
+def training(facts: Facts) -> str:
+    """Steps, seed, versions."""
+    versions = ", ".join(f"{name} {value}" for name, value in facts.versions.items())
+    commit = f", commit `{facts.commit}`" if facts.commit else ""
+    return (
+        f"{facts.steps:,} optimiser steps in all phases up to this one, {facts.tokens:,} pieces, "
+        f"seed {facts.seed}. On held-out documents: loss {facts.held_out['loss']:.3f}, accuracy "
+        f"{facts.held_out['accuracy']:.1%} of the hidden pieces. Made with {versions}{commit}."
+    )
+
+
+def cost(facts: Facts) -> str:
+    """Measured time, and energy as what it is."""
+    kind = "cuda" if facts.device.startswith("cuda") else "cpu"
+    seconds = facts.seconds + (facts.tagger.seconds if facts.tagger else 0)
+    hours = seconds / 3600
+    watts = facts.watts or WATTS[kind]
+    how = "measured by the releaser" if facts.watts else "assumed for the whole machine"
+    return (
+        f"Measured: {_duration(seconds)} for all stages up to this version, on one machine "
+        f"({facts.device}); how the start was made is not in it.\n\n"
+        f"Estimated, not measured: about {hours * watts / 1000:.2g} kWh, which is this time by "
+        f"{watts:g} W ({how}). No emissions are stated: they depend on where the machine stood."
+    )
+
+
+def results(facts: Facts) -> str:
+    """F1 of the run's models beside each other, with the spread over seeds."""
+    from bioptimus_lib.stats import summary
+
+    lines = [
+        f"Strict entity-level F1 in per cent on the test part of {facts.dataset.name}, after "
+        f"fine-tuning on {facts.sentences:,} sentences of train.", "",
+        "| model | F1 | seeds |", "|---|---|---|",
+    ]  # fmt: skip
+    for model in dict.fromkeys(row["model"] for row in facts.rows):
+        values = facts.f1(model)
+        found = summary(values)
+        spread = f" ± {found.sd:.1f}" if len(values) > 1 else ""
+        shown = f"**{model}**" if model == facts.version else model
+        lines.append(f"| {shown} | {found.mean:.1f}{spread} | {len(values)} |")
+    lines += [
+        "",
+        "`old` is the general model as it was; `continued` is the same model trained on the same "
+        "text with as many steps, with its old vocabulary. A difference smaller than the spread "
+        "over seeds is no difference; one seed has no spread to show. "
+        + ("These are rows of the course's ledger (`data/results/run`)." if facts.in_ledger
+           else "These numbers are the run's own; the course's ledger does not hold them."),
+    ]  # fmt: skip
+    if facts.tagger:
+        found = ", ".join(f"{name} {value:.2f}" for name, value, _ in scores(facts))
+        lines += ["", f"This tagger (seed {facts.tagger.seed}), on the test part of "
+                  f"{facts.tagger.dataset.name}: {found}."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def licence(facts: Facts) -> str:
+    """What the weights may be used for, as far as it is known, and whom to cite."""
+    chosen = facts.licence or default_licence(facts)
+    terms = (
+        "No single licence follows from the terms of what went in (above): look at them, and take "
+        "the strictest." if chosen == "other" else f"Weights: {chosen}."
+    )  # fmt: skip
+    return (
+        f"{terms} Cite the paper whose way this is: Vera Pavlova and Mohammed Makhlouf. "
+        "*BIOptimus: Pre-training an Optimal Biomedical Language Model with Curriculum Learning "
+        f"for Named Entity Recognition.* BioNLP workshop at ACL 2023. {PAPER}"
+    )
+
+
+def _types(facts: Facts) -> list[str]:
+    return sorted({label[2:] for label in facts.tagger.labels if label != "O"})
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
