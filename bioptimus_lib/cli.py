@@ -46,6 +46,14 @@ COMMANDS = (
 )  # fmt: skip
 
 
+FIRST_STEPS = """\
+first steps:
+  bioptimus run                     everything once, small, offline: corpus to entity F1
+  bioptimus fetch --list            which texts and models there are to fetch
+  bioptimus COMMAND --help          what a command takes, and its defaults
+"""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, like all others, not the whole usage."""
 
@@ -58,24 +66,31 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="bioptimus",
         description="A biomedical language model from a general one, step by step.",
+        epilog=FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more; twice for debugging"
     )
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it went well, 2 for bad input, 130 when interrupted.
+    """Run one command; 0 when it went well, 2 for bad input, 130 when interrupted; without a
+    command, say what there is.
 
     >>> main(["fetch", "--list", "no-such-source"])
     2
     """
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "run"):
+        parser.print_help(sys.stderr)
+        return BAD_INPUT
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     logging.basicConfig(
         level=levels[min(arguments.verbose, 2)],

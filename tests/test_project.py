@@ -243,3 +243,13 @@ def test_pipeline_pictures_are_what_their_script_draws():
     narrow = (static / "pipeline-narrow.svg").read_text(encoding="utf-8")
     assert narrow == pipeline_picture.draw(columns=2)
     assert "you are here" in pipeline_picture.draw(here=3) and "you are here" not in narrow
+
+
+def test_without_a_command_it_says_what_there_is(capsys):
+    assert cli.main([]) == cli.BAD_INPUT
+    said = capsys.readouterr().err
+    names = re.findall(r"^    ([a-z-]+)\s{2,}", said, re.M)
+    assert len(names) == len(cli.COMMANDS)
+    for line in re.findall(r"^  bioptimus ([a-z-]+)(.*?)\s{2,}", said, re.M):
+        assert line[0] in names, "a first step that does not exist"
+    assert "bioptimus run" in said
