@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from bioptimus_lib.onnx_release import f1_of
 
 if TYPE_CHECKING:
     from bioptimus_lib.conll import Sentence
+    from bioptimus_lib.tagging import TextTagger
 
 EXPERIMENT = "bench-onnx"
 #: Name in tables, and engine of ``tagging.ENGINES``.
@@ -60,14 +62,10 @@ def measure(
     texts = [" ".join(sentence.tokens) for sentence in sentences]
     few = texts[:singles]
     found = {name: tagger.tag(texts) for name, tagger in taggers.items()}
-    one = take_turns(
-        {name: lambda t=tagger: [t.tag([text]) for text in few] for name, tagger in taggers.items()},
-        rounds=rounds, progress=progress,
-    )  # fmt: skip
-    many = take_turns(
-        {name: lambda t=tagger: t.tag(texts) for name, tagger in taggers.items()},
-        rounds=rounds, warm=0, progress=progress,
-    )  # fmt: skip
+    singly = {name: partial(_one_by_one, tagger, few) for name, tagger in taggers.items()}
+    one = take_turns(singly, rounds=rounds, progress=progress)
+    at_once = {name: partial(tagger.tag, texts) for name, tagger in taggers.items()}
+    many = take_turns(at_once, rounds=rounds, warm=0, progress=progress)  # ``found`` warmed up
     files = {"torch": "model.safetensors", "onnx": FILE, "int8": SMALL}
     return [
         {
@@ -85,6 +83,11 @@ def measure(
         }
         for name, engine in SIDES.items()
     ]  # fmt: skip
+
+
+def _one_by_one(tagger: TextTagger, texts: Sequence[str]) -> None:
+    for text in texts:
+        tagger.tag([text])
 
 
 def _entities(marks: Sequence[Any]) -> list[tuple[str, int, int]]:

@@ -32,6 +32,9 @@ LEAVES = (
     "ner_tables", "widgets_ner", "verdicts", "results_page",
     "task_steps", "read_apart", "task_tables", "task_facts", "plots_tasks",
     "plots_compact", "compact_tables", "plots_clinical",
+    "release", "release_facts", "model_card", "hub", "fake_hub", "onnx_model", "onnx_release",
+    "run_rows", "release_tables", "plots_release", "widgets_tag", "markup", "bench_tag",
+    "bench_onnx",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -100,7 +103,7 @@ def _version(name: str) -> str:
 
 
 def extra(name: str) -> None:
-    """Make sure that the packages of an extra of the course are there, for the cells that need them.
+    """Make sure that the packages of an extra are there, for the cells that need them.
 
     In Colab what is missing is installed, as in the set-up cell; elsewhere it is for the reader to
     say what is installed.

@@ -6,10 +6,10 @@ estimate, with the assumption that it rests on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bioptimus_lib.release_facts import Facts
+from bioptimus_lib.release_facts import Facts, Material
 
 #: Watts of a whole machine that are assumed where nobody has measured them.
 WATTS = {"cpu": 65.0, "cuda": 400.0}
@@ -79,6 +79,8 @@ def scores(facts: Facts) -> list[tuple[str, float, str]]:
         how = f"seed {facts.tagger.seed}"
         return [(n, _round(facts.tagger.metrics[n]), how) for n in ("f1", "precision", "recall")]
     own = [row["metrics"] for row in facts.rows if row["model"] == facts.version]
+    if not own:  # a run need not test the versions between
+        return []
     how = f"mean of {len(own)} fine-tunings" if len(own) > 1 else "one fine-tuning"
     return [
         (name, _round(sum(m[name] for m in own) / len(own)), how)
@@ -87,9 +89,18 @@ def scores(facts: Facts) -> list[tuple[str, float, str]]:
 
 
 def default_licence(facts: Facts) -> str:
-    """Where all that went in has one licence that the hub knows: that one; else ``other``, for what
-    follows from several is not for a program to say."""
-    materials = [facts.backbone, facts.corpus, *([facts.tagger.dataset] if facts.tagger else [])]
+    """What ``licence_of`` says of all that went into a model."""
+    tagged = [facts.tagger.dataset] if facts.tagger else []
+    return licence_of([facts.backbone, facts.corpus, *tagged])
+
+
+def licence_of(materials: Sequence[Material]) -> str:
+    """Where all have one licence that the hub knows: that one; else ``other``, for what follows
+    from several is not for a program to say.
+
+    >>> licence_of([Material("a", "a model", "Apache-2.0"), Material("b", "text", "CC BY 4.0")])
+    'other'
+    """
     named = {material.licence for material in materials}
     return LICENCES.get(named.pop(), "other") if len(named) == 1 else "other"
 
@@ -225,18 +236,18 @@ def about_onnx(onnx: Mapping[str, Any]) -> str:
     text = onnx["text"]
     if "f1" in text:
         cost = (
-            f"On the {text['sentences']:,} test sentences, F1 is {text['f1']:.2f} with the first and "
-            f"{text['int8_f1']:.2f} with the second ({text['int8_f1'] - text['f1']:+.2f})."
+            f"On the {text['sentences']:,} test sentences, F1 is {text['f1']:.2f} with the first "
+            f"and {text['int8_f1']:.2f} with the second ({text['int8_f1'] - text['f1']:+.2f})."
         )
     else:
         cost = (
-            f"At {text['hidden']:,} hidden pieces of {text['sentences']:,} sentences, the second has "
-            f"the same first guess as the first {text['same_guesses']:.1%} of the time, and a loss "
-            f"of {text['int8_loss']:.3f} where the first has {text['loss']:.3f}."
+            f"At {text['hidden']:,} hidden pieces of {text['sentences']:,} sentences, the second "
+            f"has the same first guess as the first {text['same_guesses']:.1%} of the time, and a "
+            f"loss of {text['int8_loss']:.3f} where the first has {text['loss']:.3f}."
         )
     return (
-        "- `model.onnx`: the same weights. Its logits were held against PyTorch's on rows of several "
-        f"shapes: they differ by at most {onnx['difference']:.2g}, the largest logit being "
+        "- `model.onnx`: the same weights. Its logits were held against PyTorch's on rows of "
+        f"several shapes: they differ by at most {onnx['difference']:.2g}, the largest logit being "
         f"{onnx['largest_logit']:.3g}.\n"
         "- `model-int8.onnx`: matrices in 8 bits, for CPUs. Logits differ by up to "
         f"{onnx['int8_difference']:.2g}. {cost}\n\n"

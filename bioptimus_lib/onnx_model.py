@@ -1,12 +1,12 @@
-"""A model as an ONNX file: written, held against PyTorch, made small, and run without PyTorch's help.
+"""A model as an ONNX file: written, held against PyTorch, made small, and run without it.
 
 A file that was only written has proved nothing. So ``exported`` asks both the same questions, in
 rows of all shapes that the file promises, and refuses a file whose logits are others. The copy in
 8 bits (dynamic quantisation: weights are rounded once, activations batch by batch) does answer
 otherwise; what that costs is measured and stands beside it.
 
-The packages are an extra, ``release``. PyTorch's exporter of today (``dynamo=True``) is used: the one
-that traced TorchScript is no longer developed.
+The packages are an extra, ``release``. PyTorch's exporter of today (``dynamo=True``) is used, not
+the older one that goes through TorchScript.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ def write(model: PreTrainedModel, file: Path) -> None:
 def shrink(file: Path, small: Path) -> None:
     """A copy whose matrices are of 8 bits, with a scale for each column.
 
-    Embeddings stay in 32 bits: rounded, they cost a masked model a third of its first guesses. One
-    of the 8 bits is left unused, since CPUs without VNNI overflow with all of them, in silence, and a
+    Embeddings stay in 32 bits: rounded, they cost pocket BERT a third of its first guesses. One of
+    the 8 bits is left unused, since CPUs without VNNI overflow with all of them, in silence, and a
     release goes to machines that nobody knows.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -200,8 +200,8 @@ def exported(
     """Write ``model.onnx``, checked, and ``model-int8.onnx``, measured, into a folder.
 
     Returns:
-        What was found: ``difference`` and ``largest_logit`` of the first, ``int8_difference`` of the
-        second, over the same batches; ``tolerance``, a share of the largest logit.
+        What was found: ``difference`` and ``largest_logit`` of the first, ``int8_difference`` of
+        the second, over the same batches; ``tolerance``, a share of the largest logit.
 
     Raises:
         ModuleNotFoundError: the extra is not installed.
@@ -216,8 +216,9 @@ def exported(
     if not found.relative <= TOLERANCE:
         file.unlink()
         raise ValueError(
-            f"the ONNX file answers otherwise than PyTorch: logits differ by {found.difference:.3g} "
-            f"of {found.largest:.3g}, at most {TOLERANCE:g} of it is allowed. No file is kept"
+            "the ONNX file answers otherwise than PyTorch: logits differ by "
+            f"{found.difference:.3g} of {found.largest:.3g}, more than {TOLERANCE:g} of it. "
+            "No file is kept"
         )
     shrink(file, small)
     rounded = gap(model, OnnxModel(small, model.config), batches)

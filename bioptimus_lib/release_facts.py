@@ -1,4 +1,4 @@
-"""What is known of a release: what it was made from, how it was trained, what it scored, what it took.
+"""What is known of a release: what it was made from, how it was trained, what it scored.
 
 Numbers come from the rows that the run gives to the ledger and from what its stages measured. Paths
 of a reader's own files are not told, their last names are.
