@@ -57,7 +57,6 @@ def engines(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
             _bars(axes, {row["engine"]: row[name] for row in rows}, form=form, looks=looks)
             axes.set_xlabel(label)
         panels[0].set_title(title)
-        figure.tight_layout()
     return figure
 
 
@@ -85,7 +84,6 @@ def blocks(rows: Sequence[Mapping[str, float]], *, title: str) -> Figure:
             axes.set(ylabel=label, xscale="log", ylim=(0, 1.25 * max(row[name] for row in rows)))
         panels[0].set_title(title)
         panels[1].set_xlabel("characters that are tagged together")
-        figure.tight_layout()
     return figure
 
 

@@ -259,7 +259,7 @@ def miniature(chosen: Profile) -> Profile:
         calibration_words=min(chosen.calibration_words, 1500),
         length=min(chosen.length, 64),
         phase_steps=max(10, min(chosen.phase_steps // 8, 100)),
-        ner_epochs=min(chosen.ner_epochs, 5),
+        ner_epochs=min(chosen.ner_epochs, 4),
         seeds=1,
         seeds_between=0,
         minutes=0,

@@ -51,11 +51,11 @@ def files_table(folder: str | Path) -> str:
     folder = Path(folder)
     hashes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     return table([
-        {"file": name, "MB": f"{(folder / name).stat().st_size / 1e6:.2f}",
+        {"file": name, "kB": f"{(folder / name).stat().st_size / 1e3:,.1f}",
          "what it is": ABOUT.get(name, ""), "sha256": f"{hashes[name][:10]} …" if name in hashes
          else "–"}
         for name in sorted(path.name for path in folder.iterdir())
-    ], numbers=["MB"])  # fmt: skip
+    ], numbers=["kB"])  # fmt: skip
 
 
 def metadata_of(folder: str | Path) -> dict[str, Any]:

@@ -78,6 +78,15 @@ def test_a_file_a_pipe_and_gzip_give_the_same(folder, tmp_path, monkeypatch, cap
     assert capsys.readouterr().err == ""
 
 
+def test_a_notebook_gets_its_text_too(folder, tmp_path, monkeypatch):
+    """There standard output takes text and has no buffer below it."""
+    (tmp_path / "a.txt").write_text(TEXT)
+    page = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", page)
+    assert tagged(folder, tmp_path / "a.txt", "--format", "jsonl", "--quiet") == 0
+    assert len(entities(page.getvalue())) == 4
+
+
 def test_a_broken_gzip_is_told_and_leaves_no_file(folder, tmp_path, capsys):
     whole = gzip.compress(TEXT.encode() * 100)
     out = tmp_path / "out"

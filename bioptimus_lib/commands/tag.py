@@ -175,7 +175,10 @@ def target(name: str | None) -> Iterator[Callable[[str], None]]:
             yield file.write
         return
     sys.stdout.flush()
-    buffer = sys.stdout.buffer
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # a notebook's
+        yield sys.stdout.write
+        return
     raw = getattr(buffer, "raw", buffer)
 
     def write(text: str) -> None:
