@@ -126,19 +126,25 @@ def write(model: PreTrainedModel, file: Path) -> None:
         )  # fmt: skip
 
 
-def shrink(file: Path, small: Path) -> None:
+def shrink(
+    file: Path, small: Path, *, embeddings: bool = False, all_bits: bool = False
+) -> None:
     """A copy whose matrices are of 8 bits, with a scale for each column.
 
-    Embeddings stay in 32 bits: rounded, they cost pocket BERT a third of its first guesses. One of
-    the 8 bits is left unused, since CPUs without VNNI overflow with all of them, in silence, and a
-    release goes to machines that nobody knows.
+    Args:
+        file, small: what is read, and what is written.
+        embeddings: round them, too; in the release they have 32 bits, since it costs pocket BERT a
+            third of its first guesses (chapter 17 shows it).
+        all_bits: use all eight. In the release one is left unused: CPUs without VNNI overflow with
+            all of them, in silence, and a release goes to machines that nobody knows.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet():
         quantize_dynamic(
-            str(file), str(small), op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8,
-            per_channel=True, reduce_range=True,
+            str(file), str(small), weight_type=QuantType.QInt8, per_channel=True,
+            op_types_to_quantize=["MatMul", *(["Gather"] if embeddings else [])],
+            reduce_range=not all_bits,
         )  # fmt: skip
 
 

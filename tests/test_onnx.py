@@ -102,6 +102,24 @@ def test_matrices_have_8_bits_and_embeddings_32(masked):
     assert found["int8_difference"] > found["difference"]
 
 
+def test_embeddings_can_have_8_bits_too(masked, tmp_path):
+    model, _, folder, _ = masked
+    onnx_model.shrink(folder / FILE, tmp_path / "a.onnx", embeddings=True)
+    onnx_model.shrink(folder / FILE, tmp_path / "b.onnx", all_bits=True)
+    rows = tuple(model.get_input_embeddings().weight.shape)
+    for name, kind in (("a", onnx.TensorProto.INT8), ("b", onnx.TensorProto.FLOAT)):
+        weights = onnx.load(tmp_path / f"{name}.onnx").graph.initializer
+        kinds = [w.data_type for w in weights if tuple(w.dims) == rows]
+        assert set(kinds) == {kind}
+    largest = {}
+    for name in ("b.onnx", SMALL):
+        place = tmp_path / name if name == "b.onnx" else folder / name
+        weights = [onnx.numpy_helper.to_array(w) for w in onnx.load(place).graph.initializer
+                   if w.data_type == onnx.TensorProto.INT8 and len(w.dims) == 2]  # fmt: skip
+        largest[name] = max(int(abs(w.astype(int)).max()) for w in weights)
+    assert largest[SMALL] <= 64 < largest["b.onnx"] <= 128
+
+
 def test_guesses_are_those_of_the_model(masked):
     model, tokenizer, folder, _ = masked
     best, loss = guesses(model, tokenizer, [*TINY_TEXT, "", "pain"])

@@ -119,6 +119,8 @@ def test_every_format_goes_to_a_file_that_appears_whole(form, folder, tmp_path, 
         ("\ufeffaspirin \u202efever\u202c <b>pain</b> \x00\x1b[0m".encode(), 1, "1 lines"),
         (b"aspirin relieves pain. " * 6000, 1, "1 lines"),
     ],
+    ids=["empty", "empty lines", "only blanks", "not UTF-8",
+         "controls, right-to-left marks and HTML", "a long line"],
 )  # fmt: skip
 def test_odd_input(data, lines, says, folder, monkeypatch, capsys, caplog):
     from_pipe(monkeypatch, data)
