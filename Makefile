@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser adopt clean
+.PHONY: help setup book test lint bench notebooks browser slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps ch
 
 browser: $(READY) ## open every page of the built book in a headless Chromium
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+
+slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
+	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb
+
+student: $(READY) ## the chapters without solutions, in _build/student
+	@$(BIN)/python book/_tools/student.py notebooks/*.ipynb
 
 adopt: $(READY) ## put your repository's address in all places: make adopt URL=https://github.com/you/yours
 	@$(BIN)/python book/_tools/adopt.py "$(URL)"

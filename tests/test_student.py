@@ -1,0 +1,64 @@
+"""The chapters for students have every exercise, and no solution."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import student
+from tidy import source
+
+CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+NAMES = re.compile(r"^def (\w+)\(", re.M)
+
+
+BEGIN, END = ":::{solution-start} x\n:::", ":::{solution-end}\n:::"
+
+
+def markdown(name: str, text: str) -> dict:
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_exercises_stay_and_solutions_go(path):
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    bare = student.without_solutions(whole)
+    nbformat.validate(nbformat.from_dict(bare))
+    texts = [source(cell) for cell in bare["cells"]]
+    together = "\n".join(texts)
+    assert "{solution-" not in together
+    exercises = [cell for cell in whole["cells"] if "{exercise-start}" in source(cell)]
+    assert together.count("{exercise-start}") == together.count("{exercise-end}") == len(exercises)
+    stubs = [text for text in texts if "...  # your code" in text]
+    assert len(stubs) == len(exercises) >= 2
+    for stub in stubs:  # nowhere else is the function written
+        (name,) = NAMES.findall(stub)
+        assert sum(name in NAMES.findall(text) for text in texts) == 1
+        assert re.search(rf"^check\(\"[\d-]+\", {name}\)", together, re.M)
+    assert not any(cell.get("outputs") for cell in bare["cells"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([markdown("one", BEGIN)], "cell one: its solution does not end"),
+        ([markdown("two", END)], "cell two: a solution ends that did not"),
+        ([markdown("a", BEGIN), markdown("b", BEGIN)], "cell b: a solution begins inside"),
+    ],
+)
+def test_a_solution_without_an_end_is_refused(cells, said, tmp_path, capsys):
+    with pytest.raises(ValueError, match=said):
+        student.without_solutions({"cells": cells})
+    broken = tmp_path / "broken.ipynb"
+    broken.write_text(json.dumps({"cells": cells}))
+    assert student.main([str(broken), "--out", str(tmp_path / "out")]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_writes_a_folder(tmp_path, capsys):
+    assert student.main([*map(str, CHAPTERS[:2]), "--out", str(tmp_path / "made")]) == 0
+    assert {p.name for p in (tmp_path / "made").iterdir()} == {p.name for p in CHAPTERS[:2]}
+    assert "2 chapters without solutions" in capsys.readouterr().out
