@@ -52,7 +52,7 @@ def files_table(folder: str | Path) -> str:
     hashes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     return table([
         {"file": name, "kB": f"{(folder / name).stat().st_size / 1e3:,.1f}",
-         "what it is": ABOUT.get(name, ""), "sha256": f"{hashes[name][:10]} …" if name in hashes
+         "what it is": ABOUT.get(name, ""), "sha256": f"{hashes[name][:6]}…" if name in hashes
          else "–"}
         for name in sorted(path.name for path in folder.iterdir())
     ], numbers=["kB"])  # fmt: skip
@@ -66,12 +66,12 @@ def metadata_of(folder: str | Path) -> dict[str, Any]:
 
 
 def index_table(folder: str | Path) -> str:
-    """The ``model-index`` of a card as HTML: task, set, measure, value."""
+    """The ``model-index`` of a card as HTML: task, set and split, measure, value."""
     (model,) = metadata_of(folder)["model-index"]
     return table([
-        {"task": result["task"]["type"], "set": result["dataset"]["name"],
-         "split": result["dataset"]["split"], "measure": measure["name"],
-         "value": f"{measure['value']:.4g}"}
+        {"task": result["task"]["type"], "measured on":
+         f"{result['dataset']['type']}, {result['dataset']['split']}",
+         "measure": measure["name"], "value": f"{measure['value']:.4g}"}
         for result in model["results"] for measure in result["metrics"]
     ], numbers=["value"])  # fmt: skip
 

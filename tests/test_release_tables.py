@@ -48,14 +48,14 @@ def test_every_file_is_told_with_its_hash(released):  # noqa: F811
         assert float(size.replace(",", "")) == pytest.approx(
             (released / name).stat().st_size / 1e3, abs=0.06
         )
-        assert shown == "–" if name == "release.json" else hashes[name].startswith(shown[:10])
+        assert shown == "–" if name == "release.json" else hashes[name].startswith(shown[:6])
 
 
 def test_the_card_is_read_back(released):  # noqa: F811
     data = release_tables.metadata_of(released)
     assert data["license"] == "cc-by-4.0" and data["pipeline_tag"] == "fill-mask"
     found = cells(release_tables.index_table(released))
-    assert ["token-classification", "toys", "test", "f1, mean of 2 fine-tunings", "65.5"] in found
+    assert ["token-classification", "toys, test", "f1, mean of 2 fine-tunings", "65.5"] in found
     assert "Not for decisions" in release_tables.section(released, "Intended use and limits")
     with pytest.raises(ValueError, match="no section 'Praise'"):
         release_tables.section(released, "Praise")
