@@ -133,8 +133,8 @@ def shrink(
 
     Args:
         file, small: what is read, and what is written.
-        embeddings: round them, too; in the release they have 32 bits, since it costs pocket BERT a
-            third of its first guesses (chapter 17 shows it).
+        embeddings: round them, too; in the release they have 32 bits, since it changes many first
+            guesses of a masked model (chapter 17 shows it).
         all_bits: use all eight. In the release one is left unused: CPUs without VNNI overflow with
             all of them, in silence, and a release goes to machines that nobody knows.
     """
