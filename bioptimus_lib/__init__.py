@@ -16,7 +16,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | made-up text | ``pocket`` ``pocket_notes`` | ``pocket_grammar`` ``pocket_pubmed`` |
 | made-up sets | ``pocket_ner`` ``pocket_tasks`` | |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
-| models | ``models`` | ``mini_albert`` |
+| models | ``models`` | ``mini_albert`` ``onnx_model`` |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
 | masking | ``masking`` ``curriculum`` | |
@@ -37,7 +37,9 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | what is behind a task | ``task_facts`` | |
 | clinical models | ``clinical_models`` ``memorisation`` | ``long_notes`` ``clinical_steps`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
-| releases | ``release`` | ``model_card`` ``hub`` ``run_rows`` |
+| releases | ``release`` ``hub`` | ``release_facts`` ``model_card`` ``onnx_release`` ``run_rows`` |
+| a hub to try | ``fake_hub`` | |
+| benchmarks of taggers | ``bench_tag`` ``bench_onnx`` | |
 | experiments | ``experiments`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
@@ -56,11 +58,12 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact results | ``compact_tables`` | ``plots_compact`` |
 | answers of the ledger | ``verdicts`` ``results_page`` | |
 | tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
-| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
+| releases on a page | ``release_tables`` | ``plots_release`` |
+| widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` ``widgets_tag`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
-| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` ``bench_tag`` |
+| benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

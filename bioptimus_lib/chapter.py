@@ -32,6 +32,9 @@ LEAVES = (
     "ner_tables", "widgets_ner", "verdicts", "results_page",
     "task_steps", "read_apart", "task_tables", "task_facts", "plots_tasks",
     "plots_compact", "compact_tables", "plots_clinical",
+    "release", "release_facts", "model_card", "hub", "fake_hub", "onnx_model", "onnx_release",
+    "run_rows", "release_tables", "plots_release", "widgets_tag", "markup", "bench_tag",
+    "bench_onnx",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -99,26 +102,50 @@ def _version(name: str) -> str:
         return "missing"
 
 
-def missing_requirements(pyproject: Path) -> list[str]:
-    """The course's requirements of which no version is installed.
+def extra(name: str) -> None:
+    """Make sure that the packages of an extra are there, for the cells that need them.
+
+    In Colab what is missing is installed, as in the set-up cell; elsewhere it is for the reader to
+    say what is installed.
+
+    Raises:
+        ModuleNotFoundError: packages are missing; the message has the command.
+    """
+    pyproject = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    if not pyproject.is_file():  # installed as a wheel
+        return
+    if "COLAB_RELEASE_TAG" in os.environ:
+        install_missing(pyproject, name)
+    if missing := missing_requirements(pyproject, name):
+        raise ModuleNotFoundError(
+            f"{', '.join(missing)} missing: pip install 'bioptimus-lib[{name}]', or make setup"
+        )
+
+
+def missing_requirements(pyproject: Path, extra: str | None = None) -> list[str]:
+    """The course's requirements, or those of an extra, of which no version is installed.
 
     What is there is taken as it is, whatever its version: a hosted notebook keeps its own.
+
+    Raises:
+        KeyError: there is no such extra.
     """
     import tomllib
 
     from packaging.requirements import Requirement
 
-    wanted = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
     return [line for line in wanted if _version(Requirement(line).name) == "missing"]
 
 
-def install_missing(pyproject: Path) -> list[str]:
+def install_missing(pyproject: Path, extra: str | None = None) -> list[str]:
     """Install what is missing, every installed package held at its version; gives what it was.
 
     Raises:
         RuntimeError: pip failed; the message ends with its last lines.
     """
-    wanted = missing_requirements(pyproject)
+    wanted = missing_requirements(pyproject, extra)
     if wanted:
         held = {d.metadata["Name"]: d.version for d in metadata.distributions()}
         with tempfile.TemporaryDirectory() as folder:

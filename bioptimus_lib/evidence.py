@@ -54,6 +54,10 @@ COMMANDS = {
     "--out runs/compact --workers 2 --ledger v0.4",
     "bench-compact": "bioptimus bench compact teacher=DIR student=DIR student8=DIR+int8 "
     "--ledger cpu",
+    "bench-tag": "bioptimus bench tag --model releases/v0.4-NCBI-disease --threads 1 "
+    "--ledger laptop",
+    "bench-onnx": "bioptimus bench onnx --model releases/v0.4-NCBI-disease --threads 1 "
+    "--ledger laptop",
     "clinical": "bioptimus experiment clinical --model pocket-bert --steps 1000 --seeds 3 "
     "--ledger pocket-bert",
     "memorisation": "bioptimus experiment memorisation --model pocket-bert --steps 1000 --seeds 5 "

@@ -73,9 +73,9 @@ def plan(folder: str | Path, repo: str) -> str:
     """
     check_name(repo)
     files = files_of(folder)
-    lines = [f"{path.stat().st_size / 1e6:10.2f} MB  {path.name}" for path in files]
-    total = sum(path.stat().st_size for path in files) / 1e6
-    return "\n".join([*lines, f"{total:10.2f} MB  in {len(files)} files to {endpoint()}/{repo}"])
+    lines = [f"{path.stat().st_size / 1e3:10,.1f} kB  {path.name}" for path in files]
+    total = sum(path.stat().st_size for path in files) / 1e3
+    return "\n".join([*lines, f"{total:10,.1f} kB  in {len(files)} files to {endpoint()}/{repo}"])
 
 
 def endpoint() -> str:

@@ -1,15 +1,15 @@
 """The card of a release: what one should know before one uses a model, with metadata for the hub.
 
-Numbers come from the rows that the run gives to the ledger and from what its stages measured. What
-was not measured is called an estimate, with the assumption that it rests on.
+What is known stands in ``release_facts``; here it becomes words. What was not measured is called an
+estimate, with the assumption that it rests on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import PurePath
 from typing import Any
+
+from bioptimus_lib.release_facts import Facts, Material
 
 #: Watts of a whole machine that are assumed where nobody has measured them.
 WATTS = {"cpu": 65.0, "cuda": 400.0}
@@ -19,97 +19,22 @@ LICENCES = {"Apache-2.0": "apache-2.0", "CC BY 4.0": "cc-by-4.0"}
 OTHER_NAME, OTHER_LINK = "see-training-data", "README.md"
 
 
-@dataclass(frozen=True)
-class Material:
-    """Something that a model was made from: its name, what it is, on what terms, and where."""
+def card(
+    facts: Facts, *, parameters: int, pieces: int, onnx: Mapping[str, Any] | None = None
+) -> str:
+    """The text of ``README.md``: metadata between two lines of dashes, and what they leave out.
 
-    name: str
-    what: str
-    licence: str
-    page: str | None = None
-    hub: str | None = None
-
-    @classmethod
-    def named(cls, name: str, *, own: bool = False) -> Material:
-        """A source of the table, what is made here, or a reader's own, whose path is not told."""
-        from bioptimus_lib.source_table import table
-
-        if not own and (row := table().get(name)):
-            return cls(name, row.what, row.licence, row.page, row.hub)
-        if not own and name in ("pocket", "pocket-bert"):
-            what = "our own small BERT" if name == "pocket-bert" else "generated text of the course"
-            return cls(name, what, "CC BY 4.0")
-        return cls(PurePath(name).name, "the releaser's own", "not known to this card")
-
-    def __str__(self) -> str:
-        link = f"[{self.name}]({self.page})" if self.page else f"`{self.name}`"
-        return f"{link}: {self.what.rstrip('.')} (licence: {self.licence})"
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """A tagger that was made from the model: its set, labels, scores on test, seed, seconds."""
-
-    dataset: Material
-    labels: tuple[str, ...]
-    metrics: Mapping[str, float]
-    seed: int
-    seconds: float
-    sentences: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a card tells. Sizes are those of the training; seconds are those of the stages that led
-    to this version, on ``device``; ``rows`` are those of the ledger, all models and seeds."""
-
-    version: str
-    profile: str
-    masking: str
-    backbone: Material
-    corpus: Material
-    dataset: Material
-    sentences: int
-    megabytes: float
-    steps: int
-    tokens: int
-    length: int
-    held_out: Mapping[str, float]
-    rows: Sequence[Mapping[str, Any]] = field(repr=False)
-    in_ledger: bool
-    seconds: float
-    device: str
-    versions: Mapping[str, str]
-    commit: str | None
-    seed: int
-    licence: str | None = None
-    watts: float | None = None
-    tagger: Tagged | None = None
-
-    @property
-    def name(self) -> str:
-        """Of the model."""
-        end = f"-{self.tagger.dataset.name}" if self.tagger else ""
-        return f"bioptimus-{self.version}-{self.profile}{end}"
-
-    def with_tagger(self, *, dataset: str, **others: Any) -> Facts:
-        """The facts of a tagger that was made from this model."""
-        same = dataset == self.dataset.name
-        material = self.dataset if same else Material.named(dataset)
-        return replace(self, tagger=Tagged(material, **others))
-
-    def f1(self, model: str) -> list[float]:
-        """Entity F1 of a model of the run, one for each seed."""
-        return [row["metrics"]["f1"] for row in self.rows if row["model"] == model]
-
-
-def card(facts: Facts, *, parameters: int, pieces: int) -> str:
-    """The text of ``README.md``: metadata between two lines of dashes, and what they leave out."""
+    Args:
+        parameters: of the model.
+        pieces: of its vocabulary.
+        onnx: what ``onnx_release.add_onnx`` measured, if the release has these files.
+    """
     parts = [
         "---", metadata(facts), "---", f"# {facts.name}", about(facts, parameters, pieces),
         "## How to use it", use(facts), "## Intended use and limits", limits(facts),
         "## Training data", data(facts), "## Training", training(facts),
         "## Time, device and energy", cost(facts), "## Results", results(facts),
+        *(("## ONNX", about_onnx(onnx)) if onnx else ()),
         "## Licence and citation", licence(facts),
     ]  # fmt: skip
     return "\n\n".join(parts).replace("---\n\n", "---\n", 1).replace("\n\n---", "\n---", 1) + "\n"
@@ -154,6 +79,8 @@ def scores(facts: Facts) -> list[tuple[str, float, str]]:
         how = f"seed {facts.tagger.seed}"
         return [(n, _round(facts.tagger.metrics[n]), how) for n in ("f1", "precision", "recall")]
     own = [row["metrics"] for row in facts.rows if row["model"] == facts.version]
+    if not own:  # a run need not test the versions between
+        return []
     how = f"mean of {len(own)} fine-tunings" if len(own) > 1 else "one fine-tuning"
     return [
         (name, _round(sum(m[name] for m in own) / len(own)), how)
@@ -162,9 +89,18 @@ def scores(facts: Facts) -> list[tuple[str, float, str]]:
 
 
 def default_licence(facts: Facts) -> str:
-    """Where all that went in has one licence that the hub knows: that one; else ``other``, for what
-    follows from several is not for a program to say."""
-    materials = [facts.backbone, facts.corpus, *([facts.tagger.dataset] if facts.tagger else [])]
+    """What ``licence_of`` says of all that went into a model."""
+    tagged = [facts.tagger.dataset] if facts.tagger else []
+    return licence_of([facts.backbone, facts.corpus, *tagged])
+
+
+def licence_of(materials: Sequence[Material]) -> str:
+    """Where all have one licence that the hub knows: that one; else ``other``, for what follows
+    from several is not for a program to say.
+
+    >>> licence_of([Material("a", "a model", "Apache-2.0"), Material("b", "text", "CC BY 4.0")])
+    'other'
+    """
     named = {material.licence for material in materials}
     return LICENCES.get(named.pop(), "other") if len(named) == 1 else "other"
 
@@ -212,7 +148,7 @@ def limits(facts: Facts) -> str:
     """What it is for, and what not."""
     what = (
         "finding these entities in English biomedical articles" if facts.tagger
-        else "a start for fine-tuning on English biomedical text, and for teaching"
+        else "fine-tuning on English biomedical text, and teaching"
     )  # fmt: skip
     return (
         f"- For {what}.\n"
@@ -293,6 +229,31 @@ def results(facts: Facts) -> str:
         lines += ["", f"This tagger (seed {facts.tagger.seed}), on the test part of "
                   f"{facts.tagger.dataset.name}: {found}."]  # fmt: skip
     return "\n".join(lines)
+
+
+def about_onnx(onnx: Mapping[str, Any]) -> str:
+    """The two ONNX files, and how their answers differ."""
+    text = onnx["text"]
+    if "f1" in text:
+        cost = (
+            f"On the {text['sentences']:,} test sentences, in 32 bits, F1 is {text['f1']:.2f} with "
+            f"the first and {text['int8_f1']:.2f} with the second "
+            f"({text['int8_f1'] - text['f1']:+.2f})."
+        )
+    else:
+        cost = (
+            f"At {text['hidden']:,} hidden pieces of {text['sentences']:,} sentences, the second "
+            f"has the same first guess as the first {text['same_guesses']:.1%} of the time, and a "
+            f"loss of {text['int8_loss']:.3f} where the first has {text['loss']:.3f}."
+        )
+    return (
+        "- `model.onnx`: the same weights. Its logits were held against PyTorch's on rows of "
+        f"several shapes: they differ by at most {onnx['difference']:.2g}, the largest logit being "
+        f"{onnx['largest_logit']:.3g}.\n"
+        "- `model-int8.onnx`: matrices in 8 bits, for CPUs. Logits differ by up to "
+        f"{onnx['int8_difference']:.2g}. {cost}\n\n"
+        "Both take `input_ids` and `attention_mask` (int64, rows × positions) and give `logits`."
+    )
 
 
 def licence(facts: Facts) -> str:

@@ -248,6 +248,25 @@ def close_look(chosen: Profile) -> Profile:
     )
 
 
+def miniature(chosen: Profile) -> Profile:
+    """The same profile cut down to a whole run in a minute, every stage of it: something to give
+    away in the chapter on releases, not something to use. Versions between are not tested."""
+    return replace(
+        chosen,
+        corpus_mb=min(chosen.corpus_mb, max(1, chosen.corpus_mb / 4)),
+        contexts=min(chosen.contexts, 3),
+        words_per_piece=1,
+        calibration_words=min(chosen.calibration_words, 1500),
+        length=min(chosen.length, 64),
+        phase_steps=max(10, min(chosen.phase_steps // 8, 100)),
+        ner_epochs=min(chosen.ner_epochs, 4),
+        seeds=1,
+        seeds_between=0,
+        minutes=0,
+        takes="a minute",
+    )
+
+
 def has_gpu() -> bool:
     """Whether an NVIDIA driver answers to its name here, told without loading torch."""
     return shutil.which("nvidia-smi") is not None

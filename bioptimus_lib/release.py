@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,14 @@ from bioptimus_lib import __version__
 from bioptimus_lib.curriculum import PHASES, Phase
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_dir, sha256_of
-from bioptimus_lib.model_card import Facts, Material, card
+from bioptimus_lib.model_card import card
 from bioptimus_lib.pipeline import Run
+from bioptimus_lib.release_facts import Facts, Material
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bioptimus_lib.conll import Sentence
 
 log = logging.getLogger(__name__)
 MANIFEST = "release.json"
@@ -66,6 +69,7 @@ def release(
     tagger: str | Path | None = None,
     licence: str | None = None,
     watts: float | None = None,
+    onnx: bool = False,
 ) -> Path:
     """Make the release folder of a version, or of a tagger that was made from it.
 
@@ -77,37 +81,66 @@ def release(
         tagger: folder of a fine-tuning of this version, as ``bioptimus ner --save-model`` keeps it.
         licence: of the weights, as the hub names it; by default what ``model_card`` says.
         watts: what the machine drew on average, if somebody has measured it.
+        onnx: add the model as ONNX, checked against PyTorch, and a copy of it in 8 bits, with what
+            that costs on the run's test sentences (``onnx_release``).
 
     Returns:
         The folder, which plain Transformers loads.
 
     Raises:
         FileNotFoundError, DataError: no run, or one that is not complete, or no sound model.
-        ValueError: no such version, a tagger of another model, or a folder that is no release.
+        ValueError: no such version, a tagger of another model, a folder that is no release, or an
+            ONNX file that answers otherwise than PyTorch.
+        ModuleNotFoundError: ONNX is wanted and its packages are missing.
     """
     from bioptimus_lib.models import load_masked_lm
+    from bioptimus_lib.onnx_model import check_installed
 
+    if onnx:
+        check_installed()
     phase = phase_of(version)
     run, report = finished(folder)
     source = run.folder(phase.version)
     facts = facts_of(run, report, phase, licence=licence, watts=watts)
     if tagger is None:
         model, tokenizer = load_masked_lm(source, needs_head=True)
-        return write(model, tokenizer, facts, Path(out) / phase.version)
+        tests = test_sentences(run, report["dataset"], report["dataset"]) if onnx else None
+        return write(model, tokenizer, facts, Path(out) / phase.version, tests=tests)
     model, tokenizer, result, dataset = tagger_of(Path(tagger), source)
     facts = facts.with_tagger(
         dataset=dataset, labels=tuple(model.config.id2label[i] for i in range(model.num_labels)),
         metrics=result["metrics"], seed=result["settings"]["seed"], seconds=result["seconds"],
         sentences=result["origin"].get("sentences"),
     )  # fmt: skip
-    return write(model, tokenizer, facts, Path(out) / f"{phase.version}-{dataset}")
+    tests = test_sentences(run, report["dataset"], dataset) if onnx else None
+    return write(model, tokenizer, facts, Path(out) / f"{phase.version}-{dataset}", tests=tests)
+
+
+def test_sentences(run: Run, own: str, dataset: str) -> list[Sentence]:
+    """The test part of a set by its name: the run's own, or one of the table."""
+    from bioptimus_lib import ner_sets
+    from bioptimus_lib.conll import read_conll, split_files
+    from bioptimus_lib.fine_tunings import ner_folder
+
+    if dataset == own:
+        folder = ner_folder(run)
+    else:
+        folder = ner_sets.folder_of(dataset, progress=run.progress)
+    return read_conll(split_files(folder)["test"])
 
 
 def write(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Facts, goal: Path
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Facts,
+    goal: Path,
+    *,
+    tests: Sequence[Sentence] | None = None,
 ) -> Path:
-    """The release folder, whole or not at all."""
+    """The release folder, whole or not at all; with ONNX files if there are sentences to try them
+    on."""
     from bioptimus_lib.models import no_bars
+    from bioptimus_lib.onnx_release import add_onnx
 
     if goal.exists() and not (goal / MANIFEST).is_file():
         raise ValueError(f"{goal} is there and is no release: choose another --out")
@@ -118,11 +151,13 @@ def write(
     with no_bars(), atomic_dir(goal) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        text = card(facts, parameters=model.num_parameters(), pieces=len(tokenizer))
+        onnx = add_onnx(model, tokenizer, temporary, sentences=tests) if tests is not None else None
+        text = card(facts, parameters=model.num_parameters(), pieces=len(tokenizer), onnx=onnx)
         (temporary / "README.md").write_text(text, encoding="utf-8")
         manifest = {
             "name": facts.name, "version": facts.version, "made_with": f"bioptimus {__version__}",
             "run": {"profile": facts.profile, "seed": facts.seed, "commit": facts.commit},
+            **({"onnx": onnx} if onnx else {}),
             "files": {path.name: sha256_of(path) for path in sorted(temporary.iterdir())},
         }  # fmt: skip
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

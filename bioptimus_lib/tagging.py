@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bioptimus_lib.onnx_model import FILE, SMALL, OnnxModel
 from bioptimus_lib.splitting import spans
 from bioptimus_lib.tagger import NerSettings, Tagger, best_each, best_path, load_tagger
 from bioptimus_lib.windows import Encoding, Piece, in_windows, room_of, special_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 17  # characters that are tagged together, sorted by length
 LONGEST = 1 << 20  # characters of a line that are read at a time
 KIND = "ForTokenClassification"
+#: What can compute: PyTorch, or a file beside the model that ``bioptimus release --onnx`` wrote.
+ENGINES: dict[str, str | None] = {"torch": None, "onnx": FILE, "int8": SMALL}
 
 
 class Mark(NamedTuple):
@@ -217,21 +220,28 @@ def runs(tags: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def load_text_tagger(
-    folder: str | Path, *, device: str = "cpu", **settings: Any
+    folder: str | Path, *, device: str = "cpu", engine: str = "torch", **settings: Any
 ) -> TextTagger:
     """A fine-tuned tagger for text, from its own folder or from one that ``bioptimus ner`` kept.
 
     Args:
+        engine: of ``ENGINES``; what is not PyTorch runs on the CPU.
         settings: fields of ``NerSettings`` that matter here: ``precision`` (fp32 if not given),
             ``batch_tokens``, ``max_length``, ``overlap``, ``constrained``.
 
     Raises:
-        FileNotFoundError: no model in the folder.
-        ValueError: a model for something else, or weights that are not safetensors.
+        FileNotFoundError: no model in the folder, or no file for the engine.
+        ValueError: a model for something else, weights that are not safetensors, or an engine that
+            is unknown or not for the device.
+        ModuleNotFoundError: the packages of the engine are missing.
     """
     from bioptimus_lib.models import place
     from bioptimus_lib.sources import model_path
 
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is unknown: choose one of {', '.join(ENGINES)}")
+    if ENGINES[engine] and device != "cpu":
+        raise ValueError(f"engine {engine} is for the CPU: leave out --device {device}")
     inside = Path(folder) / "model"
     own = Path(folder) / "config.json"
     path = model_path(inside if inside.is_dir() and not own.is_file() else folder)
@@ -247,4 +257,6 @@ def load_text_tagger(
     if wrong or "O" not in labels:
         raise ValueError(f"{folder} has labels that are not IOB2 ({', '.join(wrong) or 'no O'})")
     tagger = load_tagger(path, settings=NerSettings(**{"precision": "fp32"} | settings))
-    return TextTagger(replace(tagger, model=place(tagger.model, device)))
+    file = ENGINES[engine]
+    model = OnnxModel(path / file, tagger.model.config) if file else place(tagger.model, device)
+    return TextTagger(replace(tagger, model=model))

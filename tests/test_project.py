@@ -80,10 +80,11 @@ def test_what_the_library_imports_is_asked_for():
     def plain(name: str) -> str:
         return re.sub(r"[-_.]+", "-", name).lower()
 
-    asked = {plain(Requirement(line).name) for line in PROJECT["dependencies"]}
+    wanted = [*PROJECT["dependencies"], *EXTRAS["hub"], *EXTRAS["release"]]
+    asked = {plain(Requirement(line).name) for line in wanted}
     packages = importlib.metadata.packages_distributions()
     for path in sorted((ROOT / "bioptimus_lib").rglob("*.py")):
-        for module in imported(path) - {"google", "datasets"}:  # there in Colab; an extra
+        for module in imported(path) - {"google"}:  # there in Colab
             names = {plain(name) for name in packages.get(module, [module])}
             assert names & asked, f"{path.name} imports {module}, pyproject.toml lacks it"
 

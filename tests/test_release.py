@@ -3,15 +3,12 @@ this machine gets them."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import pickle
 import re
 import shutil
-import threading
 from dataclasses import asdict, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
@@ -23,6 +20,7 @@ torch = pytest.importorskip("torch")
 from bioptimus_lib import hub, ledger  # noqa: E402
 from bioptimus_lib.cli import main  # noqa: E402
 from bioptimus_lib.conll import write_conll  # noqa: E402
+from bioptimus_lib.fake_hub import TOKEN, fake_hub  # noqa: E402
 from bioptimus_lib.pipeline import STAGES, Run  # noqa: E402
 from bioptimus_lib.profile import profile  # noqa: E402
 from bioptimus_lib.provenance import ABSOLUTE  # noqa: E402
@@ -32,7 +30,6 @@ from bioptimus_lib.vocab import bert_tokenizer  # noqa: E402
 
 F1 = {"old": (60.0, 62.0), "continued": (61.0, 61.0), "v0.1": (61.5,), "v0.2": (62.0,),
       "v0.3": (63.0,), "v0.4": (64.0, 67.0)}  # fmt: skip
-TOKEN = "hf_made_up"
 
 
 @pytest.fixture(scope="module")
@@ -275,121 +272,10 @@ def test_a_changed_release_is_not_sent(released, tmp_path):
 # --- a hub on this machine ---------------------------------------------------------------------
 
 
-class FakeHub(ThreadingHTTPServer):
-    """What the hub answers to those who make a repository and commit to it."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.repos: dict[str, dict[str, bytes]] = {"ann/taken": {"README.md": b"mine"}}
-        self.large: dict[str, bytes] = {}
-        self.private: dict[str, object] = {}
-        self.asked: list[str] = []
-        self.broken = False
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Answers(BaseHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, value=None):
-        body = json.dumps(value if value is not None else {}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def body(self):
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-
-    def allowed(self):
-        return self.headers.get("Authorization") == f"Bearer {TOKEN}"
-
-    def do_GET(self):
-        self.server.asked.append(f"GET {self.path}")
-        repo = "/".join(self.path.split("/")[3:5]).split("?")[0]
-        if repo not in self.server.repos:
-            return self.answer(404, {"error": "not found"})
-        files = self.server.repos[repo]
-        if "/tree/" in self.path:
-            return self.answer(200, [
-                {"type": "file", "path": n, "size": len(b), "oid": "0"} for n, b in files.items()
-            ])  # fmt: skip
-        self.answer(200, {"id": repo, "siblings": [{"rfilename": name} for name in files]})
-
-    def do_PUT(self):
-        self.server.large[self.path.rsplit("/", 1)[1]] = self.body()
-        self.answer(200)
-
-    def do_POST(self):
-        body, path = self.body(), self.path.split("?")[0]
-        self.server.asked.append(f"POST {path}")
-        if not self.allowed():
-            return self.answer(401, {"error": "Invalid credentials"})
-        if path == "/api/repos/create":
-            wanted = json.loads(body)
-            repo = f"{wanted['organization']}/{wanted['name']}"
-            if repo in self.server.repos:
-                return self.answer(409, {"error": "You already created this model repo"})
-            self.server.repos[repo] = {".gitattributes": b""}
-            self.server.private[repo] = wanted.get("private", wanted.get("visibility"))
-            return self.answer(200, {"url": f"{self.server.url}/{repo}", "id": repo})
-        if path == "/api/validate-yaml":
-            return self.answer(200, {"errors": [], "warnings": []})
-        if self.server.broken:
-            return self.answer(418, {"error": "broken"})
-        if path.endswith("/info/lfs/objects/batch"):
-            return self.answer(200, {"transfer": "basic", "objects": [
-                {"oid": o["oid"], "size": o["size"],
-                 "actions": {"upload": {"href": f"{self.server.url}/upload/{o['oid']}"}}}
-                for o in json.loads(body)["objects"]
-            ]})  # fmt: skip
-        repo = "/".join(path.split("/")[3:5])
-        if "/preupload/" in path:
-            return self.answer(200, {"files": [
-                {"path": f["path"], "shouldIgnore": False,
-                 "uploadMode": "lfs" if f["path"].endswith(".safetensors") else "regular"}
-                for f in json.loads(body)["files"]
-            ]})  # fmt: skip
-        if "/commit/" in path:
-            for line in body.splitlines():
-                row = json.loads(line)
-                value = row["value"]
-                if row["key"] == "file":
-                    content = base64.b64decode(value["content"])
-                    self.server.repos[repo][value["path"]] = content
-                elif row["key"] == "lfsFile":
-                    self.server.repos[repo][value["path"]] = self.server.large[value["oid"]]
-            url = f"{self.server.url}/{repo}/commit/0123abc"
-            return self.answer(200, {"commitUrl": url, "commitOid": "0123abc", "success": True})
-        self.answer(404, {"error": path})
-
-
 @pytest.fixture
-def fake(monkeypatch):
-    import huggingface_hub
-    import huggingface_hub.constants
-
-    server = FakeHub()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(huggingface_hub, "get_token", lambda: TOKEN)
-    yield server
-    server.shutdown()
-    server.server_close()
+def fake():
+    with fake_hub() as server:
+        yield server
 
 
 def test_a_dry_run_asks_nobody(finished, tmp_path, fake, capsys):

@@ -78,6 +78,15 @@ def test_a_file_a_pipe_and_gzip_give_the_same(folder, tmp_path, monkeypatch, cap
     assert capsys.readouterr().err == ""
 
 
+def test_a_notebook_gets_its_text_too(folder, tmp_path, monkeypatch):
+    """There standard output takes text and has no buffer below it."""
+    (tmp_path / "a.txt").write_text(TEXT)
+    page = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", page)
+    assert tagged(folder, tmp_path / "a.txt", "--format", "jsonl", "--quiet") == 0
+    assert len(entities(page.getvalue())) == 4
+
+
 def test_a_broken_gzip_is_told_and_leaves_no_file(folder, tmp_path, capsys):
     whole = gzip.compress(TEXT.encode() * 100)
     out = tmp_path / "out"
@@ -110,6 +119,8 @@ def test_every_format_goes_to_a_file_that_appears_whole(form, folder, tmp_path, 
         ("\ufeffaspirin \u202efever\u202c <b>pain</b> \x00\x1b[0m".encode(), 1, "1 lines"),
         (b"aspirin relieves pain. " * 6000, 1, "1 lines"),
     ],
+    ids=["empty", "empty lines", "only blanks", "not UTF-8",
+         "controls, right-to-left marks and HTML", "a long line"],
 )  # fmt: skip
 def test_odd_input(data, lines, says, folder, monkeypatch, capsys, caplog):
     from_pipe(monkeypatch, data)

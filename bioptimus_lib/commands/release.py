@@ -29,6 +29,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--licence", metavar="ID", help="of the weights, as the hub names it")
     parser.add_argument("--watts", type=float, metavar="N", help="that the machine drew, measured")
+    parser.add_argument(
+        "--onnx", action="store_true",
+        help="add model.onnx, checked against PyTorch, and a copy in 8 bits, with what that costs",
+    )  # fmt: skip
     parser.add_argument("--push", metavar="OWNER/NAME", help="a new repository; a dry run")
     parser.add_argument("--yes", action="store_true", help="push in earnest")
     parser.add_argument("--public", action="store_true", help="for all to see (default: private)")
@@ -39,6 +43,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; the folder on standard output, and what was or would be sent."""
     from bioptimus_lib import hub
+    from bioptimus_lib.onnx_model import check_installed
     from bioptimus_lib.release import fine_tuned, phase_of, release
 
     phase_of(arguments.version)
@@ -48,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--yes and --public are for --push OWNER/NAME")
     if arguments.push is not None:
         hub.check_name(arguments.push)  # before any long work
+    if arguments.onnx:
+        check_installed()
     tagger = arguments.tagger
     if arguments.fine_tune is not None:
         tagger = fine_tuned(
@@ -55,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     made = release(
         arguments.folder, arguments.version, Path(arguments.out),
-        tagger=tagger, licence=arguments.licence, watts=arguments.watts,
+        tagger=tagger, licence=arguments.licence, watts=arguments.watts, onnx=arguments.onnx,
     )  # fmt: skip
     print(made)
     if arguments.push and arguments.yes:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FORMATS = ("plain", "jsonl", "brat", "html")  # of ``markup``, whose import would load torch
+ENGINES = ("torch", "onnx", "int8")  # of ``tagging``, for the same reason
 LOST = "\ufffd"  # what stands for bytes that are no UTF-8
 
 
@@ -58,6 +59,10 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32",
         help="auto: what the device does fast; some answers may then differ (fp32)",
     )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="torch",
+        help="onnx, or int8: the files of a release that was made with --onnx, on the CPU (torch)",
+    )  # fmt: skip
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="a fourth of a batch")
     parser.add_argument("--max-length", type=int, metavar="N", help="window in pieces")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
@@ -81,9 +86,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     wanted = {name: getattr(arguments, name) for name in ("batch_tokens", "max_length")}
+    gpu = torch.cuda.is_available() and arguments.engine == "torch"
     tagger = load_text_tagger(
-        arguments.model,
-        device=arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        arguments.model, engine=arguments.engine,
+        device=arguments.device or ("cuda" if gpu else "cpu"),
         precision=arguments.precision, constrained=not arguments.each,
         **{name: value for name, value in wanted.items() if value is not None},
     )  # fmt: skip
@@ -169,7 +175,10 @@ def target(name: str | None) -> Iterator[Callable[[str], None]]:
             yield file.write
         return
     sys.stdout.flush()
-    buffer = sys.stdout.buffer
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # a notebook's
+        yield sys.stdout.write
+        return
     raw = getattr(buffer, "raw", buffer)
 
     def write(text: str) -> None:
