@@ -39,11 +39,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | releases | ``release`` | ``model_card`` ``hub`` ``run_rows`` |
 | experiments | ``experiments`` | |
+| growth of time | ``scaling`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | what a score is worth | ``evaluation_steps`` ``task_steps`` | ``read_apart`` |
 | a class of students | ``compact_steps`` | |
+| many workers | ``scale_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
@@ -56,11 +58,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact results | ``compact_tables`` | ``plots_compact`` |
 | answers of the ledger | ``verdicts`` ``results_page`` | |
 | tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
+| figures of many workers | ``plots_scale`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` ``bench_tag`` |
+| benchmarks of growth, the bill | ``cost`` | ``bench_scale`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

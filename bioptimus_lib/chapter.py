@@ -32,6 +32,7 @@ LEAVES = (
     "ner_tables", "widgets_ner", "verdicts", "results_page",
     "task_steps", "read_apart", "task_tables", "task_facts", "plots_tasks",
     "plots_compact", "compact_tables", "plots_clinical",
+    "scaling", "scale_steps", "plots_scale", "bench_scale", "cost",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -40,8 +40,8 @@ PROBE_STEPS = 30  # training steps that measure the speed of a device
 SPARE = 0.93  # share of the minutes that is planned with
 ORIGIN = "distillation.json"  # in the folder of a distilled model: what it was made from
 #: Settings that a run may go on without: those that change no result, and the learning rate, which
-#: one lowers after a NaN. The steps are the budget; how a step is divided into batches and processes
-#: is nobody's business, only how large it is.
+#: one lowers after a NaN. The steps are the budget. Of a step only its size counts, not how it is
+#: divided into batches and processes.
 BESIDE = (
     "steps", "save_minutes", "save_steps", "log_steps", "evaluate_at", "loader_workers", "compile",
     "learning_rate", "batch", "accumulate",

@@ -290,7 +290,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     model = copy.deepcopy(tiny[0])
     model.load_state_dict(torch.load(tmp_path / "end"))
     rows = log_of(tmp_path / "run")
-    assert [row["step"] for row in rows] == list(range(1, 13)), "no step is lost, none is there twice"
+    assert [row["step"] for row in rows] == list(range(1, 13)), "each step once"
     nearly_same(model, [row["loss"] for row in rows], one_batch)
 
 
