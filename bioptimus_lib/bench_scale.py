@@ -99,7 +99,7 @@ def training_jobs(
     text: Path | None, folder: Path, *, trainings: Sequence[tuple] = TRAININGS,
     progress: bool = False,
 ) -> Iterator[tuple[Job, bool]]:  # fmt: skip
-    """Trainings by ``bioptimus pretrain`` under ``torchrun``, a thread each, timed without start-up.
+    """Trainings by ``bioptimus pretrain`` under ``torchrun``, a thread each, without start-up.
 
     Their work is counted in ``useful_flops``, so that one law serves models of several shapes.
     """
@@ -120,20 +120,34 @@ def training_jobs(
         pretrain_on(
             processes, start, corpus, out, steps=steps, batch=BATCH, length=LENGTH, unit="token"
         )
-        rows = [json.loads(line) for line in next(out.glob("training/*/log.jsonl")).open()]
-        logged = {row["step"]: row for row in rows if "loss" in row}
-        flops = useful_flops(shape, len(tokenizer), LENGTH)
-        first = steps // max(TIMES) if all_times else steps
-        for many in TIMES if all_times else (1,):
-            step = min(logged, key=lambda s, aim=first * many: abs(s - aim))  # type: ignore[misc]
-            row = logged[step]
-            name = f"{shape}, {len(tokenizer):,} pieces, {step} steps, {processes} processes"
-            yield (
-                Job(row["tokens"] * flops, processes, row["tokens"] / row["tokens_per_second"],
-                    name),
-                shape == "pocket" and vocabulary == TRAININGS[0][1]
-                and processes <= FIT_WORKERS and many <= FIT_TIMES,
-            )  # fmt: skip
+        times = TIMES if all_times else (1,)
+        known = shape == "pocket" and vocabulary == TRAININGS[0][1] and processes <= FIT_WORKERS
+        jobs = logged_jobs(
+            out, processes, steps=[steps * many // times[-1] for many in times],
+            flops=useful_flops(shape, len(tokenizer), LENGTH), name=f"{shape}, {len(tokenizer):,}",
+        )  # fmt: skip
+        yield from ((job, known and n <= FIT_TIMES) for n, job in zip(times, jobs, strict=True))
+
+
+def logged_jobs(
+    run: Path, processes: int, *, steps: Sequence[int], flops: float, name: str
+) -> list[Job]:
+    """The first steps of a training as jobs, from the first log below a folder.
+
+    Args:
+        steps: up to which; the nearest line of the log counts.
+        flops: per piece.
+        name: of the model.
+    """
+    log = next(Path(run).glob("training/*/log.jsonl"))
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    logged = {row["step"]: row for row in rows if "loss" in row}
+    near = [logged[min(logged, key=lambda s, aim=aim: abs(s - aim))] for aim in steps]  # type: ignore[misc]
+    return [
+        Job(row["tokens"] * flops, processes, row["tokens"] / row["tokens_per_second"],
+            f"{name}, {row['step']} steps, {processes} processes")
+        for row in near
+    ]  # fmt: skip
 
 
 def pretrain_on(

@@ -260,14 +260,15 @@ def bill(
     Args:
         per_kwh: dollars for a kWh, paid where the machine is one's own.
     """
-    law = calibration.laws[work]
-    error = calibration.error(work)
+    if work not in WORKS:
+        raise ValueError(f"work {work!r} is unknown: choose of {', '.join(WORKS)}")
+    law, error = calibration.laws[work], calibration.error(work)
     if work == "scan":
         middle = scan_seconds(device, corpus, law)
         least, most, basis = middle / (1 + error), middle * (1 + error), "error of the law"
         if device.cores != law.cores:
             basis += ", other cores assumed as fast"
-    elif work == "pretrain":
+    else:
         middle = training_seconds(device, corpus, law, device.share)
         if device.peak:
             least, most = (training_seconds(device, corpus, law, s)
@@ -275,8 +276,6 @@ def bill(
             basis = "range of the assumed share of the peak"
         else:
             least, most, basis = middle / (1 + error), middle * (1 + error), "error of the law"
-    else:
-        raise ValueError(f"work {work!r} is unknown: choose of {', '.join(WORKS)}")
     hours = middle / HOUR
     kwh = hours * device.watts / 1000
     dollars = hours * device.dollars or kwh * per_kwh

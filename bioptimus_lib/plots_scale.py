@@ -63,6 +63,8 @@ def predicted(
     Raises:
         ValueError: nothing to draw, or too many kinds.
     """
+    from matplotlib.ticker import LogLocator
+
     if not any(checks.values()) or len(checks) > 3:
         raise ValueError(f"{len(checks)} kinds of work: give one to three with jobs")
     with style():
@@ -84,6 +86,11 @@ def predicted(
             axes.set(xscale="log", yscale="log", xlabel="measured, s", title=name)
             axes.set_xlim(ends)
             axes.set_ylim(ends)
+            wide = ends[1] > 20 * ends[0]
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+                axis.set_major_formatter("{x:g}")
+            axes.minorticks_off()
         all_axes.flat[0].set_ylabel("predicted, s")
         handles, labels = [], []
         for axes in all_axes.flat:
@@ -103,7 +110,8 @@ def trainings(
     marks: Mapping[int, str] | None = None,
     title: str = "One training",
 ) -> Figure:
-    """Losses over steps, and below how far each curve is from the reference.
+    """Losses over steps, and below how far each curve is from the reference; less than 10^-6 is
+    drawn as 10^-6, for the log keeps five digits.
 
     Args:
         curves: name → {step → loss}.
