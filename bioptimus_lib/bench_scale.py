@@ -139,9 +139,10 @@ def logged_jobs(
         flops: per piece.
         name: of the model.
     """
+    from bioptimus_lib.files import json_lines
+
     log = next(Path(run).glob("training/*/log.jsonl"))
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    logged = {row["step"]: row for row in rows if "loss" in row}
+    logged = {row["step"]: row for row in json_lines(log) if "loss" in row}
     near = [logged[min(logged, key=lambda s, aim=aim: abs(s - aim))] for aim in steps]  # type: ignore[misc]
     return [
         Job(row["tokens"] * flops, processes, row["tokens"] / row["tokens_per_second"],

@@ -76,8 +76,12 @@ def test_scan(text, tmp_path):
     (tmp_path / "k.txt").write_text("aspirin\npatients\nfever\ntreatment\nabsent\n")
 
     def same(one: Path, other: Path) -> bool:
-        there = [p.name for p in other.iterdir() if not p.name.startswith(".")]
-        assert there == ["out.json"], "a file that was being written is hidden"
+        there = sorted(p.name for p in other.iterdir() if not p.name.startswith("."))
+        assert there == ["out.json", "out.report.json"], "what is being written is hidden"
+        reports = [json.loads((p / "out.report.json").read_text()) for p in (one, other)]
+        for report in reports:
+            assert report["report"].pop("seconds") > 0
+        assert reports[0] == reports[1]
         return same_file(one / "out.json", other / "out.json")
 
     command = ["scan", "--corpus", text, "--keywords", tmp_path / "k.txt", "--workers", 2]
