@@ -107,9 +107,9 @@ def training_jobs(
 
     from bioptimus_lib.models import save_model
 
-    documents = sentences_of(text, 3)
-    corpus = folder / "text.txt"
-    corpus.write_text("\n\n".join("\n".join(d) for d in documents), encoding="utf-8")
+    documents = sentences_of(text, 12)  # enough for a vocabulary; a quarter is enough to read
+    corpus, some = folder / "text.txt", documents[: len(documents) // 4]
+    corpus.write_text("\n\n".join("\n".join(d) for d in some), encoding="utf-8")
     for number, (shape, vocabulary, processes, steps, all_times) in enumerate(
         tqdm(trainings, desc="pretrain", disable=not progress)
     ):
