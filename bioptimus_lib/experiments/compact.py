@@ -84,7 +84,7 @@ def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
     of_teacher = [c for c in kinds["train"] if c.split("+")[1] not in CONTINUED]
     of_general = [c for c in kinds["train"] if c.split("+")[1] in CONTINUED]
     first = [*kinds[GENERAL][:1], *of_teacher[:1]]
-    return [
+    steps = [
         [first],
         [[cell] for cell in (*kinds[GENERAL][1:], *of_teacher[1:])],
         [of_general[:1]],
@@ -92,6 +92,7 @@ def rounds(_: Setting, cells: list[str]) -> list[list[list[str]]]:
         [[cell] for cell in kinds[""]],
         [kinds[SPEED]],
     ]
+    return [[group for group in groups if group] for groups in steps]
 
 
 def run(setting: Setting, cell: str) -> Iterator[Row]:
