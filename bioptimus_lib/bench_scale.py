@@ -187,7 +187,9 @@ def add(rooms: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--keywords", type=int, default=10_000, metavar="N", help="(10000)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of each scan (3)")
-    parser.add_argument("--only", choices=("scan", "pretrain"), help="one of the two works")
+    parser.add_argument(
+        "--only", choices=("scan", "memory", "pretrain"), help="one of three kinds of numbers"
+    )
     parser.add_argument("--work", default="runs/bench", metavar="DIR", help="keeps the text")
     parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -202,14 +204,17 @@ def run(arguments: argparse.Namespace) -> int:
     work, bar = Path(arguments.work), not arguments.quiet
     found: dict[str, list[tuple[Job, bool]]] = {}
     memory: dict[int, float] = {}
+    kinds = (arguments.only,) if arguments.only else ("scan", "memory", "pretrain")
     if arguments.only != "pretrain":
         whole = arguments.megabytes * max(TIMES)
         files = equal_parts(arguments.corpus, whole, max(TIMES), work)
+    if "scan" in kinds:
         found["scan"] = list(scan_jobs(
             files, keywords=arguments.keywords, rounds=arguments.rounds, progress=bar
         ))  # fmt: skip
+    if "memory" in kinds:
         memory = scan_memory(files, keywords=arguments.keywords, times=(1, 4, max(TIMES)))
-    if arguments.only != "scan":
+    if "pretrain" in kinds:
         text = Path(arguments.corpus) if arguments.corpus else None
         work.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -264,7 +269,7 @@ def to_ledger(
         }}
         for work, jobs in found.items() for job, fitted in jobs
     ] + [
-        {**base, "model": "memory", "variant": f"{many}x text",
+        {**base, "model": "memory", "variant": f"{many * arguments.megabytes:g} MB of text",
          "metrics": {"times": many, "megabytes": round(mb, 1)}}
         for many, mb in memory.items()
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def local_cluster(processes: int = 2) -> Iterator[Client]:
         from distributed import Client, LocalCluster
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{error.name} is missing: pip install 'bioptimus-lib[scale]' (Dask)"
+            f"{error.name} is missing: pip install 'dask[distributed]' (the extra scale)"
         ) from None
     with (
         dask.config.set({"distributed.worker.daemon": True}),

@@ -26,7 +26,9 @@ KILLS = int(os.environ.get("BIOPTIMUS_KILLS", "2"))
 ROOT = Path(__file__).resolve().parents[1]
 Same = Callable[[Path, Path], bool]
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX")
+pytestmark = [
+    pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX"),
+]  # fmt: skip
 
 
 def start(*words: object) -> subprocess.Popen:

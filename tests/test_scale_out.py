@@ -93,7 +93,7 @@ def test_the_killer_waits_for_its_results():
 
 def test_without_dask_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "dask", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'bioptimus-lib\[scale\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'dask\[distributed\]'"):
         with local_cluster():
             pass
 
