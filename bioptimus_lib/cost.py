@@ -202,16 +202,19 @@ def from_ledger() -> Calibration:
     try:
         rows = [row for row in ledger.read(EXPERIMENT) if row["model"] in WORKS]
     except FileNotFoundError:
+        rows = []
+    if not rows:
         raise FileNotFoundError(
-            "the ledger holds no measured jobs yet: bioptimus bench scale --ledger cpu"
-        ) from None
+            "the ledger holds no timed jobs yet: bioptimus bench scale --corpus PATH --ledger cpu"
+        )
     jobs: dict[str, list[tuple[Job, bool]]] = {work: [] for work in WORKS}
     for row in rows:
         found = row["metrics"]
         job = Job(found["work"], int(found["workers"]), found["seconds"], row.get("variant") or "")
         jobs[row["model"]].append((job, bool(found[FITTED])))
-    cores, machine = (int(rows[0]["metrics"]["cores"]), rows[0]["device"]) if rows else (1, "")
-    return calibrate(jobs, cores=cores, machine=machine)
+    return calibrate(
+        jobs, cores=int(rows[0]["metrics"]["cores"]), machine=str(rows[0]["device"])
+    )
 
 
 # -- the bill --------------------------------------------------------------------------------------

@@ -170,13 +170,12 @@ class Command:
 
 def torchrun(
     processes: int, model: Path, corpus: Path, out: Path, *, steps: int, batch: int,
-    restarts: int = 0, **options: Any,
+    **options: Any,
 ) -> Command:  # fmt: skip
     """The command that trains on so many processes of this machine's CPU, a thread each.
 
     Args:
         batch: blocks of a step on all processes together.
-        restarts: how often ``torchrun`` may start all of them again when one has died.
         options: further ones of ``bioptimus pretrain``, such as ``save_steps=10``; the masking is
             that of phase 1 unless they say otherwise.
 
@@ -190,8 +189,8 @@ def torchrun(
     words = [w for k, v in options.items() for w in (f"--{k.replace('_', '-')}", str(v))]
     argv = [
         sys.executable, "-m", "torch.distributed.run", "--standalone",
-        f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", "bioptimus_lib",
-        "pretrain", "--model", str(Path(model).resolve()), "--corpus", str(Path(corpus).resolve()),
+        f"--nproc-per-node={processes}", "-m", "bioptimus_lib", "pretrain",
+        "--model", str(Path(model).resolve()), "--corpus", str(Path(corpus).resolve()),
         "--out", str(Path(out).resolve()), "--steps", str(steps),
         "--batch", str(batch // processes), "--device", "cpu", "--quiet", *words,
     ]  # fmt: skip

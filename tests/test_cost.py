@@ -174,7 +174,7 @@ def test_laws_come_from_the_ledger(measured):
 def test_without_measurements_it_says_how_to_make_them(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
     assert main(["cost"]) == 2
-    assert "bioptimus bench scale --ledger cpu" in capsys.readouterr().err
+    assert "bioptimus bench scale --corpus PATH --ledger cpu" in capsys.readouterr().err
     ledger.append(cost.EXPERIMENT, rows("scan", LAW), file="cpu")
     with pytest.raises(ValueError, match="0 jobs of pretrain are too few"):
         cost.from_ledger()
