@@ -38,7 +38,7 @@ from bioptimus_lib.scan import find_contexts
 from tests.conftest import TINY_TEXT
 
 KEYWORDS = ["aspirin", "patients", "fever", "treatment", "absent"]
-STEPS, BATCH = 12, 4
+STEPS, BATCH = 24, 4
 OPTIONS = {"length": 32, "precision": "fp32", "save_steps": 4}
 
 
