@@ -92,12 +92,11 @@ def predicted(
                 axis.set_major_formatter("{x:g}")
             axes.minorticks_off()
         all_axes.flat[0].set_ylabel("predicted, s")
-        handles, labels = [], []
-        for axes in all_axes.flat:
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-                if label not in labels:
-                    handles, labels = [*handles, handle], [*labels, label]
-        figure.legend(handles, labels, loc="outside lower center", ncols=3,
+        shown = {
+            label: handle for axes in all_axes.flat
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }  # fmt: skip
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=3,
                       title="open: the law was fitted to it")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
