@@ -41,11 +41,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | a hub to try | ``fake_hub`` | |
 | benchmarks of taggers | ``bench_tag`` ``bench_onnx`` | |
 | experiments | ``experiments`` | |
+| growth of time | ``scaling`` | |
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
 | what a score is worth | ``evaluation_steps`` ``task_steps`` | ``read_apart`` |
 | a class of students | ``compact_steps`` | |
+| many workers | ``scale_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |
 | figures of 01 to 03 | ``plots_corpus`` ``plots_scan`` ``plots_vocab`` | |
 | figures of 04 and 05 | ``plots_distill`` ``plots_masking`` | |
@@ -58,12 +60,14 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact results | ``compact_tables`` | ``plots_compact`` |
 | answers of the ledger | ``verdicts`` ``results_page`` | |
 | tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
+| figures of many workers | ``plots_scale`` | |
 | releases on a page | ``release_tables`` | ``plots_release`` |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` ``widgets_tag`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
+| benchmarks of growth, the bill | ``cost`` | ``bench_scale`` |
 | the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
 """
 

@@ -23,6 +23,7 @@ from bioptimus_lib.commands import (
     bench,
     compress,
     corpus,
+    cost,
     distill,
     experiment,
     fetch,
@@ -42,7 +43,7 @@ OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: In the order of ``bioptimus --help``.
 COMMANDS = (
     fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, task, tag, run, release,
-    experiment, pocket_bert, bench,
+    experiment, pocket_bert, bench, cost,
 )  # fmt: skip
 
 

@@ -19,10 +19,10 @@ from bioptimus_lib.machine import is_first, wait_for_all
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.objectives import Objective
 from bioptimus_lib.phases import (
-    BESIDE,
     HELD_OUT_BLOCKS,
     LOGGED,
     check,
+    lasting,
     prepared,
     train_version,
 )
@@ -153,7 +153,7 @@ def compress(
         "traps": traps.names,
         "length": length,
         "steps": settings.steps,
-        **{k: v for k, v in asdict(settings).items() if k not in BESIDE},
+        **lasting(settings),
     }
     blocks, held_out = prepared(
         out, files, student, pieces, configuration=configuration, length=length, device=where

@@ -23,6 +23,7 @@ COMMANDS = {
     "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
     "vocabulary": "bioptimus vocab --like minilm --corpus biomed --out DIR --ledger biomed",
     "bench-scan": "bioptimus bench scan",
+    "bench-scale": "bioptimus bench scale --corpus corpus/biomed --ledger cpu",
     "recovery": "bioptimus experiment recovery --ledger minilm",
     "layers": "bioptimus experiment layers --ledger minilm",
     "contexts": "bioptimus experiment contexts --ledger minilm",

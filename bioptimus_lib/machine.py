@@ -36,9 +36,14 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def process_count() -> int:
+    """How many processes ``torchrun`` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def wait_for_all(device: str) -> None:
     """Wait until all processes that ``torchrun`` started have come here, a day at most."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if process_count() > 1:
         from accelerate import PartialState
 
         state = PartialState(cpu=device == "cpu", timeout=datetime.timedelta(days=1))

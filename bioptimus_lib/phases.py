@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bioptimus_lib.curriculum import PHASES, Phase
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_write, claim
-from bioptimus_lib.machine import is_first, wait_for_all
+from bioptimus_lib.machine import is_first, process_count, wait_for_all
 from bioptimus_lib.records import documents, readable_files
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ PROBE_STEPS = 30  # training steps that measure the speed of a device
 SPARE = 0.93  # share of the minutes that is planned with
 ORIGIN = "distillation.json"  # in the folder of a distilled model: what it was made from
 #: Settings that a run may go on without: those that change no result, and the learning rate, which
-#: one lowers after a NaN. The steps are the budget.
+#: one lowers after a NaN. The steps are the budget. Of a step only its size counts, not how it is
+#: divided into batches and processes.
 BESIDE = (
     "steps", "save_minutes", "save_steps", "log_steps", "evaluate_at", "loader_workers", "compile",
-    "learning_rate",
+    "learning_rate", "batch", "accumulate",
 )  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def pretrain_phases(
         "phases": [f"{phase.version}: {phase.masking}" for phase in phases],
         "length": length,
         "budget": f"{minutes:g} minutes" if minutes else f"{settings.steps} steps",
-        **{k: v for k, v in asdict(settings).items() if k not in BESIDE},
+        **lasting(settings),
     }
     blocks, held_out = prepared(
         out, files, first, pieces, configuration=configuration, length=length, device=where
@@ -351,6 +352,18 @@ def write_origin(folder: str | Path, old: str | Path) -> None:
         json.dump({"model": os.path.relpath(Path(old).resolve(), Path(folder).resolve())}, file)
 
 
+def blocks_of_step(settings: Settings) -> int:
+    """Blocks that a step reads, on all processes together."""
+    return settings.batch * settings.accumulate * process_count()
+
+
+def lasting(settings: Settings) -> Row:
+    """The settings that a run keeps from its first day on; see ``BESIDE``. ``batch`` is that of the
+    whole step here, so a run may go on with more processes, or with fewer."""
+    kept = {k: v for k, v in asdict(settings).items() if k not in BESIDE}
+    return {**kept, "batch": blocks_of_step(settings)}
+
+
 # -- details ---------------------------------------------------------------------------------------
 
 
@@ -402,8 +415,7 @@ def _of_phase(settings: Settings, phase: Phase, steps: int, every: int) -> Setti
 
 
 def _budget(minutes: float, speed: float, settings: Settings, length: int, phases: int) -> Row:
-    batch = settings.batch * settings.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
-    steps = int(60 * minutes * SPARE * speed / (batch * length) / phases)
+    steps = int(60 * minutes * SPARE * speed / (blocks_of_step(settings) * length) / phases)
     if steps < 10:
         raise ValueError(
             f"{minutes:g} minutes are {steps} steps a phase at {speed:,.0f} pieces a second: "

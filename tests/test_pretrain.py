@@ -266,6 +266,34 @@ def test_two_processes_are_one_training(tiny, blocks, one_batch, tmp_path, accum
     assert names == ["checkpoint-7", "checkpoint-12"]
 
 
+@pytest.mark.parametrize("before, after", [(2, 1), (1, 2)])
+def test_a_run_goes_on_with_another_number_of_processes(
+    tiny, blocks, one_batch, tmp_path, before, after
+):
+    """Killed after step 8, taken up from the checkpoint of step 5, halves of a step or the whole:
+    the curve is that of one process that nothing stopped."""
+
+    def work(processes, callbacks=()):
+        def train():
+            model = trained(
+                tiny, blocks, tmp_path / "run", steps=12, log_steps=1, save_steps=5,
+                batch=8 // processes, callbacks=callbacks,
+            )  # fmt: skip
+            if os.environ.get("RANK", "0") == "0":
+                torch.save(model.state_dict(), tmp_path / "end")
+
+        return in_child(train, processes=processes)
+
+    assert set(work(before, [KillAt(8)])) == {-signal.SIGKILL}
+    assert last_checkpoint(tmp_path / "run").name == "checkpoint-5"
+    assert set(work(after)) == {0}
+    model = copy.deepcopy(tiny[0])
+    model.load_state_dict(torch.load(tmp_path / "end"))
+    rows = log_of(tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(1, 13)), "each step once"
+    nearly_same(model, [row["loss"] for row in rows], one_batch)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loader_workers_change_nothing(tiny, blocks, whole, tmp_path, workers):
     assert same_weights(

@@ -8,7 +8,7 @@ from importlib import import_module
 #: Each is a module ``bench_<room>`` with ``add``.
 ROOMS: tuple[str, ...] = (
     "scan", "sentences", "distill", "masking", "pretrain", "ner", "compact",
-    "tag", "onnx",
+    "tag", "onnx", "scale",
 )  # fmt: skip
 
 
