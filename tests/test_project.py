@@ -76,18 +76,15 @@ def imported(path: Path) -> set[str]:
     return found - set(sys.stdlib_module_names) - {"bioptimus_lib"}
 
 
-OPTIONAL = {"datasets", "dask", "distributed"}  # of extras
-
-
 def test_what_the_library_imports_is_asked_for():
     def plain(name: str) -> str:
         return re.sub(r"[-_.]+", "-", name).lower()
 
-    wanted = [*PROJECT["dependencies"], *EXTRAS["hub"], *EXTRAS["release"]]
+    wanted = [*PROJECT["dependencies"], *EXTRAS["hub"], *EXTRAS["release"], *EXTRAS["scale"]]
     asked = {plain(Requirement(line).name) for line in wanted}
     packages = importlib.metadata.packages_distributions()
     for path in sorted((ROOT / "bioptimus_lib").rglob("*.py")):
-        for module in imported(path) - {"google", *OPTIONAL}:  # google is there in Colab
+        for module in imported(path) - {"google"}:  # there in Colab
             names = {plain(name) for name in packages.get(module, [module])}
             assert names & asked, f"{path.name} imports {module}, pyproject.toml lacks it"
 
