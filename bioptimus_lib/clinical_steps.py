@@ -110,7 +110,7 @@ def section_jobs(
     Args:
         models: name → folder.
         sets: folder of the generated task; it is made if it is not there.
-        examples: the first so many of train.
+        examples: of train; devel has at most as many, test at most twice as many.
         epochs: of each fine-tuning, more than usual: the sets are small.
         others: see ``task_runs.jobs``.
     """
@@ -119,7 +119,9 @@ def section_jobs(
 
     folder = Path(sets) / TASK
     if not (folder / "test.jsonl").is_file():
-        pocket_tasks.write(TASK, folder)
+        most = {"devel": examples, "test": 2 * examples} if examples else {}
+        sizes = {split: min(n, pocket_tasks.SIZES[split]) for split, n in most.items()}
+        pocket_tasks.write(TASK, folder, sizes=sizes)
     settings = {
         name: settings_for(where, epochs=epochs, learning_rate=6e-4, batch_tokens=512)
         for name, where in models.items()
