@@ -17,7 +17,7 @@ from typing import Any
 
 from bioptimus_lib.bench_pretrain import random_model, sentences_of, tokenizer_of, useful_flops
 from bioptimus_lib.bench_text import equal_parts, rare_words
-from bioptimus_lib.scaling import Job, check, fit, largest_error
+from bioptimus_lib.scaling import Job, ceiling_in_words, check, fit, largest_error
 
 EXPERIMENT = "bench-scale"
 FITTED = "fitted"  # metric: 1 for a job that the law is made from
@@ -237,7 +237,7 @@ def text_of(
         some = [job for job, fitted in jobs if fitted]
         law = fit(some, cores=usable_cores())
         checks = check(law, [job for job, _ in jobs], fitted=some)
-        lines.append(f"{work}: start {law.start:.2f} s, at most {law.ceiling:.1f} times as fast, "
+        lines.append(f"{work}: start {law.start:.2f} s; {ceiling_in_words(law)}; "
                      f"largest error {largest_error(checks):.0%}")  # fmt: skip
         lines += [
             f"  {c.job.name:<46}{c.job.seconds:>8.2f} s, predicted {c.predicted:>8.2f} s "

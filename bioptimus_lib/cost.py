@@ -302,10 +302,14 @@ def bills(
 def duration(hours: float) -> str:
     """Hours as people say them.
 
-    >>> duration(0.02), duration(30), duration(20_000)
-    ('1.2 min', '30 h', '2.3 years')
+    >>> duration(0.02), duration(30), duration(4_300), duration(20_000)
+    ('1.2 min', '30 h', '180 days', '2.3 years')
     """
+
+    def short(value: float) -> str:  # two digits that count, never as a power of ten
+        return f"{float(f'{value:.2g}'):g}"
+
     for unit, size, below in (("min", 60.0, 1.5), ("h", 1.0, 72.0), ("days", 1 / 24, 24 * 700.0)):
         if hours < below:
-            return f"{hours * size:.2g} {unit}"
-    return f"{hours / 24 / 365.25:.2g} years"
+            return f"{short(hours * size)} {unit}"
+    return f"{short(hours / 24 / 365.25)} years"

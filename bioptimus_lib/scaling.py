@@ -65,6 +65,17 @@ class Law:
         return (self.serial + self.parallel) / self.serial if self.serial else float("inf")
 
 
+def ceiling_in_words(law: Law) -> str:
+    """How far more cores can go, by a law.
+
+    >>> ceiling_in_words(Law(start=1.0, serial=0.1, parallel=0.9, cores=2))
+    'at most 10.0 times as fast, with any number of cores'
+    """
+    if law.serial:
+        return f"at most {law.ceiling:.1f} times as fast, with any number of cores"
+    return "no serial part was seen, so the law has no limit for more cores"
+
+
 def fit(jobs: Sequence[Job], *, cores: int) -> Law:
     """The law that is nearest to some jobs, in relative error; nothing in it is negative.
 

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print(
         f"{corpus.abstracts:,.0f} abstracts: {corpus.bytes / 1e9:,.0f} GB, "
-        f"{corpus.pieces / 1e9:,.1f} billion pieces in {corpus.passes:g} passes, {corpus.model}, "
+        f"{corpus.pieces / 1e9:,.1f} billion pieces (read {corpus.passes:g} x), {corpus.model}, "
         f"{corpus.flops:.2g} operations\n"
     )
     print(f"{'':<10}{'device':<20}{'takes':>12}{'from - to':>24}{'dollars':>10}{'kWh':>10}")
