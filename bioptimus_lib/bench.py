@@ -6,6 +6,7 @@ what slows a whole turn cancels out. Seconds of different runs should not be com
 
 from __future__ import annotations
 
+import argparse
 import gc
 import statistics
 import time
@@ -13,6 +14,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Sides = Mapping[str, Callable[[], Any]]
+
+
+def check_numbers(arguments: argparse.Namespace, *names: str) -> None:
+    """ValueError for one of these options that is given and below 1."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} {value} is impossible: give 1 or more")
 
 
 def take_turns(

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bioptimus_lib.bench import check_numbers
 from bioptimus_lib.footprint import BATCHES, Footprint, flat, measure
 
 if TYPE_CHECKING:
@@ -50,9 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     import torch
 
+    check_numbers(arguments, "threads")
     if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise ValueError(f"--threads {arguments.threads} is impossible: give 1 or more")
         torch.set_num_threads(arguments.threads)
     loaded, files = _load(arguments)
     rows = measure(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bioptimus_lib.batching import BATCHINGS, padded, pools
-from bioptimus_lib.bench import ratio, take_turns
+from bioptimus_lib.bench import check_numbers, ratio, take_turns
 
 if TYPE_CHECKING:
     import torch
@@ -242,10 +242,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     for name in arguments.sides:
         check_batching(name)
-    for name in ("rounds", "sentences", "threads"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} {value} is impossible: give 1 or more")
+    check_numbers(arguments, "rounds", "sentences", "threads")
     result, data = compare(arguments)
     if arguments.ledger:
         to_ledger(result, data, file=arguments.ledger)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib.bench import ratio, take_turns
+from bioptimus_lib.bench import check_numbers, ratio, take_turns
 from bioptimus_lib.onnx_model import FILE, SMALL
 from bioptimus_lib.onnx_release import f1_of
 
@@ -123,10 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     import torch
 
-    for name in ("sentences", "singles", "rounds", "threads"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} {value} is impossible: give 1 or more")
+    check_numbers(arguments, "sentences", "singles", "rounds", "threads")
     before = torch.get_num_threads()
     torch.set_num_threads(arguments.threads or before)
     try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bioptimus_lib.bench import ratio, take_turns
+from bioptimus_lib.bench import check_numbers, ratio, take_turns
 
 if TYPE_CHECKING:
     from transformers import TokenClassificationPipeline
@@ -171,10 +171,7 @@ def add(rooms: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    for name in ("rounds", "sentences", "threads"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} {value} is impossible: give 1 or more")
+    check_numbers(arguments, "rounds", "sentences", "threads")
     if arguments.sentences < arguments.rounds:
         raise ValueError(f"{arguments.sentences} sentences for {arguments.rounds} rounds: too few")
     result, data = compare(arguments)

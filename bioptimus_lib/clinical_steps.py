@@ -50,16 +50,10 @@ def full_size(name: str, *, pieces: int = CASED) -> dict[str, int]:
     Raises:
         ValueError: no such recipe.
     """
-    import torch
-    from transformers import AutoModelForMaskedLM, BertConfig
-
-    import bioptimus_lib.mini_albert  # noqa: F401  registers the architecture
     from bioptimus_lib.recipes import recipe
-    from bioptimus_lib.students import student_config
+    from bioptimus_lib.students import at_full_size
 
-    with torch.device("meta"):
-        config = student_config(recipe(name), BertConfig(vocab_size=pieces))
-        encoder = AutoModelForMaskedLM.from_config(config).base_model
+    encoder = at_full_size(recipe(name), pieces).base_model
     sizes = dict.fromkeys([*(part for part, _ in PARTS), OTHER], 0)
     for weight, parameter in encoder.named_parameters():
         sizes[part_of(weight)] += parameter.numel()
@@ -117,11 +111,9 @@ def section_jobs(
     from bioptimus_lib.sequences import settings_for
     from bioptimus_lib.task_runs import jobs
 
-    folder = Path(sets) / TASK
-    if not (folder / "test.jsonl").is_file():
-        most = {"devel": examples, "test": 2 * examples} if examples else {}
-        sizes = {split: min(n, pocket_tasks.SIZES[split]) for split, n in most.items()}
-        pocket_tasks.write(TASK, folder, sizes=sizes)
+    most = {"devel": examples, "test": 2 * examples} if examples else {}
+    sizes = {split: min(n, pocket_tasks.SIZES[split]) for split, n in most.items()}
+    folder = pocket_tasks.generated(TASK, sets, sizes=sizes)
     settings = {
         name: settings_for(where, epochs=epochs, learning_rate=6e-4, batch_tokens=512)
         for name, where in models.items()

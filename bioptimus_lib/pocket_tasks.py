@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -299,3 +299,20 @@ def write(
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             (temporary / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
     return Path(folder)
+
+
+def generated(
+    name: str,
+    folder: str | os.PathLike[str],
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> Path:
+    """The folder of a generated task below ``folder``; written if it is not there.
+
+    Args:
+        sizes: examples of each split, as ``write`` takes them.
+    """
+    place = Path(folder) / name
+    if not all((place / f"{split}.jsonl").exists() for split in SIZES):
+        write(name, place, sizes=dict(sizes or {}))
+    return place

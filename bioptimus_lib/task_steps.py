@@ -28,23 +28,6 @@ if TYPE_CHECKING:
 # --- sets and fine-tunings ---------------------------------------------------------------------
 
 
-def generated(
-    name: str, folder: str | Path, *, sizes: Mapping[str, int] | None = None
-) -> Path:
-    """The folder of a generated task; written if it is not there.
-
-    Args:
-        sizes: examples of each split, as ``pocket_tasks.write`` takes them.
-    """
-    from bioptimus_lib import pocket_tasks
-    from bioptimus_lib.conll import SPLITS
-
-    folder = Path(folder) / name
-    if not all((folder / f"{split}.jsonl").exists() for split in SPLITS):
-        pocket_tasks.write(name, folder, sizes=dict(sizes or {}))
-    return folder
-
-
 def thinned(
     source: Path, target: Path, *, labels: Sequence[str], one_in: int = 10, examples: int = 0
 ) -> tuple[Path, int, int]:

@@ -46,7 +46,7 @@ def test_habits_by_hand():
 def test_the_generated_set_has_both_kinds_of_questions(tmp_path):
     from bioptimus_lib.task_table import TASKS
 
-    place = task_steps.generated("pocket-relation", tmp_path)
+    place = pocket_tasks.generated("pocket-relation", tmp_path)
     fold = TASKS["pocket-relation"].load(place).folds[0]
     found = by_habit(fold["train"], fold["test"], positive=("treats", "causes"))
     assert min(map(len, found.values())) > 10
@@ -86,8 +86,8 @@ def test_pieces_as_they_are_read(place):
 
 
 def test_several_fine_tunings_are_made_once(place, monkeypatch):
-    data = task_steps.generated("pocket-relation", place / "sets", sizes=SMALL)
-    assert task_steps.generated("pocket-relation", place / "sets") == data  # is there already
+    data = pocket_tasks.generated("pocket-relation", place / "sets", sizes=SMALL)
+    assert pocket_tasks.generated("pocket-relation", place / "sets") == data  # is there already
     wishes = {"markers": Wish(view="markers"), "reinit-1": Wish(recipe=Recipe(reinit=1), seeds=2,
                                                                 examples=20)}  # fmt: skip
     settings = TaskSettings(epochs=1, batch_tokens=256, learning_rate=0.01)
@@ -113,13 +113,13 @@ def test_several_fine_tunings_are_made_once(place, monkeypatch):
 
 
 def test_a_set_is_written_whole(tmp_path):
-    folder = task_steps.generated("pocket-fields", tmp_path, sizes=SMALL)
+    folder = pocket_tasks.generated("pocket-fields", tmp_path, sizes=SMALL)
     assert sum(1 for _ in open(folder / "test.jsonl", encoding="utf-8")) == 12
     assert pocket_tasks.SIZES["test"] != 12
 
 
 def test_a_thinned_train_has_few_of_some_labels(tmp_path):
-    source = task_steps.generated("pocket-fields", tmp_path, sizes={**SMALL, "train": 200})
+    source = pocket_tasks.generated("pocket-fields", tmp_path, sizes={**SMALL, "train": 200})
     rare = ("kidney", "skin")
     folder, before, after = task_steps.thinned(source, tmp_path / "thin", labels=rare, one_in=5)
     kept = (folder / "train.jsonl").read_text().splitlines()

@@ -24,17 +24,21 @@ def mathjax_folder() -> Path:
     return Path(spec.origin).parent / "static" / "mathjax"
 
 
-def copy_mathjax(app, error: Exception | None) -> None:
-    """Copy the parts of MathJax that pages use; nothing after a failed build."""
-    if error is not None or app.builder.format != "html":
-        return
-    source, target = mathjax_folder(), Path(app.outdir) / "_static" / "mathjax"
+def mathjax_to(target: Path) -> None:
+    """Copy the parts of MathJax that pages use into a folder."""
+    target.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
-        if (source / part).is_dir():
-            copytree(source / part, target / part, dirs_exist_ok=True)
+        source = mathjax_folder() / part
+        if source.is_dir():
+            copytree(source, target / part, dirs_exist_ok=True)
         else:
-            target.mkdir(parents=True, exist_ok=True)
-            (target / part).write_bytes((source / part).read_bytes())
+            (target / part).write_bytes(source.read_bytes())
+
+
+def copy_mathjax(app, error: Exception | None) -> None:
+    """MathJax beside the pages of a book; nothing after a failed build."""
+    if error is None and app.builder.format == "html":
+        mathjax_to(Path(app.outdir) / "_static" / "mathjax")
 
 
 def drop_thebe(app, pagename: str, templatename: str, context: dict, doctree) -> None:

@@ -19,14 +19,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import copytree
 
 import nbformat
 from execute import CACHE, ROOT
 from jupyter_cache import get_cache
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
-from offline import PARTS, mathjax_folder
+from offline import mathjax_to
 from tidy import SETUP, tags
 
 LINES = 12  # of printed output that fit beside a figure
@@ -300,12 +299,7 @@ def copy_scripts(folder: Path) -> None:
     (folder / "_reveal").mkdir(parents=True, exist_ok=True)
     for name in ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js"):
         (folder / "_reveal" / Path(name).name).write_bytes((source / name).read_bytes())
-    for part in PARTS:
-        if (mathjax_folder() / part).is_dir():
-            copytree(mathjax_folder() / part, folder / "_mathjax" / part, dirs_exist_ok=True)
-        else:
-            (folder / "_mathjax").mkdir(exist_ok=True)
-            (folder / "_mathjax" / part).write_bytes((mathjax_folder() / part).read_bytes())
+    mathjax_to(folder / "_mathjax")
 
 
 def executed(path: Path, cache: Path) -> nbformat.NotebookNode | None:
