@@ -146,7 +146,7 @@ def per_call(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "masking", help="masks, beside Hugging Face's collator, and as a part of a training step"

@@ -207,7 +207,7 @@ def difference(training: Training, *, seed: int = 0) -> float:
 # --- the command -------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "ner", help="an epoch of fine-tuning, by each way to make batches; and prediction"

@@ -97,7 +97,7 @@ def _entities(marks: Sequence[Any]) -> list[tuple[str, int, int]]:
 # --- the command -------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "onnx", help="a released tagger by PyTorch, by ONNX and in 8 bits: time, size, F1"

@@ -291,7 +291,7 @@ def peak_of(device: str) -> float | None:
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the room."""
     parser = subparsers.add_parser(
         "pretrain",

@@ -176,7 +176,7 @@ def pretrain_on(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "scale", help="time and memory by text and workers, for 'bioptimus cost'"

@@ -45,7 +45,7 @@ print(peak_memory(), sum(len(line.encode()) for lines in found.values() for line
 """
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser("scan", help="finding keywords, beside ripgrep, wc -w, plain Python")
     parser.add_argument(

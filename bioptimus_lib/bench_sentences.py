@@ -204,7 +204,7 @@ def texts_of(path: Path | None, megabytes: float) -> Iterator[str]:
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the room."""
     parser = subparsers.add_parser(
         "sentences", help="sentence splitters: traps of scientific text, and speed"

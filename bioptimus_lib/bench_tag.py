@@ -146,7 +146,7 @@ def sides_of(
 # --- the command -------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "tag", help="text to entities, beside the bare model and beside Transformers' pipeline"

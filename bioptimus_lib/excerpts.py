@@ -59,7 +59,7 @@ def around(
     found = Texts(joined(text, begins, ends), ends - begins)
     if not valid:
         try:
-            str(found.raw.data, "utf-8")
+            str(memoryview(found.raw), "utf-8")
         except UnicodeDecodeError:
             pieces = [decode(piece)[0].encode() for piece in as_bytes(found)]
             return Texts(b"".join(pieces), np.array([len(piece) for piece in pieces]))

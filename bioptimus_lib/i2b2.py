@@ -134,7 +134,7 @@ def _lines(path: Path | None) -> list[tuple[int, str]]:
 
 
 def _span(
-    cells: Sequence[str], sentences: Sequence[Sequence[str]], *, path: Path, line: int
+    cells: Sequence[str], sentences: Sequence[Sequence[str]], *, path: Path | None, line: int
 ) -> Span:
     text, *numbers = cells
     first, start, last, stop = map(int, numbers)

@@ -177,7 +177,7 @@ def scattered(base: np.uint64, offset: int) -> np.uint64:
 
 
 @compiled
-def character(text: np.ndarray, at: int) -> tuple[int, int]:
+def character(text: np.ndarray, at: int) -> tuple[int | np.int64, int]:
     """The character that begins at a byte above 127, and its bytes; (0, 0) if it is not UTF-8."""
     lead = text[at]
     if lead < 0xC2 or lead > 0xF4:
@@ -321,7 +321,8 @@ def match(
             continue
         # Here a word ends, if we were in one.
         while begin != NOBODY or mark:
-            end, target = at, NOBODY
+            end = at
+            target: int | np.int64 = NOBODY
             if begin == NOBODY:
                 mark = False
                 begin, end = at, at + size

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bioptimus_lib.arrays import Floats
+
 
 def f1(counts: np.ndarray) -> np.ndarray:
     """F1 in percent from (…, 3) sums of (found, spurious, missed); 0 where there is no entity.
@@ -21,10 +23,11 @@ def f1(counts: np.ndarray) -> np.ndarray:
     """
     found, spurious, missed = np.moveaxis(np.asarray(counts, float), -1, 0)
     below = 2 * found + spurious + missed
-    return np.divide(200 * found, below, out=np.zeros_like(below), where=below > 0)
+    share: np.ndarray = np.divide(200 * found, below, out=np.zeros_like(below), where=below > 0)
+    return share
 
 
-def moments(predicted: Sequence[float], gold: Sequence[float]) -> np.ndarray:
+def moments(predicted: Floats, gold: Floats) -> np.ndarray:
     """Rows (1, x, y, x², y², xy) of predicted numbers x and gold numbers y: float (examples, 6).
 
     >>> moments([2.0], [3.0]).tolist()

@@ -184,14 +184,14 @@ class _NerScene:
 
 def _ner_sentence(rng: random.Random, pool: SplitTerms, split: str) -> Labelled:
     found = templates("ner.txt")
-    group = rng.choices(list(SHARES), weights=SHARES.values())[0]
+    group = rng.choices(list(SHARES), weights=list(SHARES.values()))[0]
     scene = _NerScene(rng, pool, split)
     if group == "ambiguous":
         scene.word = rng.choice(list(pool.words))
         types, lines = pool.words[scene.word]
         scene.word_type = rng.choice(types.split())
         if rng.random() < 0.5:
-            choices = [compile_template(line) for line in lines]
+            choices = tuple(compile_template(line) for line in lines)
         else:
             choices = found[f"{scene.word_type.lower()}_context", EVERYWHERE]
     else:

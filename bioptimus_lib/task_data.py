@@ -190,13 +190,13 @@ def filled(text: Any, what: str, *, path: Path, line: int | None) -> str:
     return text.strip()
 
 
-def known(label: Any, labels: Sequence[str], *, path: Path, line: int | None) -> str:
+def known(label: Any, labels: Sequence[str], *, path: Path | None, line: int | None) -> str:
     """A label of the task; DataError for anything else."""
     if label not in labels:
         raise DataError(
             f"unknown label {label!r}, expected one of {', '.join(labels)}", path=path, line=line
         )
-    return label
+    return str(label)
 
 
 def number_in(text: Any, low: float, high: float, *, path: Path, line: int | None) -> float:

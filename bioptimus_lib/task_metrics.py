@@ -21,9 +21,9 @@ Answers = Sequence[Answer]
 def sets_of(answers: Answers) -> list[frozenset[str]]:
     """Labels as sets, whether an example has one or several."""
     return [
-        frozenset(answer) if isinstance(answer, tuple) else frozenset((answer,))
+        frozenset(answer) if isinstance(answer, tuple) else frozenset((str(answer),))
         for answer in answers
-    ]  # type: ignore[misc]
+    ]
 
 
 def label_counts(gold: Answers, predicted: Answers, labels: Sequence[str]) -> np.ndarray:
@@ -149,7 +149,7 @@ def constants(answers: Answers) -> list[Answer]:
         counts = Counter(label for some in answers for label in some)  # type: ignore[union-attr]
         order = sorted(counts, key=lambda label: (-counts[label], label))
         return [tuple(order[:k]) for k in range(1, len(order) + 1)] or [()]
-    return sorted(set(answers))  # type: ignore[type-var]
+    return sorted(set(answers))
 
 
 def best_constant(

@@ -30,7 +30,7 @@ A run that was cut goes on with the same command. OUT/training/log.jsonl has an 
 which "terms" are the parts of the loss without their weights."""
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     width = max(map(len, RECIPES))
     recipes = "\n".join(

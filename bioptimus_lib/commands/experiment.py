@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bioptimus_lib.experiments.cells import Setting
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     from bioptimus_lib.experiments import EXPERIMENTS
 

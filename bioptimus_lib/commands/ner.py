@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Sets = dict[str, dict[str, Path]]
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "ner",

@@ -28,7 +28,7 @@ A run that was cut goes on with the same command and ends with the same weights.
 phase is OUT/training/VERSION/log.jsonl, a JSON object per line."""
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     phases = "\n".join(f"  {p.number}  {p.version}  {p.masking}: {p.about}" for p in PHASES)
     parser = subparsers.add_parser(

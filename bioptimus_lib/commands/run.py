@@ -10,7 +10,7 @@ from pathlib import Path
 from bioptimus_lib.profile import PROFILES
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "run",

@@ -27,7 +27,7 @@ ENGINES = ("torch", "onnx", "int8")  # of ``tagging``, for the same reason
 LOST = "\ufffd"  # what stands for bytes that are no UTF-8
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "tag",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TOGETHER = "together"  # variant of a row of the ledger that holds all seeds of a line
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "task",

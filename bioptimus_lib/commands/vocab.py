@@ -19,7 +19,7 @@ PLAN = "plan.json"
 EXAMPLES = 12  # of each class of new pieces, the most frequent ones
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "vocab",

@@ -15,7 +15,8 @@ from bioptimus_lib.stats import f1
 def resampled(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The solution of 12-1: F1 in percent of each resample."""
     found, spurious, missed = counts[rows].sum(axis=1).T
-    return 200 * found / (2 * found + spurious + missed)
+    scores: np.ndarray = 200 * found / (2 * found + spurious + missed)
+    return scores
 
 
 def _resample_cases() -> list[tuple[Any, ...]]:
@@ -30,7 +31,8 @@ def _resample_cases() -> list[tuple[Any, ...]]:
 
 def _each(counts: np.ndarray) -> np.ndarray:
     found, spurious, missed = np.moveaxis(np.asarray(counts, float), -1, 0)
-    return 200 * found / (2 * found + spurious + missed)
+    scores: np.ndarray = 200 * found / (2 * found + spurious + missed)
+    return scores
 
 
 def _ratios(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

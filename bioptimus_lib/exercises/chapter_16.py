@@ -22,8 +22,8 @@ def marked(text: str, first: Span, second: Span) -> str:
     return text
 
 
-def _spans(text: str, *names: str) -> tuple[Span, ...]:
-    return tuple((text.rindex(name), text.rindex(name) + len(name)) for name in names)
+def _span(text: str, name: str) -> Span:
+    return text.rindex(name), text.rindex(name) + len(name)
 
 
 def _marked_cases() -> list[tuple[str, Span, Span]]:
@@ -31,9 +31,9 @@ def _marked_cases() -> list[tuple[str, Span, Span]]:
     two = "Sudden asthma was ascribed to ibuprofen, not to codeine."
     three = "Codeine failed in gout, so gout was treated with codeine."
     return [
-        (one, *_spans(one, "Aspirin", "gout")),
-        (two, *_spans(two, "ibuprofen", "asthma")),
-        (three, *_spans(three, "codeine", "gout")),
+        (one, _span(one, "Aspirin"), _span(one, "gout")),
+        (two, _span(two, "ibuprofen"), _span(two, "asthma")),
+        (three, _span(three, "codeine"), _span(three, "gout")),
     ]
 
 
