@@ -156,6 +156,7 @@ class Side:
         import torch
 
         trainer, count = self.trainer, 0
+        assert trainer.optimizer is not None and trainer.lr_scheduler is not None
         for _ in range(steps):
             inputs = next(self.batches, None)
             if inputs is None:

@@ -27,7 +27,8 @@ WORKERS = (1, 2, 4)
 FIT_TIMES, FIT_WORKERS = 4, 2
 BATCH, LENGTH = 16, 128  # blocks of a step on all processes, and their pieces
 #: shape, vocabulary, processes, steps, and whether one run gives all multiples of its text
-TRAININGS: tuple[tuple[str, int, int, int, bool], ...] = (
+Training = tuple[str, int, int, int, bool]
+TRAININGS: tuple[Training, ...] = (
     ("pocket", 8_192, 1, 256, True),
     ("pocket", 8_192, 2, 32, False),
     ("pocket", 8_192, 4, 32, False),
@@ -96,7 +97,7 @@ def scan_quietly(words: list[str], files: list[Path]) -> None:
 
 
 def training_jobs(
-    text: Path | None, folder: Path, *, trainings: Sequence[tuple] = TRAININGS,
+    text: Path | None, folder: Path, *, trainings: Sequence[Training] = TRAININGS,
     progress: bool = False,
 ) -> Iterator[tuple[Job, bool]]:  # fmt: skip
     """Trainings by ``bioptimus pretrain`` under ``torchrun``, a thread each, without start-up.

@@ -167,7 +167,9 @@ def head(url: str, *, network: Network | None = None) -> tuple[int, int | None]:
     network = network or Network.from_environment()
     try:
         with requests.Session() as session:
-            options: dict[str, Any] = {"headers": HEADERS, "timeout": network.timeout, "allow_redirects": True}
+            options: dict[str, Any] = {
+                "headers": HEADERS, "timeout": network.timeout, "allow_redirects": True
+            }  # fmt: skip
             response = session.head(url, **options)
             if response.status_code in (405, 501):  # some servers know no HEAD
                 response = session.get(url, stream=True, **options)

@@ -7,6 +7,10 @@ questions: the masks depend on a seed and on the text alone.
 
 from __future__ import annotations
 
+from bioptimus_lib.words import function_words
+
+from bioptimus_lib.models import input_table
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +35,6 @@ from bioptimus_lib.word_guesses import (
     band_names,
     by_kind,
     entity_words,
-    function_words,
     kind_of,
     siblings,
     spans,
@@ -107,7 +110,7 @@ class Drift(NamedTuple):
 
 def embeddings(model: PreTrainedModel) -> torch.Tensor:
     """The table of the pieces, float32 (V, H), a copy on the CPU."""
-    return model.get_input_embeddings().weight.detach().float().cpu().clone()
+    return input_table(model).detach().float().cpu().clone()
 
 
 def drift(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bioptimus_lib.curriculum import PHASES
 
 if TYPE_CHECKING:
+    from bioptimus_lib.arrays import Floats
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -45,7 +46,7 @@ SERIES: tuple[dict[str, str], ...] = (
     {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},  # type: ignore[dict-item]
 )
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (WIDTH, 3.4),
     "figure.facecolor": PAGE,
     "figure.constrained_layout.use": True,
@@ -86,7 +87,7 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def style():
+def style() -> Iterator[None]:
     """The course's matplotlib settings, within the block only."""
     import matplotlib
 
@@ -317,13 +318,13 @@ def f1_by_version(
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlim(values.min() - 0.08 * width, values.max() + 0.28 * width)
-        seeds = max(len(values) for values in rows.values())
-        says = "one seed: its noise is unknown" if seeds == 1 else f"{seeds} seeds, filled: mean"
+        most = max(map(len, rows.values()))
+        says = "one seed: its noise is unknown" if most == 1 else f"{most} seeds, filled: mean"
         axes.set(title=title, xlabel=f"F1, per cent ({says})")
     return figure
 
 
-def pooled_spread(groups: Iterable[Sequence[float]]) -> float | None:
+def pooled_spread(groups: Iterable[Floats]) -> float | None:
     """Standard deviation within groups, pooled over them; None when no group has two numbers.
 
     >>> pooled_spread([[1.0, 3.0], [10.0, 12.0]])

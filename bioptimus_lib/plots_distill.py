@@ -299,13 +299,13 @@ def class_maps(
         figure, axes = new_figure(height=3.7, columns=len(panels), squeeze=False)
         small = len(classes) > CROWD
         for place, (name, points) in zip(axes.flat, panels.items(), strict=True):
-            points = np.asarray(points, float)
+            spots = np.asarray(points, float)
             for kind, look in zip(kinds, SERIES, strict=False):
-                some = points[names == kind]
+                some = spots[names == kind]
                 place.plot(some[:, 0], some[:, 1], look["marker"], color=look["color"],
                            ms=3.2 if small else 4.2, alpha=0.75, mew=0, label=kind)
             if marked is not None:
-                x, y = points[marked]
+                x, y = spots[marked]
                 place.plot(x, y, "*", ms=15, color=ORANGE, mec=INK, mew=1.0)
                 if label:
                     place.annotate(label, (x, y), xytext=(0, 11), textcoords="offset points",

@@ -3,6 +3,8 @@ the terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import base64
 import io
 import json
@@ -142,7 +144,7 @@ def page(run: Run, report: dict[str, Any]) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]], *, numbers: set[int]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers: set[int]) -> str:
     """An HTML table with every cell escaped; columns in ``numbers`` are aligned right."""
 
     def line(cells: tuple[str, ...], tag: str) -> str:

@@ -173,7 +173,7 @@ def _texts(
         texts.append(Texts(b"".join(kept), np.array([len(text) for text in kept])))
 
     ends = np.cumsum(np.concatenate([[0], *(text.sizes for text in texts)]))
-    raw = pyarrow.py_buffer(b"".join(text.raw for text in texts))
+    raw = pyarrow.py_buffer(b"".join(memoryview(text.raw) for text in texts))
     texts.clear()  # they are as large as all contexts
     every = pyarrow.LargeStringArray.from_buffers(len(ends) - 1, pyarrow.py_buffer(ends), raw)
     place = np.empty(len(by_place), dtype=np.int64)

@@ -185,7 +185,9 @@ def wanted_files(
         )
     if first is not None and not 1 <= first <= 9999:
         raise ValueError(f"first={first}: expected a number of files from 1 on")
-    return row.numbered(range(1, first + 1)) if first else [row.numbered_file(n) for n in files or ()]
+    if first:
+        return row.numbered(range(1, first + 1))
+    return [row.numbered_file(name) for name in files or ()]
 
 
 def _cached(file: SourceFile, root: Path) -> bool:

@@ -87,7 +87,7 @@ def _grams(
         parts.append((seen, grams.transform(example.texts[n] for example in test)))
     if pair and texts == BOTH:
         parts.append((_overlap(train), _overlap(test)))
-    return tuple(hstack(side).tocsr() for side in zip(*parts, strict=True))  # type: ignore
+    return tuple(hstack(side).tocsr() for side in zip(*parts, strict=True))
 
 
 def _overlap(examples: Sequence[Example]) -> np.ndarray:

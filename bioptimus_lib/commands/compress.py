@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import argparse
 import json
 
@@ -127,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def table(row: dict) -> str:
+def table(row: dict[str, Any]) -> str:
     """What came out, a line for each model."""
     head = f"{'model':<22}{'parameters':>14}{'held-out loss':>16}{'accuracy':>11}"
     lines = [

@@ -29,7 +29,8 @@ from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.profile import PROFILES, profile
 
 if TYPE_CHECKING:
-    from bioptimus_lib.ner_runs import Job, Result
+    from bioptimus_lib.kept import Result
+    from bioptimus_lib.ner_runs import Job
     from bioptimus_lib.profile import Profile
     from bioptimus_lib.tagger import NerSettings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import argparse
 import json
 import sys
@@ -130,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     model = model_path(arguments.model, progress=not arguments.quiet)
 
-    def tell(row: dict) -> None:
+    def tell(row: dict[str, Any]) -> None:
         if is_first():
             line = f"{row['version']}: {row['size']}, {row['measure']}"
             tqdm.write(line, file=sys.stderr)
@@ -155,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """What came out, a line for each version."""
     head = f"{'version':<9}{'masking':<24}{'steps':>8}{'tokens/s':>10}{'held-out loss':>20}"
     lines = [

@@ -7,6 +7,8 @@ only the first text has are to fit on, too.
 
 from __future__ import annotations
 
+from bioptimus_lib.models import input_table
+
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -99,7 +101,7 @@ def read_examples(
     chosen = usable[:words]
     if layers is None:
         layers = range(model.config.num_hidden_layers + 1)
-    table = model.get_input_embeddings().weight.detach().float().cpu()
+    table = input_table(model).detach().float().cpu()
     read: list[tuple[Wanted, Evidence]] = []
     for name, found in (("fit", fit_contexts), ("test", test_contexts)):
         some = {word: found.get(word, [])[skip : skip + contexts] for word in chosen}
