@@ -24,10 +24,10 @@ from bioptimus_lib.batching import BATCHINGS, padded, pools
 from bioptimus_lib.bench import check_numbers, ratio, take_turns
 
 if TYPE_CHECKING:
-    from bioptimus_lib.batching import Layout
-    from bioptimus_lib.arrays import Ints
     import torch
 
+    from bioptimus_lib.arrays import Ints
+    from bioptimus_lib.batching import Layout
     from bioptimus_lib.conll import Sentence
     from bioptimus_lib.tagger import Tagger
     from bioptimus_lib.windows import Encoding

@@ -30,9 +30,9 @@ from bioptimus_lib.recipes import Recipe
 from bioptimus_lib.recipes import recipe as recipe_of
 
 if TYPE_CHECKING:
-    from bioptimus_lib.distil_trainer import DistilTrainer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from bioptimus_lib.distil_trainer import DistilTrainer
     from bioptimus_lib.pretrain import Settings
 
 Row = dict[str, Any]

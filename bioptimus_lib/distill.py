@@ -14,8 +14,6 @@ Tokens that the old model knows, cut as if it did not, show how well step 3 work
 
 from __future__ import annotations
 
-from bioptimus_lib.models import input_table
-
 import copy
 import logging
 import time
@@ -27,6 +25,7 @@ import torch
 
 from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.cutting import Cutter
+from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import BATCH_TOKENS, States, read_states
 from bioptimus_lib.strategies import (
     FEWEST_TO_CHOOSE,

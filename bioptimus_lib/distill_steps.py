@@ -6,8 +6,6 @@ strategy can be tried on the same reading, and so that single contexts can be to
 
 from __future__ import annotations
 
-from bioptimus_lib.models import input_table
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from torch.nn.functional import normalize
 from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.crops import Request, Span
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
+from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import read_states
 from bioptimus_lib.pretrain import masked_logits
 from bioptimus_lib.strategies import Evidence, Known, Strategy

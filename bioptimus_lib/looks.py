@@ -7,10 +7,6 @@ questions: the masks depend on a seed and on the text alone.
 
 from __future__ import annotations
 
-from bioptimus_lib.words import function_words
-
-from bioptimus_lib.models import input_table
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +19,7 @@ from bioptimus_lib.files import json_lines
 from bioptimus_lib.gap_filling import Filled, Gap, fill_mask, gaps
 from bioptimus_lib.guessing import WHOLE_WORDS, Guesses, by_shown, guesses
 from bioptimus_lib.masked_loss import EVALUATION_SEED, bits_per_byte, evaluate_mlm
+from bioptimus_lib.models import input_table
 from bioptimus_lib.word_guesses import (
     EDGES,
     KINDS,
@@ -39,6 +36,7 @@ from bioptimus_lib.word_guesses import (
     siblings,
     spans,
 )
+from bioptimus_lib.words import function_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -161,7 +161,7 @@ def place_of(full: np.uint64, rest: np.uint64, shift: np.uint64) -> np.uint64:
 
 
 @compiled
-def scattered(base: np.uint64, offset: int) -> np.uint64:
+def scattered(base: np.uint64, offset: int | np.int64) -> np.uint64:
     """A well mixed 64-bit hash (splitmix64) of the line that begins at an offset of a file.
 
     ``base`` is the hash of the file.
@@ -238,7 +238,7 @@ def match(
     word: np.ndarray,
     recent: np.ndarray,
     state: np.ndarray,
-) -> int:
+) -> int | np.int64:
     """Go through a text, and note the wanted lines of each form.
 
     Args:
@@ -268,7 +268,7 @@ def match(
     many_eights = np.uint64(len(eights))
     hits, room, ring = 0, len(found_form) - len(counts), len(recent)
     order, ordered = _0, False  # of this line
-    why = DONE
+    why: int | np.int64 = DONE
     while at < len(text):
         kind = kinds[text[at]]
         if kind > ODD:

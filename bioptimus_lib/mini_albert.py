@@ -30,7 +30,6 @@ from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 from transformers.models.bert.modeling_bert import BertLayer
 
-
 NOTHING = "begins_as_nothing"  # attribute of a layer whose weights begin with 0
 
 
@@ -154,7 +153,7 @@ class MiniAlbertPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, nn.Linear) and getattr(module, NOTHING, False):
             init.zeros_(module.weight)
             init.zeros_(module.bias)

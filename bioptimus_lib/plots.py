@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from bioptimus_lib.curriculum import PHASES
 
 if TYPE_CHECKING:
-    from bioptimus_lib.arrays import Floats
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bioptimus_lib.arrays import Floats
 
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 SKY, PURPLE = "#56b4e9", "#cc79a7"

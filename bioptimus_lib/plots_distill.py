@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bioptimus_lib.arrays import Floats
+
 DIMENSIONS = 40  # of a hidden state that are drawn; the rest looks alike
 COLOURS = "PuOr"  # orange below zero, purple above: told apart by colour-blind readers, and in grey
 CROWD = 400  # marks beyond which a scatter is drawn smaller and paler
@@ -161,7 +163,7 @@ def _fixed(ticks: Sequence[float]) -> Any:
 
 
 def by_strategy(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    panels: Mapping[str, Mapping[str, Floats]],
     *,
     chance: Mapping[str, float] | None = None,
     title: str | None = None,

@@ -14,6 +14,8 @@ from bioptimus_lib.plots import BLUE, INK, PAGE, RED, SERIES, SOFT, new_figure, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bioptimus_lib.arrays import Floats
+
 BINS = 40
 
 
@@ -79,7 +81,7 @@ def forest(
 
 
 def draws(
-    values: Sequence[float],
+    values: Floats,
     *,
     title: str,
     xlabel: str,

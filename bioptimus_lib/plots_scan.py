@@ -21,8 +21,8 @@ from bioptimus_lib.plots import (
 from bioptimus_lib.scan_steps import speed_up
 
 if TYPE_CHECKING:
-    from matplotlib.ticker import FixedLocator, MaxNLocator
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
 MOST = 64  # workers up to which Amdahl's curve is drawn
 

@@ -282,11 +282,11 @@ _MAKERS = {
 def _render(variant: Variant, scene: _Scene, *, title: bool = False) -> str:
     rng, texts = scene.rng, []
     for slot in variant.slots:
-        if slot.__class__ is tuple:
+        if isinstance(slot, tuple):
             texts.append(slot[int(rng.random() * len(slot))])
             continue
         value = scene[slot]
-        if value.__class__ is list:
+        if isinstance(value, list):
             text, short, introduced, announce = value
             if title:
                 value = text

@@ -151,7 +151,7 @@ def similarity(rng: random.Random, split: str) -> Row:
     areas = list(fields().values())
     area = rng.choice(areas)
     people = _lists()["people"]
-    one = {
+    one: dict[str, Any] = {
         "drug": rng.choice(group.drugs.items),
         "disease": rng.choice(area.diseases.items).text,
         "people": rng.choice(people),
@@ -167,11 +167,11 @@ def similarity(rng: random.Random, split: str) -> Row:
         elif facet == "people":
             two["people"], near = rng.choice([p for p in people if p != one["people"]]), False
         elif facet == "drug":
-            others = group.drugs.items if near else rng.choice(groups).drugs.items
-            two["drug"] = rng.choice([d for d in others if d != one["drug"]])
+            drugs = group.drugs.items if near else rng.choice(groups).drugs.items
+            two["drug"] = rng.choice([d for d in drugs if d != one["drug"]])
         else:
-            others = area.diseases.items if near else rng.choice(areas).diseases.items
-            two["disease"] = rng.choice([d.text for d in others if d.text != one["disease"]])
+            diseases = area.diseases.items if near else rng.choice(areas).diseases.items
+            two["disease"] = rng.choice([d.text for d in diseases if d.text != one["disease"]])
         lost += cost / 2 if near else cost
     texts = []
     for facets in (one, two):

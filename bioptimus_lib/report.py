@@ -3,11 +3,10 @@ the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import base64
 import io
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 

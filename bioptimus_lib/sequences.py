@@ -21,9 +21,10 @@ from bioptimus_lib.task_data import Answer, Example
 from bioptimus_lib.task_table import Task
 
 if TYPE_CHECKING:
-    from bioptimus_lib.arrays import Ints
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bioptimus_lib.arrays import Ints
 
 PROBLEMS = {
     "label": "single_label_classification",
@@ -210,12 +211,12 @@ class Classifier:
         error; no label and no example has a weight of its own."""
         import torch
 
-        loss: Callable[..., torch.Tensor] = {
+        losses: dict[str, Callable[..., torch.Tensor]] = {
             "label": torch.nn.functional.cross_entropy,
             "labels": torch.nn.functional.binary_cross_entropy_with_logits,
             "score": torch.nn.functional.mse_loss,
-        }[self.task.answer]
-        return loss(logits, torch.from_numpy(targets).to(logits.device))
+        }
+        return losses[self.task.answer](logits, torch.from_numpy(targets).to(logits.device))
 
 
 def load_classifier(

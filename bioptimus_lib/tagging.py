@@ -24,6 +24,7 @@ from bioptimus_lib.windows import Encoding, Piece, in_windows, room_of, special_
 
 if TYPE_CHECKING:
     import tokenizers
+    from transformers import PreTrainedModel
 
 BLOCK = 1 << 17  # characters that are tagged together, sorted by length
 LONGEST = 1 << 20  # characters of a line that are read at a time

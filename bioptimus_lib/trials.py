@@ -18,7 +18,13 @@ from bioptimus_lib.stages import packed, settings_of
 from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerControl, TrainerState, TrainingArguments
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pipeline import Run

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bioptimus_lib.arrays import Ints
-
 from bioptimus_lib.conll import Sentence
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Window(NamedTuple):
     last: int
 
 
-def cut(sizes: Sequence[int], room: int, *, overlap: int | None = None) -> list[Window]:
+def cut(sizes: Ints, room: int, *, overlap: int | None = None) -> list[Window]:
     """Cut a sentence into windows of at most ``room`` pieces.
 
     Args:

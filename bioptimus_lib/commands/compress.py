@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import argparse
 import json
+from typing import Any
 
 from bioptimus_lib.commands.training import add_corpus, add_how, settings_of
 from bioptimus_lib.recipes import RECIPES

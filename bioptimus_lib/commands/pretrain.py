@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import argparse
 import json
 import sys
+from typing import Any
 
 from bioptimus_lib.commands.training import add_corpus, add_how, settings_of
 from bioptimus_lib.curriculum import PHASES, Phase

@@ -20,6 +20,7 @@ from bioptimus_lib.errors import DataError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
     from bioptimus_lib.tagging import Line
 
 log = logging.getLogger(__name__)

@@ -29,10 +29,10 @@ from bioptimus_lib.commands.fine_tuning import (
 )
 
 if TYPE_CHECKING:
-    from bioptimus_lib.kept import Result
     import numpy as np
 
     from bioptimus_lib.finetune import Recipe
+    from bioptimus_lib.kept import Result
     from bioptimus_lib.task_runs import Job
     from bioptimus_lib.task_table import Task
 

@@ -193,8 +193,8 @@ def _slope(predicted: Sequence[float], gold: Sequence[float]) -> float:
     return 100 * float((x * y).sum()) / below if below > 1e-9 else 0.0
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    return np.array([sum(other < value for other in values) for value in values], float)
+def _ranks(values: Sequence[float]) -> list[float]:
+    return [float(sum(other < value for other in values)) for value in values]
 
 
 def _uncentred(predicted: Sequence[float], gold: Sequence[float]) -> float:

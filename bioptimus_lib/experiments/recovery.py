@@ -7,8 +7,6 @@ only the first text has are to fit on, too.
 
 from __future__ import annotations
 
-from bioptimus_lib.models import input_table
-
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.experiments.cells import Setting
 from bioptimus_lib.experiments.inputs import model_folder
 from bioptimus_lib.experiments.text import known_word_contexts
+from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import States, read_states
 from bioptimus_lib.strategies import (
     HELD_OUT,
