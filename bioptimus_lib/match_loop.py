@@ -177,7 +177,7 @@ def scattered(base: np.uint64, offset: int | np.int64) -> np.uint64:
 
 
 @compiled
-def character(text: np.ndarray, at: int) -> tuple[int | np.int64, int]:
+def character(text: np.ndarray, at: int) -> tuple[int, int]:
     """The character that begins at a byte above 127, and its bytes; (0, 0) if it is not UTF-8."""
     lead = text[at]
     if lead < 0xC2 or lead > 0xF4:
@@ -195,7 +195,7 @@ def character(text: np.ndarray, at: int) -> tuple[int | np.int64, int]:
         size == 4 and not 0x10000 <= code < 0x110000
     ):
         return 0, 0
-    return code, size
+    return int(code), size
 
 
 @compiled
@@ -238,7 +238,7 @@ def match(
     word: np.ndarray,
     recent: np.ndarray,
     state: np.ndarray,
-) -> int | np.int64:
+) -> int:
     """Go through a text, and note the wanted lines of each form.
 
     Args:
@@ -268,7 +268,7 @@ def match(
     many_eights = np.uint64(len(eights))
     hits, room, ring = 0, len(found_form) - len(counts), len(recent)
     order, ordered = _0, False  # of this line
-    why: int | np.int64 = DONE
+    why = DONE
     while at < len(text):
         kind = kinds[text[at]]
         if kind > ODD:

@@ -38,13 +38,13 @@ WIDTH = 6.0  # inches; shown at most SHOWN pixels wide, and at 368 px on a phone
 SHOWN = 640
 
 #: The look of a series, in this order: colour, marker, line style.
-SERIES: tuple[dict[str, str], ...] = (
+SERIES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": RED, "marker": "s", "linestyle": "--"},
     {"color": GREEN, "marker": "^", "linestyle": "-."},
     {"color": PURPLE, "marker": "D", "linestyle": ":"},
-    {"color": ORANGE, "marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1))},  # type: ignore[dict-item]
-    {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},  # type: ignore[dict-item]
+    {"color": ORANGE, "marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},
 )
 
 STYLE: dict[Any, Any] = {

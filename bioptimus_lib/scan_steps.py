@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -209,7 +210,7 @@ def growth(
         if last[0] and last[1] * size / last[0] > limit:
             break
         find = build(keywords[:size])
-        points[size] = best_of(lambda find=find: find(text), repeats=repeats)  # type: ignore[misc]
+        points[size] = best_of(partial(find, text), repeats=repeats)
         last = size, points[size]
     return points
 
@@ -259,7 +260,7 @@ def serial_and_parallel(
     found = []
     for _ in range(repeats):
         watch = Stopwatch()
-        whole = best_of(lambda watch=watch: scan(watch), repeats=1)  # type: ignore[misc]
+        whole = best_of(partial(scan, watch), repeats=1)
         found.append((whole - watch.seconds, watch.seconds))
     return min(found, key=sum)
 

@@ -17,7 +17,7 @@ from bioptimus_lib import batching
 from bioptimus_lib.batching import BATCHINGS, Layout, by_length, model_inputs, padded
 from bioptimus_lib.fitting import Settings, head_on, recipe_of, window_of
 from bioptimus_lib.models import autocast, load_fine_tuned
-from bioptimus_lib.task_data import Answer, Example
+from bioptimus_lib.task_data import Answer, Example, labels_of, number_of
 from bioptimus_lib.task_table import Task
 
 if TYPE_CHECKING:
@@ -201,10 +201,11 @@ class Classifier:
         if self.task.answer == "label":
             return np.array([labels.index(str(e.answer)) for e in examples], np.int64)
         if self.task.answer == "labels":
-            rows = [[label in e.answer for label in labels] for e in examples]  # type: ignore
+            rows = [[label in labels_of(e.answer) for label in labels] for e in examples]
             return np.array(rows, np.float32)
         mean, spread = self.scale
-        return np.array([[(float(e.answer) - mean) / spread] for e in examples], np.float32)  # type: ignore[arg-type]
+        scores = [[(number_of(e.answer) - mean) / spread] for e in examples]
+        return np.array(scores, np.float32)
 
     def loss(self, logits: torch.Tensor, targets: np.ndarray) -> torch.Tensor:
         """The mean over the examples of a batch: cross-entropy, of each label of a set, or squared

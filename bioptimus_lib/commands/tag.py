@@ -13,13 +13,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from bioptimus_lib.commands.fine_tuning import check_numbers
 from bioptimus_lib.errors import DataError
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
     from bioptimus_lib.tagging import Line
 
@@ -158,7 +157,7 @@ class _Watched(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         room = memoryview(buffer)
         read = getattr(self.file, "read1", self.file.read)
         some: bytes = read(len(room))
