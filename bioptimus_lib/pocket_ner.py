@@ -28,7 +28,6 @@ from bioptimus_lib.pocket_grammar import (
     terms,
 )
 
-ENTITY_TYPES = ("Drug", "Disease", "Gene")
 Labelled = tuple[list[str], list[str]]
 _ENTITY_CLASSES = {"drug": "Drug", "disease": "Disease", "gene": "Gene", "protein": "Gene"}
 _OTHER_CLASSES = ("chemical", "anatomy", "organism", "cell", "procedure", "symptom")

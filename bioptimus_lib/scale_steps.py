@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -126,15 +126,6 @@ def parts_of_step(
     some = [gradient(slice(n * size, (n + 1) * size)) for n in range(parts)]
     model.zero_grad()
     return whole, [g for g, _ in some], [n for _, n in some]
-
-
-def weighted_mean(gradients: Sequence[Any], counts: Sequence[int]) -> Any:
-    """The mean of gradients, each as heavy as the guesses that it was made from.
-
-    >>> weighted_mean([1.0, 4.0], [2, 1])
-    2.0
-    """
-    return sum(g * n for g, n in zip(gradients, counts, strict=True)) / sum(counts)
 
 
 def plain_mean_trainer(**arguments: Any) -> Any:
