@@ -29,7 +29,8 @@ def small(tmp_path, monkeypatch):
         subprocess.run([*git, *command], check=True)
     monkeypatch.setattr(colab, "ROOT", tmp_path / "course")
     monkeypatch.setattr(colab, "environment", lambda folder, python: Path(python))
-    monkeypatch.setenv("JUPYTER_PATH", "")  # what the check sets is taken back
+    for name in ("JUPYTER_PATH", "PYTHONPATH", "VIRTUAL_ENV"):  # what the check sets is taken back
+        monkeypatch.setenv(name, "")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("BIOPTIMUS_PROFILE", "glance")
     return tmp_path
@@ -51,7 +52,8 @@ def problems(small: Path, *more: str) -> list[str]:
 
 
 def test_a_chapter_finds_what_colab_gives(small, capfd):
-    assert problems(small, "import os; assert os.environ['BIOPTIMUS_PROFILE'] == 'glance'") == []
+    seen = "import os; assert os.environ['BIOPTIMUS_PROFILE'] == 'glance'"
+    assert problems(small, f"{seen} and 'VIRTUAL_ENV' not in os.environ") == []
     said = capfd.readouterr().out
     assert said.count("check True") == 2 and "set-up: " in said and "00_small" in said
 
@@ -70,19 +72,26 @@ def test_a_slow_set_up_and_a_changed_package_are_told(small, monkeypatch):
     assert (numpy, old) == ("numpy 2.1.3 is 2.4.6 now", "old 1 is gone now")
 
 
-def test_the_environment_is_made_of_the_list_once(monkeypatch, tmp_path):
-    asked = []
+def test_the_environment_is_made_once_and_cleaned(monkeypatch, tmp_path):
+    asked, there = [], {"numpy": "2.1.3"}
 
     def run(command, check):
         asked.append(command)
         (tmp_path / "venv").mkdir(exist_ok=True)
 
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(colab, "installed", lambda python: dict(there))
     monkeypatch.setenv("PIP_ARGS", "--index-url 'http://a b'")
-    for python in ("python3.13", "python3.13", "python3.12"):
-        colab.environment(tmp_path / "venv", python)
-    assert [command[0] for command in asked[::2]] == ["python3.13", "python3.12"]
+    colab.environment(tmp_path / "venv", "python3.13")
+    assert asked[0][:3] == ["python3.13", "-m", "venv"]
     assert asked[1][-len(colab.wanted()) - 1 :] == ["http://a b", *colab.wanted()]
+    colab.environment(tmp_path / "venv", "python3.13")
+    assert len(asked) == 2
+    there["seqeval"] = "1.2.2"
+    colab.environment(tmp_path / "venv", "python3.13")
+    assert asked[2][-3:] == ["--quiet", "--yes", "seqeval"]
+    colab.environment(tmp_path / "venv", "python3.12")
+    assert asked[3][:3] == ["python3.12", "-m", "venv"]
 
 
 def test_torch_is_the_one_of_the_constraints():

@@ -52,16 +52,24 @@ def wanted() -> list[str]:
 
 
 def environment(folder: Path, python: str) -> Path:
-    """The Python of an environment with Colab's packages; one with the same list is kept."""
+    """The Python of an environment with Colab's packages.
+
+    One that was made from the same list is kept, without what chapters have installed in it.
+    """
     made, inside = folder / "made-from.json", folder / "bin" / "python"
-    asked = json.dumps([python, *wanted()])
-    if not (made.is_file() and made.read_text(encoding="utf-8") == asked):
-        print(f"making {folder} (some minutes) ...", flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", str(folder)], check=True)
-        pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *shlex.split(os.environ.get("PIP_ARGS", "")), *wanted()], check=True)
-        made.write_text(asked, encoding="utf-8")
+    pip = [str(inside), "-m", "pip", "--disable-pip-version-check"]
+    asked = [python, *wanted()]
+    there = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}
+    if there.get("asked") == asked:
+        if new := sorted(installed(inside).keys() - there["packages"].keys()):
+            subprocess.run([*pip, "uninstall", "--quiet", "--yes", *new], check=True)
+        return inside
+    print(f"making {folder} (some minutes) ...", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    more = shlex.split(os.environ.get("PIP_ARGS", ""))
+    subprocess.run([*pip, "install", "--quiet", *more, *wanted()], check=True)
+    made.write_text(json.dumps({"asked": asked, "packages": installed(inside)}), encoding="utf-8")
     return inside
 
 
@@ -105,8 +113,9 @@ def set_up(python: Path, notebook: Path, variables: dict[str, str]) -> float:
     cells = nbformat.read(notebook, nbformat.NO_CONVERT)["cells"]
     (source,) = (cell["source"] for cell in cells if "setup" in tags(cell))
     began = time.monotonic()
-    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables
-    subprocess.run([str(python), "-c", source], cwd=notebook.parent, env=surroundings, check=True)
+    subprocess.run(
+        [str(python), "-c", source], cwd=notebook.parent, env=os.environ | variables, check=True
+    )
     return time.monotonic() - began
 
 
@@ -119,11 +128,12 @@ def use_kernel(folder: Path, python: Path, variables: dict[str, str]) -> None:
         "argv": command, "display_name": "as in Colab", "language": "python", "env": variables,
     }))  # fmt: skip
     os.environ["JUPYTER_PATH"] = str(folder)
-    os.environ.pop("PYTHONPATH", None)
 
 
 def check(notebooks: list[Path], work: Path, *, python: str, jobs: int) -> list[str]:
     """Everything that a reader in Colab would trip over, in words."""
+    for name in ("PYTHONPATH", "VIRTUAL_ENV"):  # IPython 7 would import from the latter
+        os.environ.pop(name, None)
     inside = environment(work / "venv", python)
     before, variables = installed(inside), like_colab(work)
     content = work / "content"
