@@ -44,7 +44,7 @@ MINUTES: dict[str, str] = {
     "glance": "under a minute on two CPU cores",
     "pocket": "under 3 minutes on two CPU cores",
     "laptop": "about 10 minutes on two CPU cores",
-    "small": "under 15 minutes on a T4; hours without a GPU",
+    "small": "5 to 25 minutes on a T4, see its header; hours without a GPU",
     "base": "about an hour on a T4; days without a GPU",
     "paper": "days on several GPUs",
 }
