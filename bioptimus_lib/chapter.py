@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -159,6 +160,7 @@ def install_missing(pyproject: Path, extra: str | None = None) -> list[str]:
             raise RuntimeError(
                 f"could not install {', '.join(wanted)}: {done.stderr.strip()[-500:]}"
             )
+        importlib.invalidate_caches()  # or this process does not see them
     return wanted
 
 
