@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser slides student adopt clean
+.PHONY: help setup book test lint bench notebooks browser colab slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps ch
 
 browser: $(READY) ## open every page of the built book in a headless Chromium
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+
+colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells
+	@$(BIN)/python tests/colab/colab.py notebooks/*.ipynb
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb
