@@ -849,6 +849,7 @@ def in_the_loop(word: bytes) -> tuple[int, int, int]:
     return tuple(map(int, made))
 
 
+@settings(deadline=None)  # the first call waits for the compiler
 @given(st.lists(st.text("abyz09", min_size=1, max_size=18), min_size=2, max_size=40, unique=True))
 def test_short_words_never_share_their_numbers(some):
     """The loop takes a word of at most fifteen bytes for found when its numbers are."""
