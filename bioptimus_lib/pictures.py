@@ -56,8 +56,8 @@ CSS = f"""<style>
 .bio code{{background:{PALE};color:{INK};border-color:{LINE};overflow-wrap:anywhere}}
 .bio ol{{margin:0;padding-left:1.6rem}}
 .bio li{{margin:.25rem 0}}
-.bio h4{{margin:.7rem 0 .2rem;font-size:1rem;color:{INK}}}
-.bio h4 small{{color:{SOFT};font-weight:400}}
+.bio h3{{margin:.7rem 0 .2rem;font-size:1rem;color:{INK}}}
+.bio h3 small{{color:{SOFT};font-weight:400}}
 .bio .line{{display:flex;flex-wrap:wrap;gap:.35rem .3rem;align-items:flex-start}}
 .bio .word{{display:inline-flex;flex-wrap:wrap;row-gap:.2rem}}
 .bio .p{{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.82rem;
@@ -308,8 +308,8 @@ def masks(rows: Mapping[str, Sequence[Cell]]) -> str:
         guessed = sum(cell.guessed for cell in cells)
         share = guessed / len(cells) if cells else 0.0
         parts.append(
-            f"<h4>{escape(heading)} <small>{guessed} of {len(cells)} pieces to guess "
-            f"({share:.0%})</small></h4><div class='line'>"
+            f"<h3>{escape(heading)} <small>{guessed} of {len(cells)} pieces to guess "
+            f"({share:.0%})</small></h3><div class='line'>"
         )
         words: list[list[Cell]] = []
         for cell in cells:

@@ -149,7 +149,7 @@ def browser_picture(contexts: Contexts, keyword: str, *, most: int = 5) -> str:
     shown = len(contexts[keyword][:most])
     held = contexts.counts.get(keyword)
     of = "" if held is None else f", of {held:,} lines that hold it"
-    head = panel(f"<h4>{escape(keyword)} <small>{shown:,} shown{of}</small></h4>")
+    head = panel(f"<h3>{escape(keyword)} <small>{shown:,} shown{of}</small></h3>")
     return head + contexts_list(keyword, contexts[keyword], most=most)
 
 

@@ -123,8 +123,8 @@ def errors_picture(
     shown = found[first : first + most]
     about = f": {escape(KINDS[kind])}" if kind in KINDS else ""
     head = (
-        f"<h4>{escape(kind)} <small>{len(found):,} of {len(sentences):,} sentences{about}</small>"
-        "</h4>"
+        f"<h3>{escape(kind)} <small>{len(found):,} of {len(sentences):,} sentences{about}</small>"
+        "</h3>"
     )
     body = "".join(case_html(case, types=_types(sentences, predicted)) for case in shown)
     label = f"Sentences with mistakes, {kind}"
@@ -145,7 +145,7 @@ def errors_twin(sentences: Sequence[Sentence], predicted: Predicted, *, most: in
         number = f"{len(found):,} sentence{'' if len(found) == 1 else 's'}"
         few = sorted(found, key=lambda case: (len(case.mistakes), len(case.sentence)))[:most]
         parts.append(
-            f"<h4>{escape(kind)} <small>{escape(about)}; {number}</small></h4>"
+            f"<h3>{escape(kind)} <small>{escape(about)}; {number}</small></h3>"
             + "".join(case_html(case, types=types) for case in few)
         )
     return STYLE + panel("".join(parts), label="A sentence for each kind of mistake")

@@ -78,7 +78,7 @@ def test_pages_go_from_first_and_end():
 
 def test_the_twin_has_every_kind():
     html = plain(errors_twin(SENTENCES, PREDICTED))
-    assert all(f"<h4>{kind} " in html for kind in KINDS)
+    assert all(f"<h3>{kind} " in html for kind in KINDS)
     assert html.count("class='case'") == 3 and "0 sentences" in html
 
 
