@@ -5,6 +5,7 @@
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
 #   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
+#   SOLUTIONS=0         make pdf leaves the solutions of the exercises out
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser slides student adopt clean
+.PHONY: help setup book test lint bench notebooks browser pdf slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -59,6 +60,9 @@ notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps ch
 
 browser: $(READY) ## open every page of the built book in a headless Chromium
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+
+pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves solutions out
+	@$(BIN)/python book/_tools/pdf.py $(if $(filter 0,$(SOLUTIONS)),--without-solutions)
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb

@@ -35,7 +35,7 @@ def section(experiment: str) -> str:
         f"<details id='{escape(experiment)}'>"
         f"<summary><b>{escape(experiment)}</b>, {len(rows)} rows</summary>"
         f"{_table(MEANS, means(rows))}"
-        f"<details><summary>{escape(experiment)}, row by row</summary>{each}</details>"
+        f"<details class='rows'><summary>{escape(experiment)}, row by row</summary>{each}</details>"
         f"<p>Made by {made}</p></details>"
     )
 
