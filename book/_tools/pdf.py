@@ -181,7 +181,7 @@ def laid_over(book: bytes, numbers: bytes, *, author: str) -> PdfWriter:
     for below, above in zip(writer.pages, over, strict=False):
         below.merge_page(above)
     writer.add_metadata({"/Author": author})
-    writer.compress_identical_objects(remove_orphans=True)
+    writer.compress_identical_objects()
     return writer
 
 
