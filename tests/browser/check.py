@@ -45,6 +45,7 @@ BROKEN_IMAGES = """() => [...document.images]
   .filter(i => getComputedStyle(i).display !== 'none' && !(i.complete && i.naturalWidth > 0))
   .map(i => i.getAttribute('src'))"""
 
+THEME = "theme => { document.documentElement.dataset.theme = theme; }"
 WORDLESS_IMAGES = """() => [...document.images]
   .filter(i => i.closest('main, body') && i.getAttribute('role') !== 'presentation')
   .filter(i => !(i.alt || '').trim() || /^\\S+\\.(png|svg|jpe?g|gif)$/.test(i.alt))
@@ -109,24 +110,23 @@ def check_page(
     page, watch: Watch, address: str, pictures: Path | None
 ) -> tuple[list[str], list[str]]:
     """Everything that is wrong with one page, in words, and what might be better."""
-    found: list[axe.Finding] = []
     name = address.removeprefix(watch.base).strip("/").removesuffix(".html").replace("/", "-")
 
-    def look(kind: str) -> None:
+    def keep(kind: str) -> None:
         if pictures is not None:
             page.screenshot(path=str(pictures / f"{name}-{kind}.png"), full_page=True)
-        found.extend(axe.findings(page, kind))  # last, for it opens what is closed
 
     page.set_viewport_size(WIDE)
     page.goto(address)
     settle(page)
     problems = [f"missing image: {source}" for source in page.evaluate(BROKEN_IMAGES)]
     problems += [f"image without alt text: {s}" for s in page.evaluate(WORDLESS_IMAGES)]
-    look("wide")
-    page.goto(address)  # closed again
-    settle(page)
-    page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
-    look("dark")
+    keep("wide")
+    page.evaluate(THEME, "dark")
+    keep("dark")
+    found = axe.findings(page, "dark")  # after the pictures, for it opens what is closed
+    page.evaluate(THEME, "light")
+    found += axe.findings(page, "wide")
     page.set_viewport_size(NARROW)
     page.goto(address)  # as a phone would load it, not a desktop page made narrow
     settle(page)
@@ -137,7 +137,8 @@ def check_page(
         culprits = ", ".join(page.evaluate(CULPRITS)) or "no single element"
         problems.append(f"scrolls sideways at 400 px: {inside} > {outside} ({culprits})")
     problems += [f"missing image at 400 px: {source}" for source in page.evaluate(BROKEN_IMAGES)]
-    look("narrow")
+    keep("narrow")
+    found += axe.findings(page, "narrow")
     problems += [str(finding) for finding in found if finding.fails]
     remarks = [str(finding) for finding in found if not finding.fails]
     return list(dict.fromkeys(watch.take() + problems)), remarks
