@@ -57,7 +57,8 @@ bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" 
 notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps checked outputs
 	@$(BIN)/python book/_tools/tidy.py $(if $(EXECUTE),--execute) notebooks/*.ipynb
 
-browser: $(READY) ## open every page of the built book in a headless Chromium
+browser: $(READY) ## weigh the built pages, follow their links, open each in a headless Chromium
+	@$(BIN)/python tests/browser/pages.py _build/html
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
