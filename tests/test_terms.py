@@ -53,3 +53,23 @@ def test_a_good_book_has_no_problems():
 ])  # fmt: skip
 def test_each_problem_is_found(glossary, chapters, message):
     assert message in terms.problems(glossary, chapters)
+
+
+# -- symbols -------------------------------------------------------------------------------------
+
+NOTATION = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_symbols_of_a_chapter_are_those_that_the_page_explains_for_it(name):
+    explained = terms.notation(NOTATION).get(name[:2], set())
+    used = terms.symbols_of(CHAPTERS[name])
+    assert explained - used == set(), "explained, but not in the chapter"
+    assert used - explained == set(), "in the chapter, but not explained"
+
+
+def test_symbols_are_found_in_formulas_alone():
+    found = terms.symbols_of(chapter(
+        r"Here $x_i$, `$y$` and {cite}`b`.", "$$\n\\frac{\\sigma^2}{\\text{rate}}\n$$"
+    ))  # fmt: skip
+    assert found >= {"x", "i", "sigma"} and not found & {"y", "b", "t"}

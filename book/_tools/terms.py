@@ -81,3 +81,45 @@ def problems(glossary: str, chapters: Mapping[str, Mapping[str, Any]]) -> list[s
     found += [f"{name} links {term}, which is not defined"
               for name in links for term in sorted(links[name] - known)]  # fmt: skip
     return found
+
+
+# -- symbols -------------------------------------------------------------------------------------
+
+MATHS = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]+?)(?<!\\)\$", re.S)
+GREEK = {
+    "alpha", "beta", "epsilon", "eta", "lambda", "phi", "sigma", "tau", "Delta", "ell", "nabla",
+}  # fmt: skip
+ROW = re.compile(r"^\| \$(.+?)\$ \| (.+?) \| (.+?) \| (.+?) \|$", re.M)
+
+
+def symbols(formula: str) -> set[str]:
+    """The letters of a formula, Latin and Greek; words and names of functions are none.
+
+    >>> sorted(symbols(r"\\text{loss} = \\frac{1}{|S_c|} \\sum_i \\log h_{c,i}^{\\beta}"))
+    ['S', 'beta', 'c', 'h', 'i']
+    """
+    formula = re.sub(r"\\(?:text|mathrm|operatorname)\{[^}]*\}", " ", formula)
+    found = {name for name in re.findall(r"\\([A-Za-z]+)", formula) if name in GREEK}
+    return found | set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+|%", " ", formula)))
+
+
+def symbols_of(notebook: Mapping[str, Any]) -> set[str]:
+    """The symbols of all formulas of a chapter."""
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", " ", prose(notebook), flags=re.M | re.S)
+    return {
+        symbol for first, second in MATHS.findall(text) for symbol in symbols(first or second)
+    }
+
+
+def notation(page: str) -> dict[str, set[str]]:
+    """Chapter → the symbols that the page of notation explains for it.
+
+    >>> notation("| $W_i$ | a matrix | (H, H) | [04](x.md), [05](y.md) |") == {
+    ...     "04": {"W", "i"}, "05": {"W", "i"}}
+    True
+    """
+    found: dict[str, set[str]] = {}
+    for formula, _, _, where in ROW.findall(page):
+        for chapter in re.findall(r"\[(\d\d)\]", where):
+            found.setdefault(chapter, set()).update(symbols(formula))
+    return found
