@@ -31,8 +31,9 @@ help: ## list the targets
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than 3.11: say make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "Setting up $(VENV) (once, some minutes) ..."; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
+	@echo "Setting up $(VENV): some minutes the first time, seconds when it is there"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python book/_tools/install.py $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
 	@touch $@
 
 setup: $(READY) ## make .venv with everything; runs by itself when needed

@@ -74,7 +74,8 @@ DRUGS_AND_SUCH = re.compile(r"\b[A-Z][A-Z0-9-]+s?\b|\b\w*\d\w*\b")  # names in c
 @pytest.fixture(scope="module")
 def course() -> dict[str, str]:
     """Place → words, of everything."""
-    return {place: DRUGS_AND_SUCH.sub(" ", text) for path in FILES for place, text in prose_of(path)}
+    texts = [text for path in FILES for text in prose_of(path)]
+    return {place: DRUGS_AND_SUCH.sub(" ", text) for place, text in texts}
 
 
 @pytest.fixture(scope="module")
