@@ -1,4 +1,4 @@
-"""The wait while packages are installed is not silent, and what pip says is not lost if it fails."""
+"""The wait while packages are installed is not silent, and nothing is lost if pip fails."""
 
 from __future__ import annotations
 
