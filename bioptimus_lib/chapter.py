@@ -36,7 +36,7 @@ LEAVES = (
     "release", "release_facts", "model_card", "hub", "fake_hub", "onnx_model", "onnx_release",
     "run_rows", "release_tables", "plots_release", "widgets_tag", "markup", "bench_tag",
     "bench_onnx",
-    "scaling", "scale_steps", "plots_scale", "bench_scale", "cost",
+    "advice", "scaling", "scale_steps", "plots_scale", "bench_scale", "cost",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
