@@ -23,7 +23,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser pdf slides student adopt clean
+.PHONY: help setup book test lint bench notebooks browser colab pdf slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -32,8 +32,9 @@ help: ## list the targets
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than 3.11: say make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "Setting up $(VENV) (once, some minutes) ..."; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
+	@echo "Setting up $(VENV): some minutes the first time, seconds when it is there"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python book/_tools/install.py $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
 	@touch $@
 
 setup: $(READY) ## make .venv with everything; runs by itself when needed
@@ -58,11 +59,15 @@ bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" 
 notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps checked outputs
 	@$(BIN)/python book/_tools/tidy.py $(if $(EXECUTE),--execute) notebooks/*.ipynb
 
-browser: $(READY) ## open every page of the built book in a headless Chromium
+browser: $(READY) ## weigh the built pages, follow their links, open each in a headless Chromium
+	@$(BIN)/python tests/browser/pages.py _build/html
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
 
 pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves solutions out
 	@$(BIN)/python book/_tools/pdf.py $(if $(filter 0,$(SOLUTIONS)),--without-solutions)
+
+colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells
+	@$(BIN)/python tests/colab/colab.py notebooks/*.ipynb
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb

@@ -83,7 +83,7 @@ WHY: Mapping[str, str] = {
     "abstracts": "assumption: about what PubMed lists; not each record has an abstract",
     "bytes_each": "between JNLPBA (1,523, 604 abstracts) and PubMedQA (1,705, 1,000), counted",
     "bytes_per_piece": "ledger, vocabulary: bytes of the corpus over its words times fertility",
-    "passes": "choice: the paper's steps are not published; all costs grow in proportion",
+    "passes": "choice: the paper's steps were not found; all costs grow in proportion",
     "model": "the paper's (BERT-base)",
     "vocabulary": "the paper's",
     "length": "choice: blocks of this course",
@@ -212,9 +212,7 @@ def from_ledger() -> Calibration:
         found = row["metrics"]
         job = Job(found["work"], int(found["workers"]), found["seconds"], row.get("variant") or "")
         jobs[row["model"]].append((job, bool(found[FITTED])))
-    return calibrate(
-        jobs, cores=int(rows[0]["metrics"]["cores"]), machine=str(rows[0]["device"])
-    )
+    return calibrate(jobs, cores=int(rows[0]["metrics"]["cores"]), machine=str(rows[0]["device"]))
 
 
 # -- the bill --------------------------------------------------------------------------------------
@@ -236,10 +234,11 @@ class Bill:
     basis: str
 
 
-def scan_seconds(device: Device, corpus: Corpus, law: Law) -> float:
-    """Seconds of a scan: what the cores take or what the disk takes, whichever is longer."""
+def scan_seconds(device: Device, corpus: Corpus, law: Law) -> tuple[float, float]:
+    """Seconds that the cores take for a scan, and that the disk takes; it lasts as long as the
+    longer one."""
     there = Law(law.start, law.serial, law.parallel, device.cores)
-    return max(there.seconds(corpus.bytes, device.cores), corpus.bytes / (device.disk * 1e6))
+    return there.seconds(corpus.bytes, device.cores), corpus.bytes / (device.disk * 1e6)
 
 
 def training_seconds(device: Device, corpus: Corpus, law: Law, share: float) -> float:
@@ -267,10 +266,16 @@ def bill(
         raise ValueError(f"work {work!r} is unknown: choose of {', '.join(WORKS)}")
     law, error = calibration.laws[work], calibration.error(work)
     if work == "scan":
-        middle = scan_seconds(device, corpus, law)
-        least, most, basis = middle / (1 + error), middle * (1 + error), "error of the law"
-        if device.cores != law.cores:
-            basis += ", other cores assumed as fast"
+        cores, disk = scan_seconds(device, corpus, law)
+        least, middle, most = (
+            max(s, disk) for s in (cores / (1 + error), cores, cores * (1 + error))
+        )
+        if disk >= most:
+            basis = "the disk decides, its speed is assumed"
+        else:
+            basis = "error of the law" + (", not below the disk's time" if disk == least else "")
+            if device.cores != law.cores:
+                basis += ", other cores assumed as fast"
     else:
         middle = training_seconds(device, corpus, law, device.share)
         if device.peak:

@@ -116,9 +116,20 @@ def test_everything_grows_with_the_passes():
 
 def test_a_scan_waits_for_its_cores_or_for_its_disk():
     corpus = cost.Corpus()
-    fast, slow = (replace(DEVICES["laptop"], disk=disk) for disk in (1e5, 10))
-    assert cost.scan_seconds(fast, corpus, LAW) == pytest.approx(LAW.seconds(corpus.bytes, 2))
-    assert cost.scan_seconds(slow, corpus, LAW) == pytest.approx(corpus.bytes / 10e6)
+    cores = LAW.seconds(corpus.bytes, 2)
+    disks = {name: corpus.bytes / 1e6 / (share * cores) for name, share in
+             {"fast": 0.01, "even": 0.99, "slow": 9}.items()}  # fmt: skip
+    bills = {name: cost.bill("scan", replace(DEVICES["laptop"], disk=disk), corpus, CALIBRATION)
+             for name, disk in disks.items()}  # fmt: skip
+    assert bills["fast"].basis == "error of the law"
+    assert bills["fast"].hours * cost.HOUR == pytest.approx(cores)
+    assert bills["fast"].least < bills["fast"].hours < bills["fast"].most
+    assert "not below the disk's time" in bills["even"].basis
+    assert bills["even"].least == pytest.approx(0.99 * bills["even"].hours)
+    assert bills["even"].most == pytest.approx(bills["fast"].most)
+    slow = bills["slow"]
+    assert slow.least == slow.hours == slow.most == pytest.approx(9 * cores / cost.HOUR)
+    assert slow.basis == "the disk decides, its speed is assumed"
 
 
 def test_parameters_are_about_those_of_bert_base():

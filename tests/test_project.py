@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import adopt
+import colab
 import pipeline_picture
 import pytest
 import yaml
@@ -49,13 +50,10 @@ def test_constraints_pin_every_package_inside_its_range():
         assert "+" not in version, f"{wanted.name} is pinned to a local build"
 
 
-COLAB = {  # what Colab had in August 2026; the course must not replace any of it
-    "torch": "2.11",
-    "transformers": "5.15",
-    "datasets": "4.0.0",
-    "numpy": "2.1.3",
-    "pandas": "2.2.3",
-    "ipywidgets": "7.7.1",
+COLAB = {  # the versions of Colab that are known; the course must not replace any of them
+    wanted.name: str(next(iter(wanted.specifier)).version)
+    for wanted in map(Requirement, colab.lines_of(colab.PACKAGES))
+    if "==" in str(wanted.specifier)
 }
 
 
