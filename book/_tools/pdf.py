@@ -21,19 +21,23 @@ from pathlib import Path
 
 import yaml
 from chromium import BROWSERS, browser, find_browser, served, settle
-from pypdf import PdfReader, PdfWriter
+from pikepdf import ObjectStreamMode, Pdf
 
 ROOT = Path(__file__).resolve().parents[2]
 PRINT_CSS = Path(__file__).with_name("print.css")
 PAPER = {"width": 657, "height": 971}  # A4 without its margins, at 96 pixels an inch
 HIDDEN = "<style>body * { visibility: hidden } .contents .number { visibility: visible }</style>"
 # Gives title, text and styles of a page. Addresses of other pages become places in the document,
-# so each id begins with the key of its page; rules are read from the sheets, because MathJax adds
-# the letters that a page has to its sheet and not to its text.
+# so each id begins with the key of its page. Rules go to the head, once: hundreds of the same among
+# the text are read for minutes. They come from the sheets, because MathJax adds the letters that a
+# page has to its sheet and not to its text.
 ARTICLE = """([key, keys, solutions]) => {
   const article = document.querySelector('article.bd-article');
-  const gone = ['script', '.headerlink', '.copybtn', '.toggle-button', '.Quiz', 'details.rows',
-    'mjx-assistive-mml', 'link', '.onlyprint', ...(solutions ? [] : ['.solution'])];
+  const rules = [...document.querySelectorAll('style')]
+    .flatMap(s => [...s.sheet.cssRules].map(rule => rule.cssText));
+  const gone = ['script', 'style', 'link', '.headerlink', '.copybtn', '.toggle-button', '.Quiz',
+    '.sd-summary-state-marker', 'details.rows', 'mjx-assistive-mml',
+    ...(solutions ? [] : ['.solution'])];
   for (const e of article.querySelectorAll(gone.join())) e.remove();
   for (const e of article.querySelectorAll('details')) e.open = true;
   for (const e of article.querySelectorAll('.toggle-hidden')) e.classList.remove('toggle-hidden');
@@ -63,8 +67,7 @@ ARTICLE = """([key, keys, solutions]) => {
     title: article.querySelector('h1').textContent.trim(),
     html: article.innerHTML,
     sheets: [...document.querySelectorAll('link[rel=stylesheet]')].map(l => l.href),
-    rules: [...document.head.querySelectorAll('style')]
-      .flatMap(s => [...s.sheet.cssRules].map(rule => rule.cssText)),
+    rules,
   };
 }"""
 # Makes smaller what is wider than the paper, and keeps short code on one page.
@@ -155,34 +158,31 @@ def document(title: str, first: str, articles: Iterable[Article]) -> str:
     )
 
 
-def pages_by_key(reader: PdfReader, keys: Iterable[str]) -> dict[str, int]:
+def pages_by_key(book: Pdf, keys: Iterable[str]) -> dict[str, int]:
     """The page on which each key begins, counted from 1.
 
     Raises:
         ValueError: a chapter of the contents is not in the document.
     """
-    places = {name.lstrip("/"): place for name, place in reader.named_destinations.items()}
+    places = book.Root.get("/Dests", {})
+    numbers = {page.objgen: number for number, page in enumerate(book.pages, start=1)}
     wanted = list(keys)
-    if missing := [key for key in wanted if key not in places]:
-        raise ValueError(f"the printed book lacks {missing[0]!r}; known: {sorted(places)[:5]} ...")
-    return {key: (reader.get_destination_page_number(places[key]) or 0) + 1 for key in wanted}
+    if missing := [key for key in wanted if f"/{key}" not in places]:
+        raise ValueError(f"the printed book lacks {missing[0]!r}, one of {len(wanted)} pages")
+    return {key: numbers[places[f"/{key}"][0].objgen] for key in wanted}
 
 
-def laid_over(book: bytes, numbers: bytes, *, author: str) -> PdfWriter:
-    """The book with the pages of ``numbers`` over its first ones.
+def lay_over(book: Pdf, numbers: Pdf) -> None:
+    """Put the pages of ``numbers`` over the first ones of the book.
 
     Raises:
         ValueError: the contents would end on another page than they were printed on.
     """
-    over = PdfReader(io.BytesIO(numbers)).pages
-    writer = PdfWriter(clone_from=io.BytesIO(book))
-    if len(over) > len(writer.pages):
-        raise ValueError(f"{len(over)} pages of contents for a book of {len(writer.pages)}")
-    for below, above in zip(writer.pages, over, strict=False):
-        below.merge_page(above)
-    writer.add_metadata({"/Author": author})
-    writer.compress_identical_objects()
-    return writer
+    if len(numbers.pages) > len(book.pages):
+        pages = len(numbers.pages)
+        raise ValueError(f"{pages} pages of contents for a book of {len(book.pages)}")
+    for below, above in zip(book.pages, numbers.pages, strict=False):
+        below.add_overlay(above)
 
 
 def printed(page, base: str, html: str) -> bytes:
@@ -221,17 +221,18 @@ def make(html: Path, out: Path, *, executable: str, solutions: bool = True) -> i
             found[key] = Article(key=key, **page.evaluate(ARTICLE, [key, keys, solutions]))
         named = [(caption, [found[key_of(page)] for page in pages]) for caption, pages in order]
         logo = f"{base}/_static/{Path(config['logo']).name}"
-        book = printed(
-            page, base, document(title, front(title, author, logo, named, {}), found.values())
-        )
-        numbers = pages_by_key(PdfReader(io.BytesIO(book)), found)
+        first = front(title, author, logo, named, {})
+        book = Pdf.open(io.BytesIO(printed(page, base, document(title, first, found.values()))))
+        numbers = pages_by_key(book, found)
+        first = front(title, author, logo, named, numbers) + HIDDEN
         styles = [replace(article, html="") for article in found.values()]
-        first = front(title, author, logo, named, numbers)
-        contents = printed(page, base, document(title, first + HIDDEN, styles))
-    writer = laid_over(book, contents, author=author)
+        contents = printed(page, base, document(title, first, styles))
+    lay_over(book, Pdf.open(io.BytesIO(contents)))
+    book.docinfo["/Author"] = author
     out.parent.mkdir(parents=True, exist_ok=True)
-    writer.write(out)
-    return len(writer.pages)
+    # The tags for screen readers are 100,000 small objects: packed they are a tenth of the size.
+    book.save(out, object_stream_mode=ObjectStreamMode.generate, recompress_flate=True)
+    return len(book.pages)
 
 
 def main(arguments: list[str] | None = None) -> int:
