@@ -32,10 +32,10 @@ def section(experiment: str) -> str:
     made = "<br>".join(f"<code>{escape(command)}</code>" for command in commands)
     each = _table(ROWS, map(line, rows))
     return (
-        f"<details id='{escape(experiment)}'>"
+        f"<details class='ledger' id='{escape(experiment)}'>"
         f"<summary><b>{escape(experiment)}</b>, {len(rows)} rows</summary>"
         f"{_table(MEANS, means(rows))}"
-        f"<details class='rows'><summary>{escape(experiment)}, row by row</summary>{each}</details>"
+        f"<details><summary>{escape(experiment)}, row by row</summary>{each}</details>"
         f"<p>Made by {made}</p></details>"
     )
 

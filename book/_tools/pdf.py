@@ -36,9 +36,11 @@ ARTICLE = """([key, keys, solutions]) => {
   const rules = [...document.querySelectorAll('style')]
     .flatMap(s => [...s.sheet.cssRules].map(rule => rule.cssText));
   const gone = ['script', 'style', 'link', '.headerlink', '.copybtn', '.toggle-button', '.Quiz',
-    '.sd-summary-state-marker', 'details.rows', 'mjx-assistive-mml',
+    '.sd-summary-state-marker', 'mjx-assistive-mml',
     ...(solutions ? [] : ['.solution'])];
   for (const e of article.querySelectorAll(gone.join())) e.remove();
+  for (const e of article.querySelectorAll('details.api, details.ledger'))  // hundreds of pages
+    e.replaceChildren(e.querySelector('summary'));
   for (const e of article.querySelectorAll('details')) e.open = true;
   for (const e of article.querySelectorAll('.toggle-hidden')) e.classList.remove('toggle-hidden');
   for (const e of article.querySelectorAll('.bio :is(h2, h3, h4)')) {  // no bookmarks
