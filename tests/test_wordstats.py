@@ -8,6 +8,7 @@ import math
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,6 +140,28 @@ def test_shares_by_year_count_texts_not_occurrences():
     }  # fmt: skip
     with pytest.raises(ValueError, match="0 years"):
         wordstats.shares_by_year(dated, [], bin_years=0)
+
+
+@given(rows=st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)), min_size=2, max_size=8))
+def test_trend_is_the_correlation_of_year_and_word_over_single_texts(rows):
+    years = {2000 + n: {"": texts, "w": min(texts, having)} for n, (texts, having) in
+             enumerate(rows)}  # fmt: skip
+    year = np.repeat(list(years), [row[""] for row in years.values()])
+    has = np.concatenate([np.arange(row[""]) < row["w"] for row in years.values()])
+    if has.all() or not has.any():
+        with pytest.raises(ValueError, match="with and without"):
+            wordstats.trend(years, "w")
+    else:
+        due = np.corrcoef(year, has)[0, 1] * len(has) ** 0.5
+        assert wordstats.trend(years, "w") == pytest.approx(due, abs=1e-9)
+
+
+def test_trend_sees_what_bands_of_single_years_hide():
+    fall = {2000 + n: {"": 100, "w": 42 - n} for n in range(12)}
+    assert wordstats.trend(fall, "w") < -2 < wordstats.trend(dict([*fall.items()][:2]), "w")
+    assert wordstats.trend({-year: row for year, row in fall.items()}, "w") > 2
+    with pytest.raises(ValueError, match="two years"):
+        wordstats.trend({2000: {"": 3, "w": 1}}, "w")
 
 
 @pytest.fixture
