@@ -68,7 +68,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | benchmarks of growth, the bill | ``cost`` | ``bench_scale`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
+| the command | ``cli`` | ``advice`` ``commands`` ``report`` ``source_report`` |
 """
 
 __version__ = "0.1.0"

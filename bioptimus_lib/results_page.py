@@ -69,7 +69,8 @@ def line(row: Row) -> tuple[object, ...]:
 
 
 def took(seconds: float) -> str:
-    """
+    """Seconds in the unit that a reader would use.
+
     >>> took(48.2), took(600), took(9000)
     ('48 s', '10 min', '2.5 h')
     """
