@@ -198,7 +198,7 @@ def nothing_in(experiment: str) -> str:
     )
 
 
-def origins(rows: Iterable[Row]) -> str:
+def origins(rows: Iterable[Mapping[str, Any]]) -> str:
     """A panel with the devices and the commands that made some rows."""
     made = dict.fromkeys((row["device"], row["command"]) for row in rows)
     return panel("".join(

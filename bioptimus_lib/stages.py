@@ -148,6 +148,7 @@ def contexts(run: Run) -> Row:
     )
     found.to_parquet(run.out / "contexts.parquet")
     report = found.report
+    assert report is not None  # what was scanned just now has one
     return {
         "size": f"{report.contexts:,} contexts",
         "measure": f"{report.megabytes_per_second:.0f} MB/s, {len(report.missing):,} of "
@@ -281,7 +282,7 @@ def train_phase(run: Run, number: int, *, start: str, goal: str, vocabulary: str
         packed(run, "held-out", tokenizer, vocabulary),
         masking=PHASES[number - 1].masking,
         settings=settings_of(
-            run, run.done("budget")["steps"], seed=run.seed * len(PHASES) + number
+            run, run.finished("budget")["steps"], seed=run.seed * len(PHASES) + number
         ),
         training=run.out / "training" / goal,
         goal=run.folder(goal),

@@ -246,7 +246,7 @@ def layer_choices(
         if not layers or not all(0 <= some <= depth for some in layers):
             raise ValueError(f"layer {layer}: the model has layers 0 to {depth}")
         return [layers]
-    single = [(some,) for some in range(1, depth + 1)]
+    single: list[tuple[int, ...]] = [(some,) for some in range(1, depth + 1)]
     if not recipe.calibrates:
         return single
     # On MiniLM the inner layers together were a little better than each alone, and than all.

@@ -166,7 +166,7 @@ class Typical(NamedTuple):
     word: str
     log_odds: float
     z: float
-    count: int
+    times: int
 
 
 def log_odds(count: float, total: float, other: float, other_total: float) -> float:

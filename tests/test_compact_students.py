@@ -104,6 +104,8 @@ def test_students_of_recipes(teacher):
         student_of(RECIPES["BioDistilBERT"], teacher)
     with pytest.raises(ValueError, match="starts at random"):
         student_of(RECIPES["TinyBioBERT"], teacher, start_layers=(0,))
+    with pytest.raises(ValueError, match="TinyBioBERT is distilled: give its teacher"):
+        student_of(RECIPES["TinyBioBERT"], None)
 
 
 def small(name, teacher):

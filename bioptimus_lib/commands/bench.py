@@ -12,7 +12,7 @@ ROOMS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command and its rooms."""
     parser = subparsers.add_parser(
         "bench",

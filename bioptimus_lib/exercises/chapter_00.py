@@ -25,7 +25,9 @@ class _Tokenizer:
     def tokenize(self, text: str) -> list[str]:
         return [piece for word in text.split() for piece in self.cuts.get(word, ["[UNK]"])]
 
-    def __call__(self, text: Any, add_special_tokens: bool = True, **_: Any) -> dict[str, list]:
+    def __call__(
+        self, text: Any, add_special_tokens: bool = True, **_: Any
+    ) -> dict[str, list[Any]]:
         if not isinstance(text, str):
             return {"input_ids": [self(one, add_special_tokens)["input_ids"] for one in text]}
         pieces = self.tokenize(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text.replace(SHY, "")).split())
 
 
-def _form(name: str) -> Callable[[str], str]:
+def _form(name: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> Callable[[str], str]:
     return lambda text: " ".join(unicodedata.normalize(name, text.replace(SHY, "")).split())
 
 

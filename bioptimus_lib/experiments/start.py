@@ -18,7 +18,13 @@ from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
     from bioptimus_lib.pipeline import Run
 
@@ -195,7 +201,9 @@ def _watch(look: Callable[[int], None], steps: int) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):
-        def on_step_end(self, args, state, control, **_):
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        ) -> None:
             if state.global_step in LOOKS or state.global_step == steps:
                 look(state.global_step)
 
@@ -205,4 +213,4 @@ def _watch(look: Callable[[int], None], steps: int) -> Any:
 def pieces_per_byte(run: Run, blocks: np.ndarray) -> float:
     """Pieces of the held-out text per byte of it."""
     size = sum(len(line.strip()) + 1 for line in run.held_out.read_bytes().splitlines() if line)
-    return blocks.shape[0] * (blocks.shape[1] - 2) / size
+    return float(blocks.shape[0] * (blocks.shape[1] - 2) / size)
