@@ -79,7 +79,8 @@ def test_gaps_of_one_seed_and_of_models_that_have_no_other(monkeypatch):
 
 def test_a_phase_says_what_each_pre_training_gained(monkeypatch):
     def scored(model, variant, seed, **metrics):
-        return {**row(model, seed, 0.0), "variant": variant, "metrics": metrics}
+        made = {"experiment": "phases", "variant": variant, "metrics": metrics}
+        return {**row(model, seed, 0.0), **made}
 
     found = [
         scored("v0.1", "pre-training", 0, loss=4.0), scored("v0.1", "pre-training", 2, loss=5.0),
@@ -91,7 +92,7 @@ def test_a_phase_says_what_each_pre_training_gained(monkeypatch):
     monkeypatch.setattr(ledger, "read", lambda experiment: found)
     html = plots_ledger.phase("v0.1", "v0.2")
     assert "v0.2 − v0.1, a number for each pre-training: loss -0.50; F1 +3.0." in html
-    assert "<td>v0.2</td>" in html and "v0.3" not in html
+    assert "<td>v0.2</td>" in html and "<td>v0.3</td>" not in html
     alone = plots_ledger.phase("v0.2", "v0.3")
     assert "F1 +36.0." in alone and "loss -" not in alone
     assert "for each" not in plots_ledger.phase("old", "v0.3")
