@@ -5,6 +5,7 @@ An experiment without rows gives a panel that says so, and how to make some.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
@@ -72,22 +73,27 @@ COMMANDS = {
 
 
 def score_table(experiment: str, *, metric: str = "f1") -> str:
-    """A line per model: mean and spread of a metric over seeds."""
+    """A line per model: mean and spread of a metric over seeds, and how long it was trained."""
     rows = rows_of(experiment, metric)
     if not rows:
         return nothing_in(experiment)
     head = metric.upper() if len(metric) < 4 else metric
-    groups: dict[tuple[str, ...], list[float]] = {}
+    lengths = {"steps": "steps", "pieces read": "tokens"}
+    lengths = {heading: of for heading, of in lengths.items() if any(of in row for row in rows)}
+    groups: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
-        names = (dataset, row["model"], row["profile"], row["device"], row["command"])
+        trained = tuple(row.get(name) for name in lengths.values())
+        names = (dataset, row["model"], trained, row["profile"], row["device"], row["command"])
         groups.setdefault(names, []).append(row["metrics"][metric])
     lines = [
         {"test set": dataset, "model": model, head: str(stats.summary(values)),
          "seeds": len(values)}
-        for (dataset, model, *_), values in groups.items()
+        | {heading: "–" if n is None else f"{n:,}"
+           for heading, n in zip(lengths, trained, strict=True)}
+        for (dataset, model, trained, *_), values in groups.items()
     ]  # fmt: skip
-    return table(lines, numbers=[head, "seeds"]) + origins(rows)
+    return table(lines, numbers=[head, "seeds", *lengths]) + origins(rows)
 
 
 def rows_table(
@@ -199,9 +205,17 @@ def nothing_in(experiment: str) -> str:
 
 
 def origins(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A panel with the devices and the commands that made some rows."""
+    """A panel with the devices and the commands that made some rows.
+
+    A training that was given minutes made as many steps as the device could: that is said.
+    """
     made = dict.fromkeys((row["device"], row["command"]) for row in rows)
     return panel("".join(
-        f"<p class='key'>{escape(device)}: <code>{escape(command)}</code></p>"
+        f"<p class='key'>{escape(device)}: <code>{escape(command)}</code>{_by_clock(command)}</p>"
         for device, command in made
     ))
+
+
+def _by_clock(command: str) -> str:
+    minutes = re.search(r"--minutes[ =](\d+)", command)
+    return f", as many steps as fitted into {minutes.group(1)} minutes" if minutes else ""

@@ -6,11 +6,14 @@ Each function gives HTML; an experiment without rows gives the panel of ``eviden
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib import evidence, stats
+from bioptimus_lib.experiments.ner_table import PER_RUN
 from bioptimus_lib.gap_filling import Filled, Gap
-from bioptimus_lib.pictures import folded
+from bioptimus_lib.pictures import folded, panel
 from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
 from bioptimus_lib.plots_distill import curves
 from bioptimus_lib.plots_phases import filled_gaps
@@ -112,6 +115,35 @@ def gaps(experiment: str, *, seed: int) -> str:
         for n in range(len(shown))
     ]  # fmt: skip
     return filled_gaps(shown, filled) + evidence.origins(rows.values())
+
+
+def phase(before: str, after: str) -> str:
+    """Two versions in ``phases``: what the later one has over the earlier in each pre-training that
+    has both, and their lines of the table."""
+    rows = [row for row in evidence.rows_of("phases") if row["model"] in (before, after)]
+    if not rows:
+        return evidence.nothing_in("phases")
+    gained = [
+        f"{name} " + ", ".join(format(gap, form) for gap in gaps)
+        for metric, name, form in (("loss", "loss", "+.2f"), ("f1", "F1", "+.1f"))
+        if (gaps := _by_training(rows, metric, before, after))
+    ]
+    said = f"{after} − {before}, a number for each pre-training: {'; '.join(gained)}"
+    columns = {"loss": "loss", "right": "accuracy", "F1": "f1", "F1 on devel": "devel_f1"}
+    return (panel(f"<p>{escape(said)}.</p>") if gained else "") + evidence.metrics_table(
+        "phases", columns, first="version", keep=lambda row: row["model"] in (before, after)
+    )
+
+
+def _by_training(rows: Sequence[Row], metric: str, before: str, after: str) -> list[float]:
+    """Differences of two models' means, one for each pre-training that both have."""
+    of: dict[str, dict[int, list[float]]] = {before: {}, after: {}}
+    for row in rows:
+        if metric in row["metrics"]:
+            training = row["seed"] // (PER_RUN if row["variant"] == "fine-tuned" else 1)
+            of[row["model"]].setdefault(training, []).append(row["metrics"][metric])
+    one, other = of[before], of[after]
+    return [fmean(other[n]) - fmean(one[n]) for n in sorted(one.keys() & other.keys())]
 
 
 def _mean(values: Sequence[float]) -> str:

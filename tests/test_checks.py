@@ -155,6 +155,15 @@ def test_find_knows_only_what_is_there():
     assert checks.find("00-77") is None
 
 
+def test_what_only_arrays_can_do_is_not_right_where_the_chapter_gives_lists():
+    def only_arrays(before, control, phase):
+        rate = phase - control
+        return (control - before).mean(), rate.mean(), rate.std(ddof=1) / len(rate) ** 0.5
+
+    said = EXERCISES["08-2"].verdict(only_arrays)
+    assert said.startswith(WRONG) and "TypeError" in said and "[60.0, 64.0" in said
+
+
 # -- in the chapters ------------------------------------------------------------------------------
 
 CALL = re.compile(r'^check\("(\d\d-\d+)", \w+\)$', re.MULTILINE)
