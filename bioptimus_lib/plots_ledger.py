@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib import evidence, stats
+from bioptimus_lib import evidence, nested
 from bioptimus_lib.gap_filling import Filled, Gap
 from bioptimus_lib.pictures import folded
 from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
@@ -49,14 +49,18 @@ def seeds(
         keep: which rows to take.
         table: HTML to fold away below.
     """
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in evidence.rows_of(experiment, metric):
         if keep(row):
-            groups.setdefault(label(row), []).append(row["metrics"][metric])
+            groups.setdefault(label(row), []).append(row)
     if not groups:
         return evidence.nothing_in(experiment)
-    said = "; ".join(f"{name} {_mean(values)}" for name, values in groups.items())
-    figure = dots(groups, title=title, xlabel=xlabel)
+    said = "; ".join(
+        f"{name} {nested.summary_of(some, metric).text('.3g', '.2g')}"
+        for name, some in groups.items()
+    )
+    values = {name: [row["metrics"][metric] for row in some] for name, some in groups.items()}
+    figure = dots(values, title=title, xlabel=xlabel)
     alt = f"{title}: {xlabel}. {said}."
     return image(figure, alt=alt) + (folded(TABLE, table) if table else "")
 
@@ -112,11 +116,6 @@ def gaps(experiment: str, *, seed: int) -> str:
         for n in range(len(shown))
     ]  # fmt: skip
     return filled_gaps(shown, filled) + evidence.origins(rows.values())
-
-
-def _mean(values: Sequence[float]) -> str:
-    found = stats.summary(values)
-    return f"{found.mean:.3g}" + (f" ± {found.sd:.2g}" if found.n > 1 else "")
 
 
 def _ends(points: Mapping[float, Sequence[float]]) -> str:
