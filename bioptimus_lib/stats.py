@@ -53,7 +53,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with a bootstrap interval; ``confidence`` is the interval's, 0.95 as a rule."""
+    """An estimate with an interval; ``confidence`` is the interval's, 0.95 as a rule."""
 
     value: float
     low: float
