@@ -175,10 +175,10 @@ def missing(rows: Iterable[Row]) -> str:
             if "f1" in row["metrics"]:
                 tested[row["model"]].add(number)
     gaps = [
-        f"{model} after {len(every - done)} of {len(every)} pre-trainings"
+        f"{model} ({len(every - done)} of {len(every)} pre-trainings)"
         for model, done in tested.items() if every - done
     ]  # fmt: skip
-    return panel(f"<p>F1 is not there yet: {'; '.join(gaps)}.</p>") if gaps else ""
+    return panel(f"<p>F1 is still missing for {', '.join(gaps)}.</p>") if gaps else ""
 
 
 def ratio_table(experiment: str) -> str:
