@@ -242,7 +242,7 @@ def spread_ratio(values: Sequence[float], base: Sequence[float]) -> Interval:
     ratio = float(a.std(ddof=1) / b.std(ddof=1))
     if not above.all() or not below.all():
         return Interval(ratio, 0.0, np.inf, 0.95)
-    error = (n - 1) / n**0.5 * float(np.log(above / below).std())
+    error = (n - 1) / n**0.5 * float(np.log(above / below).std(ddof=1))
     reach = float(np.exp(stdtrit(n - 1, 0.975) * error))
     return Interval(ratio, ratio / reach, ratio * reach, 0.95)
 

@@ -197,7 +197,7 @@ def _left_out(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _jackknife(numbers: np.ndarray) -> float:
-    return float((len(numbers) - 1) / len(numbers) ** 0.5 * numbers.std())
+    return float((len(numbers) - 1) / len(numbers) ** 0.5 * numbers.std(ddof=1))
 
 
 def steadier(values: Mapping[int, float], base: Mapping[int, float]) -> tuple[float, float]:
@@ -280,7 +280,7 @@ STEADIER = Exercise(
                 ),
             ),
             "this is the spread of the logarithms. The sum of their squares is multiplied by "
-            "(n − 1) / n, not divided by n.",
+            "(n − 1) / n, not divided by n − 1.",
         ),
     ),
     gives="(spread of values over spread of base, jackknife error of its logarithm)",
