@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
-from bioptimus_lib import ledger, stats
+from bioptimus_lib import ledger, nested, stats
 from bioptimus_lib.experiments import QUESTIONS
 from bioptimus_lib.pictures import panel, table
 
@@ -134,6 +134,9 @@ def metrics_table(
 ) -> str:
     """A line per model and variant: mean and spread of several metrics over rows.
 
+    Where a pre-training has several fine-tunings (``nested``), versions stand in their order, a
+    cell has both spreads, and what is missing is said below.
+
     Args:
         experiment: name in the ledger.
         metrics: heading → metric; by default all that every row has. A group of rows that lacks
@@ -152,15 +155,38 @@ def metrics_table(
     for row in rows:
         names = (row["dataset"], row.get("variant") or "", row["profile"], row["model"])
         groups.setdefault(names, []).append(row)
+    below, found = "", list(groups.items())
+    if experiment in nested.NESTED:
+        each, below = "pre-trainings × fine-tunings", panel(f"<p>{nested.READ}</p>")
+        found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
+    if experiment == "phases":
+        below += missing(rows)
     lines = []
-    for (dataset, variant, _, model), some in groups.items():
+    for (dataset, variant, _, model), some in found:
         line = {first: model, "setting": ", ".join(filter(None, (dataset, variant)))}
-        for heading, metric in metrics.items():
-            values = [row["metrics"][metric] for row in some if metric in row["metrics"]]
-            line[heading] = str(stats.summary(values)) if values else "–"
-        if any(line[heading] != "–" for heading in metrics):
-            lines.append(line | {each: len(some)})
-    return table(lines, numbers=[*metrics, each]) + origins(rows)
+        of = {heading: nested.groups_of(some, metric) for heading, metric in metrics.items()}
+        line |= {h: str(nested.summary(values)) if values else "–" for h, values in of.items()}
+        if any(of.values()):
+            most = max(filter(None, of.values()), key=lambda values: sum(map(len, values)))
+            lines.append(line | {each: nested.summary(most).count})
+    return table(lines, numbers=[*metrics, each]) + below + origins(rows)
+
+
+def missing(rows: Iterable[Row]) -> str:
+    """A panel that says which versions of ``phases`` lack the F1 of some of their pre-trainings."""
+    every: set[int] = set()
+    tested: dict[str, set[int]] = {model: set() for model in nested.TRAINED}
+    for row in rows:
+        number = nested.pre_training(row)
+        if row["model"] in tested and number is not None:
+            every.add(number)
+            if "f1" in row["metrics"]:
+                tested[row["model"]].add(number)
+    gaps = [
+        f"{model} ({len(every - done)} of {len(every)} pre-trainings)"
+        for model, done in tested.items() if every - done
+    ]  # fmt: skip
+    return panel(f"<p>F1 is still missing for {', '.join(gaps)}.</p>") if gaps else ""
 
 
 def ratio_table(experiment: str) -> str:

@@ -10,8 +10,7 @@ from html import escape
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib import evidence, stats
-from bioptimus_lib.experiments.ner_table import PER_RUN
+from bioptimus_lib import evidence, nested
 from bioptimus_lib.gap_filling import Filled, Gap
 from bioptimus_lib.pictures import folded, panel
 from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
@@ -52,14 +51,18 @@ def seeds(
         keep: which rows to take.
         table: HTML to fold away below.
     """
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in evidence.rows_of(experiment, metric):
         if keep(row):
-            groups.setdefault(label(row), []).append(row["metrics"][metric])
+            groups.setdefault(label(row), []).append(row)
     if not groups:
         return evidence.nothing_in(experiment)
-    said = "; ".join(f"{name} {_mean(values)}" for name, values in groups.items())
-    figure = dots(groups, title=title, xlabel=xlabel)
+    said = "; ".join(
+        f"{name} {nested.summary_of(some, metric).text('.3g', '.2g')}"
+        for name, some in groups.items()
+    )
+    values = {name: [row["metrics"][metric] for row in some] for name, some in groups.items()}
+    figure = dots(values, title=title, xlabel=xlabel)
     alt = f"{title}: {xlabel}. {said}."
     return image(figure, alt=alt) + (folded(TABLE, table) if table else "")
 
@@ -137,18 +140,12 @@ def phase(before: str, after: str) -> str:
 
 def _by_training(rows: Sequence[Row], metric: str, before: str, after: str) -> list[float]:
     """Differences of two models' means, one for each pre-training that both have."""
-    of: dict[str, dict[int, list[float]]] = {before: {}, after: {}}
+    of: dict[str, dict[int | None, list[float]]] = {before: {}, after: {}}
     for row in rows:
         if metric in row["metrics"]:
-            training = row["seed"] // (PER_RUN if row["variant"] == "fine-tuned" else 1)
-            of[row["model"]].setdefault(training, []).append(row["metrics"][metric])
+            of[row["model"]].setdefault(nested.pre_training(row), []).append(row["metrics"][metric])
     one, other = of[before], of[after]
-    return [fmean(other[n]) - fmean(one[n]) for n in sorted(one.keys() & other.keys())]
-
-
-def _mean(values: Sequence[float]) -> str:
-    found = stats.summary(values)
-    return f"{found.mean:.3g}" + (f" ± {found.sd:.2g}" if found.n > 1 else "")
+    return [fmean(other[n]) - fmean(one[n]) for n in one if n in other]
 
 
 def _ends(points: Mapping[float, Sequence[float]]) -> str:
