@@ -192,6 +192,9 @@ def test_map_marks_the_stages_of_a_chapter():
         for title, gives, _ in pictures.STAGES:
             assert title in one and gives in one
     assert "You are at Scan and NER" in pictures.pipeline_words([2, 6])
+    behind = pictures.pipeline_picture(6, after=True)
+    assert "goes on from here" in behind and "you are here" not in behind
+    assert "This chapter goes on from NER" in pictures.pipeline_html(6, after=True)
     assert "all of them" in pictures.pipeline_words(range(1, 7))
 
 
