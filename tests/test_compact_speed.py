@@ -104,7 +104,8 @@ def test_models_of_one_shape_share_one_time(teacher, student, monkeypatch):
     assert asked == [(["a", "b", "b, int8"], 7), (["a", "b", "b, int8"], 2)]
     assert [row.model for row in rows.values()] == list(rows) == list(models)
     assert [row.milliseconds[32] for row in rows.values()] == [1000, 2000, 2000, 3000, 3000]
-    assert rows["c"].encoder == count(other.base_model) and rows["d"].megabytes < rows["c"].megabytes
+    assert rows["c"].encoder == count(other.base_model)
+    assert rows["d"].megabytes < rows["c"].megabytes
 
 
 @pytest.mark.parametrize("wrong", [{"batches": ()}, {"batches": (0,)}, {"length": 0}])
