@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ MINUTES: dict[str, str] = {
     "glance": "under a minute on two CPU cores",
     "pocket": "under 3 minutes on two CPU cores",
     "laptop": "about 10 minutes on two CPU cores",
-    "small": "under 15 minutes on a T4; hours without a GPU",
+    "small": "5 to 25 minutes on a T4, see its header; hours without a GPU",
     "base": "about an hour on a T4; days without a GPU",
     "paper": "days on several GPUs",
 }
@@ -159,6 +160,7 @@ def install_missing(pyproject: Path, extra: str | None = None) -> list[str]:
             raise RuntimeError(
                 f"could not install {', '.join(wanted)}: {done.stderr.strip()[-500:]}"
             )
+        importlib.invalidate_caches()  # or this process does not see them
     return wanted
 
 

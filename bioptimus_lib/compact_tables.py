@@ -16,7 +16,7 @@ from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_compact import Model, trade_off
 from bioptimus_lib.plots_ner_results import Row, forest
-from bioptimus_lib.profile import NOT_PUBLISHED
+from bioptimus_lib.profile import NOT_FOUND
 from bioptimus_lib.recipes import BASE, COMPACT, RECIPES, Recipe
 
 EXPERIMENT, SET = "compact", "NCBI-disease"
@@ -56,7 +56,7 @@ def sizes_table(names: Iterable[str] = SIX) -> str:
         off = [abs(size / row.millions - 1) for size in found] if row.millions else []
         lines.append({
             "model": name, "shape": str(row.shape), "starts from": begins(row),
-            "published": f"{row.millions:g} M" if row.millions else NOT_PUBLISHED,
+            "published": f"{row.millions:g} M" if row.millions else NOT_FOUND,
             "cased": f"{found[0]:.1f} M", "uncased": f"{found[1]:.1f} M",
             "off by": f"{100 * min(off):.0f} to {100 * max(off):.0f} %" if off else NOTHING,
         })  # fmt: skip

@@ -83,7 +83,7 @@ WHY: Mapping[str, str] = {
     "abstracts": "assumption: about what PubMed lists; not each record has an abstract",
     "bytes_each": "between JNLPBA (1,523, 604 abstracts) and PubMedQA (1,705, 1,000), counted",
     "bytes_per_piece": "ledger, vocabulary: bytes of the corpus over its words times fertility",
-    "passes": "choice: the paper's steps are not published; all costs grow in proportion",
+    "passes": "choice: the paper's steps were not found; all costs grow in proportion",
     "model": "the paper's (BERT-base)",
     "vocabulary": "the paper's",
     "length": "choice: blocks of this course",

@@ -29,13 +29,13 @@ ORDER = ("old", "continued", "scratch", *(phase.version for phase in PHASES))
 PROTOCOL: tuple[tuple[str, str, str], ...] = (
     ("size of the model", "BERT-base", "far smaller, as the table says"),
     ("text of the pre-training", "PubMed abstracts, 2022", "far less, open biomedical text"),
-    ("steps of each phase", "not published", "as the table says"),
+    ("steps of each phase", "not found", "as the table says"),
     ("sets", "five of BLURB", "the same five, as far as they have been run"),
-    ("recipe of fine-tuning", "not published", "by the size of the model, the same on all sets"),
-    ("which epoch is tested", "not published", "the best on devel, once"),
-    ("seeds", "number not published", "in brackets; mean and standard deviation"),
-    ("scorer", "not published", "our own: whole entities, strict IOB2, nothing cut off"),
-    ("types of JNLPBA", "not published; some papers merge them", "five types, not merged"),
+    ("recipe of fine-tuning", "not found", "by the size of the model, the same on all sets"),
+    ("which epoch is tested", "not found", "the best on devel, once"),
+    ("seeds", "number not found", "in brackets; mean and standard deviation"),
+    ("scorer", "not found", "our own: whole entities, strict IOB2, nothing cut off"),
+    ("types of JNLPBA", "not found; some papers merge them", "five types, not merged"),
 )
 
 

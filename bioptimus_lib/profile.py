@@ -10,7 +10,7 @@ import os
 import shutil
 from dataclasses import dataclass, fields, replace
 
-NOT_PUBLISHED = "not published"
+NOT_FOUND = "not found"  # in what we have read of the paper; it may say it
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,10 @@ PAPER: dict[str, str] = {
     "backbone": "bert-base-uncased",
     "corpus": "PubMed abstracts, 2022 baseline",
     "ner": "the five BLURB sets",
-    "learning_rate": NOT_PUBLISHED,
-    "phase_steps": NOT_PUBLISHED,
-    "contexts": NOT_PUBLISHED,
-    "seeds": NOT_PUBLISHED,
+    "learning_rate": NOT_FOUND,
+    "phase_steps": NOT_FOUND,
+    "contexts": NOT_FOUND,
+    "seeds": NOT_FOUND,
 }
 
 
@@ -291,7 +291,7 @@ def beside_paper(chosen: Profile) -> str:
     """The profile's values beside the paper's, as a Markdown table."""
     rows = [f"| setting | `{chosen.name}` | paper |", "|---|---|---|"]
     rows += [
-        f"| {field.name} | {getattr(chosen, field.name)} | {PAPER.get(field.name, NOT_PUBLISHED)} |"
+        f"| {field.name} | {getattr(chosen, field.name)} | {PAPER.get(field.name, NOT_FOUND)} |"
         for field in fields(chosen)
         if field.name not in ("name", "about", "takes", "minutes")
     ]

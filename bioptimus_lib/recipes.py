@@ -1,7 +1,7 @@
 """The compact models of two papers as a table: shape, start, objective, layer map, training.
 
 Rohanian et al. 2022 (Compact Biomedical Transformers) and 2023 (Lightweight Clinical Transformers).
-What a row says was read in the authors' scripts and logs; ``None`` is "not published", or not found
+What a row says was read in the authors' scripts and logs; ``None`` is "not found"
 by us. Where a value is needed all the same, it is our choice, and ``ours`` of the row names it.
 
 Nothing here loads torch, so that a command can print the table.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bioptimus_lib.objectives import OBJECTIVES, Objective
-from bioptimus_lib.profile import NOT_PUBLISHED
+from bioptimus_lib.profile import NOT_FOUND
 
 COMPACT = "Rohanian et al. 2022"
 CLINICAL = "Rohanian et al. 2023"
@@ -276,4 +276,4 @@ def table() -> str:
 
 
 def _known(value: object) -> object:
-    return NOT_PUBLISHED if value is None else value
+    return NOT_FOUND if value is None else value

@@ -18,13 +18,15 @@ from bioptimus_lib.scan_steps import speed_up
 from bioptimus_lib.significance import holm
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
-QUESTION = re.compile(r"^### (\d+) · ([^\n]+) \((\d+) points\)\n(.*?)(?=^##|\Z)", re.M | re.S)
+QUESTION = re.compile(
+    r"^### (\d+) · ([^\n]+) \((\d+) points, chapter (\d\d)\)\n(.*?)(?=^##|\Z)", re.M | re.S
+)
 RUBRIC = re.compile(r"^- (\d) points?( each)?\b(.*(?:\n  .*)*)", re.M)
 
 
 def questions() -> dict[int, tuple[int, str]]:
     text = (BOOK / "exam.md").read_text(encoding="utf-8")
-    return {int(n): (int(points), body) for n, _, points, body in QUESTION.findall(text)}
+    return {int(n): (int(points), body) for n, _, points, _, body in QUESTION.findall(text)}
 
 
 def points(rubric: str) -> int:
@@ -53,6 +55,8 @@ def test_thirty_questions_each_with_an_answer_and_a_rubric_that_adds_up():
 def test_every_part_of_the_course_is_asked_for():
     text = (BOOK / "exam.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^## ", text, re.M)) == 6
+    asked = {found[3] for found in QUESTION.findall(text)}
+    assert asked == {f"{number:02d}" for number in range(1, 19)}
 
 
 def counts(gold: list[str], found: list[str]) -> list[int]:
@@ -70,7 +74,7 @@ NUMBERS = {
     },
     9: {"1.00, 0.40, 0.25": ", ".join(f"{0.2 + 0.8 / n:.2f}" for n in (1, 4, 16))},
     10: {"12 %, 1.5 %, 1.5 %": ", ".join(f"{15 * x:g} %" for x in (0.8, 0.1, 0.1))},
-    11: {"27 %": f"{1 - 0.9**3:.0%}".replace("%", " %")},
+    11: {"19 %": f"{1 - 0.9**2:.0%}".replace("%", " %")},
     12: {"9.01": f"{math.log(8192):.2f}"},
     17: {
         "**1.20**": f"**{stats.summary([1.2, 0.4, 2.0]).mean:.2f}**",
@@ -84,9 +88,11 @@ NUMBERS = {
             f1(np.array(counts(["B-X", "I-X", "O", "B-X"], ["B-X", "O", "O", "B-X"])))
         )
     },
-    26: {"0.31": f"{5 / 4**2:.2f}"},
+    26: {"**2**": f"**{18 / 3**2:g}**"},
+    27: {"2.25": f"{np.average([3.0, 2.0], weights=[50, 150]):.2f}", "2.50": f"{(3 + 2) / 2:.2f}"},
     28: {
-        "12 bits": f"{math.log2(16384) - math.log2(4):.0f} bits",
+        "10 bits": f"{math.log2(16384) - math.log2(16):.0f} bits",
+        "1,024": f"{16384 // 16:,}",
         "1.44": f"{1 / math.log(2):.2f}",
     },
     29: {
@@ -131,3 +137,15 @@ def test_the_plans_cover_what_they_say():
         assert [int(number) for number, _ in rows] == list(range(1, sessions + 1))
     given = sorted(chapter for _, some in rows for chapter in re.findall(r"\d\d", some))
     assert given == [f"{number:02d}" for number in range(19)]
+
+
+def test_every_session_has_ninety_minutes():
+    text = (BOOK / "instructor.md").read_text(encoding="utf-8")
+    plans = re.findall(r"^\| minutes \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.M)
+    assert [sum(int(row.split("|")[1]) for row in plan.splitlines()) for plan in plans] == [90] * 27
+    pairs = set(re.findall(r"^\| \d+ \| (\d\d and \d\d) \|", text, re.M))
+    assert pairs == set(re.findall(r"^### (\d\d and \d\d)$", text, re.M)) and len(pairs) == 8
+    for pair in pairs:
+        plan = text.split(f"### {pair}\n")[1].split("#")[0]
+        chapters = set(re.findall(r"^\| \d+ \| (\d\d|both) \|", plan, re.M)) - {"both"}
+        assert chapters == set(pair.split(" and "))

@@ -37,6 +37,18 @@ def test_chapter_is_in_normal_form(path):
     assert tidy.to_text(tidy.normalise(json.loads(text))) == text, "run `make notebooks`"
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_title_and_exercises_carry_the_number_of_the_chapter(path):
+    number, texts = path.stem[:2], [tidy.source(cell) for cell in read(path)["cells"]]
+    together = "\n".join(texts)
+    assert texts[0].startswith(f"# {number} · ")
+    heads = re.findall(r"\{exercise-start\} (\S+) · .+\n:label: (\S+)\n:nonumber:", together)
+    assert len(heads) == together.count("{exercise-start}") >= 2
+    for n, (shown, label) in enumerate(heads, 1):
+        assert (shown, label) == (f"{number}-{n}", f"ch{number}-exercise-{n}")
+    assert set(re.findall(r'^check\("([^"]+)"', together, re.M)) == {shown for shown, _ in heads}
+
+
 # -- a good notebook, and what each rule says when it is broken -----------------------------------
 
 SETUP_TEXT = f"COURSE = 'https://github.com/{ADDRESS}'"

@@ -43,7 +43,7 @@ def test_unknown_profile_names_the_known_ones():
 
 def test_every_value_stands_beside_the_paper_s():
     table = rooms.beside_paper(rooms.profile("pocket"))
-    assert "| phase_steps |" in table and "not published" in table
+    assert "| phase_steps |" in table and "not found" in table
     assert "| backbone | pocket-bert | bert-base-uncased |" in table
 
 

@@ -11,6 +11,8 @@ import pytest
 import student
 from tidy import source
 
+from bioptimus_lib import checks
+
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 NAMES = re.compile(r"^def (\w+)\(", re.M)
 
@@ -32,12 +34,18 @@ def test_exercises_stay_and_solutions_go(path):
     assert "{solution-" not in together
     exercises = [cell for cell in whole["cells"] if "{exercise-start}" in source(cell)]
     assert together.count("{exercise-start}") == together.count("{exercise-end}") == len(exercises)
-    stubs = [text for text in texts if "...  # your code" in text]
+    assert student.STUB not in together
+    stubs = [text for text in texts if "raise NotImplementedError(" in text]
     assert len(stubs) == len(exercises) >= 2
     for stub in stubs:  # nowhere else is the function written
         (name,) = NAMES.findall(stub)
         assert sum(name in NAMES.findall(text) for text in texts) == 1
-        assert re.search(rf"^check\(\"[\d-]+\", {name}\)", together, re.M)
+        (number,) = re.findall(rf"^check\(\"([\d-]+)\", {name}\)", together, re.M)
+        there: dict = {}
+        exec(stub, there)
+        assert checks.find(number).verdict(there[name]).startswith(checks.NOT_YET)
+        with pytest.raises(NotImplementedError, match=f"exercise {number}: write {name} first"):
+            there[name](*checks.find(number).cases()[0])
     assert not any(cell.get("outputs") for cell in bare["cells"])
 
 

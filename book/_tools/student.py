@@ -3,8 +3,9 @@
     python book/_tools/student.py [--out FOLDER] notebooks/*.ipynb
 
 What stands between ``solution-start`` and ``solution-end`` is taken out, and all outputs. Stubs and
-their checks stay, and so do the explanations of predictions: they are a part of the text. A later
-cell that needs the reader's own function fails with its name until the exercise is done.
+their checks stay, and so do the explanations of predictions: they are a part of the text. A stub
+raises an error with the number of its exercise, and so does every later cell that needs the
+reader's function, until it is written.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tidy import normalise, source, to_text
 
 START = re.compile(r"^(:{3,})\{solution-start\}.*?^\1\s*$", re.M | re.S)
 END = re.compile(r"^:{3,}\{solution-end\}", re.M)
+CHECK = re.compile(r"^check\(\"([\d-]+)\", (\w+)\)", re.M)
+STUB = "...  # your code"
 
 
 def without_solutions(notebook: dict) -> dict:
@@ -49,7 +52,17 @@ def without_solutions(notebook: dict) -> dict:
     for cell in bare["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+            cell["source"] = source(cell).replace(STUB, "raise " + _missing(cell, notebook))
     return normalise(bare)
+
+
+def _missing(stub: dict, notebook: dict) -> str:
+    """The error that the function of a stub raises until it is written."""
+    for cell in notebook["cells"]:
+        for number, name in CHECK.findall(source(cell)):
+            if f"def {name}(" in source(stub):
+                return f'NotImplementedError("exercise {number}: write {name} first")  # your code'
+    return "NotImplementedError  # your code"
 
 
 def main(arguments: list[str] | None = None) -> int:

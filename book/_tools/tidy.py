@@ -26,6 +26,8 @@ METADATA = {
 }
 ABSOLUTE = re.compile(r"(?<![\w.:/<-])(?:/(?:home|Users|root|tmp|work|var|opt)/|[A-Z]:\\\\)\w")
 WORKSPACE = re.compile(r"\bworkspace\(\\?[\"'](\w+)")
+# Shown at a click in Colab, which knows the first mark, and in JupyterLab, which knows the second.
+FOLDED = re.compile(r"ex\d+-solution|quiz")
 DRAWS = re.compile(r"\b(?:plt\.\w+|subplots|\w+\.plot)\(")
 
 
@@ -58,6 +60,8 @@ def normalise(notebook: dict, *, setup: str | None = None) -> dict:
             cell["source"] = setup
         cell["source"] = source(cell).rstrip("\n").splitlines(keepends=True)
         kept = {"tags": tags(cell)} if tags(cell) else {}
+        if FOLDED.fullmatch(cell.get("id", "")):
+            kept |= {"cellView": "form", "jupyter": {"source_hidden": True}}
         if "mystnb" in cell.get("metadata", {}):
             kept["mystnb"] = cell["metadata"]["mystnb"]
         cell["metadata"] = kept
