@@ -31,8 +31,9 @@ help: ## list the targets
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than 3.11: say make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "Setting up $(VENV) (once, some minutes) ..."; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
+	@echo "Setting up $(VENV): some minutes the first time, seconds when it is there"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python book/_tools/install.py $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
 	@touch $@
 
 setup: $(READY) ## make .venv with everything; runs by itself when needed
@@ -48,8 +49,9 @@ test: $(READY) ## unit tests, doctests and every notebook cell
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
 
-lint: $(READY) ## ruff on the library, the tests and the notebooks
+lint: $(READY) ## ruff on everything, and mypy, which checks the types of the library
 	@$(BIN)/ruff check .
+	@$(BIN)/mypy
 
 bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" for more
 	@$(BIN)/bioptimus bench scan --megabytes 50 --rounds 3 --quiet $(BENCH_ARGS)
@@ -57,7 +59,8 @@ bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" 
 notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps checked outputs
 	@$(BIN)/python book/_tools/tidy.py $(if $(EXECUTE),--execute) notebooks/*.ipynb
 
-browser: $(READY) ## open every page of the built book in a headless Chromium
+browser: $(READY) ## weigh the built pages, follow their links, open each in a headless Chromium
+	@$(BIN)/python tests/browser/pages.py _build/html
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
 
 colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells

@@ -6,7 +6,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 
 | room | front door | behind it |
 |---|---|---|
-| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` |
+| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` ``arrays`` |
 | data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` ``clinical_text`` |
 | text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
@@ -68,7 +68,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | benchmarks of growth, the bill | ``cost`` | ``bench_scale`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
+| the command | ``cli`` | ``advice`` ``commands`` ``report`` ``source_report`` |
 """
 
 __version__ = "0.1.0"

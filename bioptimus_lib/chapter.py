@@ -36,7 +36,7 @@ LEAVES = (
     "release", "release_facts", "model_card", "hub", "fake_hub", "onnx_model", "onnx_release",
     "run_rows", "release_tables", "plots_release", "widgets_tag", "markup", "bench_tag",
     "bench_onnx",
-    "scaling", "scale_steps", "plots_scale", "bench_scale", "cost",
+    "advice", "scaling", "scale_steps", "plots_scale", "bench_scale", "cost",
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -166,7 +166,8 @@ def install_missing(pyproject: Path, extra: str | None = None) -> list[str]:
 
 # -- a folder to work in -------------------------------------------------------------------------
 
-_held: dict[str, Any] = {}  # the locks and folders of this process, kept until it ends
+#: The folders of this process and their locks, kept until it ends.
+_held: dict[str, tuple[Path, object]] = {}
 
 
 def workspace(chapter: str) -> Path:

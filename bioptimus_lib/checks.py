@@ -105,10 +105,11 @@ def find(number: str) -> Exercise | None:
     if not re.fullmatch(r"\d\d-\d+", str(number)):
         return None
     try:
-        module = import_module(f"bioptimus_lib.exercises.chapter_{number[:2]}")
+        module: Any = import_module(f"bioptimus_lib.exercises.chapter_{number[:2]}")
     except ModuleNotFoundError:
         return None
-    return module.EXERCISES.get(number)
+    exercises: dict[str, Exercise] = module.EXERCISES
+    return exercises.get(number)
 
 
 def same(one: Any, other: Any) -> bool:

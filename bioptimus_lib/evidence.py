@@ -123,15 +123,17 @@ def metrics_table(
     metrics: Mapping[str, str] | None = None,
     *,
     first: str = "strategy",
+    each: str = "seeds",
     keep: Callable[[Row], bool] = lambda row: True,
 ) -> str:
-    """A line per model and variant: mean and spread of several metrics over seeds.
+    """A line per model and variant: mean and spread of several metrics over rows.
 
     Args:
         experiment: name in the ledger.
         metrics: heading → metric; by default all that every row has. A group of rows that lacks
             one gets a dash, a group that lacks all is left out.
         first: heading of the column of models.
+        each: heading of the number of rows: what the spread is over.
         keep: which rows to take.
     """
     rows = [row for row in rows_of(experiment) if keep(row)]
@@ -151,8 +153,8 @@ def metrics_table(
             values = [row["metrics"][metric] for row in some if metric in row["metrics"]]
             line[heading] = str(stats.summary(values)) if values else "–"
         if any(line[heading] != "–" for heading in metrics):
-            lines.append(line | {"seeds": len(some)})
-    return table(lines, numbers=[*metrics, "seeds"]) + origins(rows)
+            lines.append(line | {each: len(some)})
+    return table(lines, numbers=[*metrics, each]) + origins(rows)
 
 
 def ratio_table(experiment: str) -> str:
@@ -196,7 +198,7 @@ def nothing_in(experiment: str) -> str:
     )
 
 
-def origins(rows: Iterable[Row]) -> str:
+def origins(rows: Iterable[Mapping[str, Any]]) -> str:
     """A panel with the devices and the commands that made some rows."""
     made = dict.fromkeys((row["device"], row["command"]) for row in rows)
     return panel("".join(

@@ -16,6 +16,7 @@ from bioptimus_lib.files import atomic_write
 from bioptimus_lib.machine import usable_cores
 
 if TYPE_CHECKING:
+    from bioptimus_lib.conll import Sentence
     from bioptimus_lib.ner import NerSettings
     from bioptimus_lib.pipeline import Run
     from bioptimus_lib.profile import Profile
@@ -58,7 +59,7 @@ class Tagging(NamedTuple):
     """One fine-tuning with its test, for ``tag``."""
 
     model: Path
-    splits: dict[str, list]
+    splits: dict[str, list[Sentence]]
     settings: NerSettings
     device: str | None
     threads: int | None
@@ -78,7 +79,7 @@ def tag(job: Tagging) -> None:
         json.dump(result.as_dict(), handle, indent=1)
 
 
-def side_by_side(run: Run, splits: dict[str, list]) -> tuple[int, int | None]:
+def side_by_side(run: Run, splits: dict[str, list[Sentence]]) -> tuple[int, int | None]:
     """(processes, threads of each) for the fine-tunings: small models use a core each best.
 
     0 processes and None stand for this process as it is: on a GPU, and when there is little to do.
@@ -126,7 +127,7 @@ def ner_folder(run: Run) -> Path:
     return folder
 
 
-def ner_splits(run: Run) -> dict[str, list]:
+def ner_splits(run: Run) -> dict[str, list[Sentence]]:
     """The run's NER set, its training sentences cut to as many as the profile wants."""
     from bioptimus_lib.conll import load_splits
 
@@ -162,4 +163,4 @@ def expected_tagging(run: Run) -> float:
     # Devel is read after each epoch, test once.
     epoch = pieces["train"] / speed["train"] + pieces["devel"] / speed["predict"]
     one = run.profile.ner_epochs * epoch + pieces["test"] / speed["predict"]
-    return one * math.ceil(len(fine_tunings(run.profile)) / max(workers, 1))
+    return float(one) * math.ceil(len(fine_tunings(run.profile)) / max(workers, 1))

@@ -53,7 +53,7 @@ def weights(module: torch.nn.Module) -> list[torch.Tensor]:
     """What a module has learnt, in 32 bits or in 8; what is shared comes once."""
     import torch
 
-    found = list(module.parameters())
+    found: list[torch.Tensor] = list(module.parameters())
     for part in module.modules():
         if isinstance(part, torch.ao.nn.quantized.Linear):  # it has no parameters, for torch
             found += [some for some in (part.weight(), part.bias()) if some is not None]
@@ -97,6 +97,7 @@ def measure(
     """
     import torch
 
+    from bioptimus_lib.models import input_table, moved
     from bioptimus_lib.pretrain import check_device, check_window
 
     if not models or not batches or min(batches) < 1 or length < 1:
@@ -104,8 +105,8 @@ def measure(
     device = check_device(device)
     for model in models.values():
         check_window(model, length)
-        model.to(device).eval()
-    fewest = min(m.get_input_embeddings().num_embeddings for m in models.values())
+        moved(model, device).eval()
+    fewest = min(len(input_table(m)) for m in models.values())
     generator = torch.Generator().manual_seed(seed)
     drawn = {b: torch.randint(fewest, (b, length), generator=generator).to(device) for b in batches}
     seconds: dict[int, dict[str, list[float]]] = {}

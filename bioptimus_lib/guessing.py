@@ -39,7 +39,8 @@ class Guesses:
     @property
     def right(self) -> np.ndarray:
         """bool (M,): whether the first guess is the true piece."""
-        return self.best == self.answer
+        same: np.ndarray = self.best == self.answer
+        return same
 
 
 def guesses(

@@ -58,7 +58,7 @@ def groups(
     rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]]:
     """Rows of single seeds as variant → model → set → rows, models in the order of the story."""
-    found: dict[str, dict[str, dict[str, list]]] = {}
+    found: dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
     ordered = sorted(rows, key=lambda row: _place(row["model"], ORDER))
     for row in ordered:
         if row["seed"] is not None and "f1" in row["metrics"]:

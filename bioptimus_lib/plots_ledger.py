@@ -24,7 +24,7 @@ TABLE = "The numbers, and the command"
 
 def by_model(row: Row) -> str:
     """The label that a row has if it is not told otherwise."""
-    return row["model"]
+    return str(row["model"])
 
 
 def every(_: Row) -> bool:

@@ -64,7 +64,8 @@ def metadata_of(folder: str | Path) -> dict[str, Any]:
     """What the hub reads of a card: the part between its two lines of dashes."""
     from huggingface_hub import ModelCard
 
-    return ModelCard.load(str(Path(folder) / "README.md")).data.to_dict()
+    found: dict[str, Any] = ModelCard.load(str(Path(folder) / "README.md")).data.to_dict()
+    return found
 
 
 def index_table(folder: str | Path) -> str:

@@ -44,9 +44,9 @@ def means(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:
     """A line per model, data set and metric: its mean over seeds, and their spread."""
     groups: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
-        names = tuple(row.get(name) or "" for name in MEANS[:4])
+        cells = [row.get(name) or "" for name in MEANS[:4]]
         for metric, value in row["metrics"].items():
-            groups.setdefault((*names, metric, row["device"]), []).append(value)
+            groups.setdefault((*cells, metric, row["device"]), []).append(value)
     for (*names, metric, device), values in groups.items():
         over = summary(values)
         spread = f" ± {over.sd:.2g}" if over.n > 1 else ""
@@ -61,7 +61,7 @@ def line(row: Row) -> tuple[object, ...]:
         *(row.get(name) or "" for name in MEANS[:4]),
         "" if row["seed"] is None else row["seed"],
         metrics,
-        took(seconds) if isinstance(seconds, Real) else "",
+        took(float(seconds)) if isinstance(seconds, Real) else "",
         row["device"],
         row.get("date", ""),
         (row["commit"] or "")[:7],
@@ -69,7 +69,8 @@ def line(row: Row) -> tuple[object, ...]:
 
 
 def took(seconds: float) -> str:
-    """
+    """Seconds in the unit that a reader would use.
+
     >>> took(48.2), took(600), took(9000)
     ('48 s', '10 min', '2.5 h')
     """

@@ -22,6 +22,8 @@ OFFSETS = 40  # bits of an offset where rank and offset make one number: a file 
 
 
 class Job(NamedTuple):
+    """What a worker needs to search some pieces of a corpus."""
+
     pieces: Sequence[Piece]
     payload: bytes  # the keywords' words, a line each; every worker lays them out once
     contexts: int
@@ -56,8 +58,8 @@ def search(job: Job, *, stopped: Callable[[], bool] | None = None) -> Sketch:
     Raises:
         CancelledError: ``stopped``, which is asked before each block, said yes.
     """
-    from bioptimus_lib.match_loop import factors
-    from bioptimus_lib.matching import Search, Wanted
+    from bioptimus_lib.match_loop import Wanted, factors
+    from bioptimus_lib.matching import Search
 
     keywords, limits = get_ready(job)
     many = len(keywords.forms)

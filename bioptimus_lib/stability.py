@@ -78,7 +78,7 @@ def trial(
     return Trial(
         seed=settings.seed, f1=done.metrics["f1"], recall_unseen=done.metrics["recall_unseen"],
         devel_f1=done.metrics["devel_f1"], epoch=done.epoch,
-        steps=sum(row["steps"] for row in done.devel),
+        steps=int(sum(row["steps"] for row in done.devel)),
         devel=tuple(row["f1"] for row in done.devel),
         losses=tuple(row["loss"] for row in done.devel), seconds=done.seconds,
     )  # fmt: skip

@@ -20,11 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bioptimus_lib.conll import entities
 from bioptimus_lib.measures import F1, Measure, f1
+
+if TYPE_CHECKING:
+    from bioptimus_lib.arrays import Floats
 
 __all__ = [
     "F1", "Interval", "Measure", "Paired", "Summary", "bootstrap", "bootstrap_difference",
@@ -73,7 +77,7 @@ class Paired:
     permutations: int
 
 
-def summary(values: Sequence[float], *, confidence: float = 0.95) -> Summary:
+def summary(values: Floats, *, confidence: float = 0.95) -> Summary:
     """Mean, standard deviation (n − 1) and Student's t interval of the mean over seeds.
 
     Raises:

@@ -32,7 +32,7 @@ def differences(question: str) -> dict[str, list[Row]]:
 
 def first_arm(rows: Iterable[Row]) -> str:
     """What the arms of some differences are put beside."""
-    return next(iter(rows))["model"].split(MINUS)[1]
+    return str(next(iter(rows))["model"]).split(MINUS)[1]
 
 
 def is_sure(row: Row) -> bool:
@@ -177,7 +177,7 @@ def tokens_of(question: str) -> dict[tuple[str, int], float]:
 
 
 def _arm(row: Row) -> str:
-    return row["model"].split(MINUS)[0]
+    return str(row["model"]).split(MINUS)[0]
 
 
 def _gap(row: Row) -> str:

@@ -57,7 +57,7 @@ def test_a_list_is_right_about_its_own_sentences_and_empty_without_any():
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=12), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_lists_give_valid_tags_for_names_that_they_have(words, data):
     kinds = ["O", "B-X", "B-Y"]
     tags = data.draw(st.lists(st.sampled_from(kinds), min_size=len(words), max_size=len(words)))

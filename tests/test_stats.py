@@ -185,7 +185,7 @@ def test_p_is_even_when_nothing_differs():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_intervals_are_ordered_and_within_bounds(rows):
     counts = np.array([(found, spurious, 1) for found, spurious in rows])
     found = bootstrap(counts, resamples=50)

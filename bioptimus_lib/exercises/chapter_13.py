@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,7 +25,10 @@ def adam_steps(
     return steps
 
 
-def _adam(gradients, rate, beta1, beta2, corrected, *, change) -> list[float]:
+def _adam(
+    gradients: Sequence[float], rate: float, beta1: float, beta2: float, corrected: bool, *,
+    change: Callable[[float, float, int, float, float], tuple[float, float]],
+) -> list[float]:  # fmt: skip
     """Adam with a change of its two averages: ``change(m, v, t, beta1, beta2)`` gives (m, v)."""
     m = v = 0.0
     steps = []
@@ -185,34 +188,38 @@ LAYER_RATES = Exercise(
 # -- 13-3: differences of the same seeds -----------------------------------------------------------
 
 
-def paired_gain(values: Mapping[int, float], base: Mapping[int, float]) -> tuple[float, float]:
+BySeed = Mapping[int, float]
+
+
+def paired_gain(values: BySeed, base: BySeed) -> tuple[float, float]:
     """The solution of 13-3: mean gain over the seeds that both have, and its standard error."""
     both = sorted(values.keys() & base.keys())
     gains = np.array([values[seed] - base[seed] for seed in both])
     return float(gains.mean()), float(gains.std(ddof=1) / len(gains) ** 0.5)
 
 
-def _both(values, base) -> tuple[np.ndarray, np.ndarray]:
+def _both(values: BySeed, base: BySeed) -> tuple[np.ndarray, np.ndarray]:
     seeds = sorted(values.keys() & base.keys())
-    return tuple(np.array([some[s] for s in seeds], float) for some in (values, base))
+    one, other = (np.array([some[s] for s in seeds], float) for some in (values, base))
+    return one, other
 
 
 def _error(gains: np.ndarray) -> float:
     return float(gains.std(ddof=1) / len(gains) ** 0.5)
 
 
-def _by_order(values, base) -> tuple[float, float]:
+def _by_order(values: BySeed, base: BySeed) -> tuple[float, float]:
     n = min(len(values), len(base))
     gains = np.array(list(values.values())[:n]) - np.array(list(base.values())[:n])
     return float(gains.mean()), _error(gains)
 
 
-def _apart(values, base) -> tuple[float, float]:
+def _apart(values: BySeed, base: BySeed) -> tuple[float, float]:
     a, b = _both(values, base)
     return float((a - b).mean()), float((a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)) ** 0.5)
 
 
-def _all_of_each(values, base) -> tuple[float, float]:
+def _all_of_each(values: BySeed, base: BySeed) -> tuple[float, float]:
     gains = np.subtract(*_both(values, base))
     return float(np.mean(list(values.values())) - np.mean(list(base.values()))), _error(gains)
 

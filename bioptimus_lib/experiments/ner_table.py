@@ -230,7 +230,7 @@ def trained(setting: Setting, number: int) -> Row:
     blocks, held_out = (packed(run, name, tokenizer, "new") for name in ("train", "held-out"))
     model = random_masked_lm(run.folder(OLD), tokenizer, seed=run.seed)
     model = place(model, run.torch_device)
-    steps, first = run.done("budget")["steps"], run.seed * len(PHASES)
+    steps, first = run.finished("budget")["steps"], run.seed * len(PHASES)
     course = {  # with the masks of the other versions
         phase.version: (phase.masking, settings_of(run, steps, seed=first + phase.number))
         for phase in PHASES
