@@ -50,8 +50,9 @@ test: $(READY) ## unit tests, doctests and every notebook cell
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
 
-lint: $(READY) ## ruff on the library, the tests and the notebooks
+lint: $(READY) ## ruff on everything, and mypy, which checks the types of the library
 	@$(BIN)/ruff check .
+	@$(BIN)/mypy
 
 bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" for more
 	@$(BIN)/bioptimus bench scan --megabytes 50 --rounds 3 --quiet $(BENCH_ARGS)

@@ -6,7 +6,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 
 | room | front door | behind it |
 |---|---|---|
-| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` |
+| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` ``arrays`` |
 | data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` ``clinical_text`` |
 | text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
@@ -27,7 +27,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
 | entities in running text | ``tagging`` | ``markup`` |
-| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``bench`` |
+| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``nested`` ``bench`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |

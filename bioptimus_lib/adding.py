@@ -142,4 +142,4 @@ def round_trip(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     Blanks around punctuation are left as ``decode`` puts them.
     """
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))

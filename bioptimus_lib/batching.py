@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from bioptimus_lib.arrays import Ints
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,7 +33,7 @@ ALIKE = 1e-4  # logits that differ by less are the same, up to the order of sums
 # --- which sentences make a batch --------------------------------------------------------------
 
 
-def by_length(lengths: Sequence[int], *, budget: int) -> list[np.ndarray]:
+def by_length(lengths: Ints, *, budget: int) -> list[np.ndarray]:
     """Indices in batches of at most ``budget`` positions, long sentences first: for prediction,
     where only the padding counts.
 
@@ -49,7 +51,7 @@ def by_length(lengths: Sequence[int], *, budget: int) -> list[np.ndarray]:
 
 
 def evenly(
-    lengths: Sequence[int], *, budget: int, generator: np.random.Generator
+    lengths: Ints, *, budget: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """Random batches of about as many pieces, at most ``budget`` on average.
 
@@ -68,14 +70,14 @@ def evenly(
 
 
 def by_number(
-    lengths: Sequence[int], *, budget: int, generator: np.random.Generator
+    lengths: Ints, *, budget: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """Random batches of as many sentences, as a stock data loader makes them."""
     return _cut(generator.permutation(len(lengths)), _rows(lengths, budget))
 
 
 def buckets(
-    lengths: Sequence[int], *, budget: int, generator: np.random.Generator
+    lengths: Ints, *, budget: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """All sentences sorted by length, cut into batches of as many, the batches shuffled."""
     order = generator.permutation(len(lengths))  # equal lengths meet others in each epoch
@@ -84,7 +86,7 @@ def buckets(
 
 
 def pools(
-    lengths: Sequence[int],
+    lengths: Ints,
     *,
     budget: int,
     generator: np.random.Generator,
@@ -109,7 +111,7 @@ def pools(
 
 
 def sorted_pieces(
-    lengths: Sequence[int], *, budget: int, generator: np.random.Generator
+    lengths: Ints, *, budget: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """All sentences sorted by length, in batches of as many positions, the batches shuffled."""
     return pools(lengths, budget=budget, generator=generator, pool=None)
@@ -120,13 +122,13 @@ def _check(budget: int) -> None:
         raise ValueError(f"a budget of {budget} positions per batch: give 1 or more")
 
 
-def _steps(lengths: Sequence[int], budget: int) -> int:
+def _steps(lengths: Ints, budget: int) -> int:
     """Batches in which the sentences have ``budget`` pieces on average, or fewer."""
     _check(budget)
     return -(-int(np.sum(lengths)) // budget)
 
 
-def _rows(lengths: Sequence[int], budget: int) -> int:
+def _rows(lengths: Ints, budget: int) -> int:
     """Sentences per batch that give about as many steps as ``evenly``."""
     return max(1, round(len(lengths) / max(1, _steps(lengths, budget))))
 
@@ -159,13 +161,13 @@ class Layout(NamedTuple):
         return len(self.row) > self.shape[0]
 
 
-def padded(lengths: Sequence[int]) -> Layout:
+def padded(lengths: Ints) -> Layout:
     """A row for each sentence, as long as the longest."""
     count = len(lengths)
     return Layout(np.arange(count), np.zeros(count, np.int64), (count, int(max(lengths))))
 
 
-def packed(lengths: Sequence[int]) -> Layout:
+def packed(lengths: Ints) -> Layout:
     """Several sentences in a row: each, the longest first, goes to the row that is shortest yet.
 
     There are as many rows as the pieces fill if a row is as long as the longest sentence, rounded
@@ -186,7 +188,7 @@ def packed(lengths: Sequence[int]) -> Layout:
     return Layout(row, start, (rows, max(size for size, _ in heap)))
 
 
-def places(lengths: Sequence[int], layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+def places(lengths: Ints, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """For each piece of a batch, sentence after sentence, its place in the flat rows, and its
     position in its sentence: int (P,) both."""
     lengths = np.asarray(lengths)
@@ -260,7 +262,8 @@ def reads_packed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         return False
     finally:
         model.train(training)
-    return torch.allclose(*answers, rtol=0, atol=ALIKE)
+    alone, together = answers
+    return torch.allclose(alone, together, rtol=0, atol=ALIKE)
 
 
 # --- the ways ----------------------------------------------------------------------------------
@@ -270,7 +273,7 @@ class Draw(Protocol):
     """Batches of an epoch, as indices of sentences of so many pieces."""
 
     def __call__(
-        self, lengths: Sequence[int], *, budget: int, generator: np.random.Generator
+        self, lengths: Ints, *, budget: int, generator: np.random.Generator
     ) -> list[np.ndarray]: ...
 
 

@@ -25,7 +25,7 @@ INT8 = "+int8"
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "compact", help="parameters, memory, latency and throughput of models, in turns"

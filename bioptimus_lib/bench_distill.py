@@ -229,7 +229,7 @@ def sentences_of(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the room."""
     parser = subparsers.add_parser(
         "distill", help="reading hidden states: beside the bare forward pass and a plain loop"

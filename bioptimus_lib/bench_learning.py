@@ -8,17 +8,18 @@ import copy
 import math
 import pickle
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.bench_pretrain import SIDES, Side, Text, random_model, text_of
 from bioptimus_lib.machine import peak_memory
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 STEPS = 5  # of the comparison with the dense loss
@@ -39,19 +40,20 @@ def difference(
                 out=Path(temporary), steps=STEPS,
             )  # fmt: skip
             if name == "dense":
-                side.trainer.compute_loss = _dense_loss(side.trainer)
+                vars(side.trainer)["compute_loss"] = _dense_loss(side.trainer)
             for _ in range(STEPS):
                 side.advance(1)
             losses[name] = side.losses
     return float(f"{max(abs(a - b) for a, b in zip(*losses.values(), strict=True)):.2g}")
 
 
-def _dense_loss(trainer):
+def _dense_loss(trainer: Any) -> Callable[..., torch.Tensor]:
     """The loss as the stock model computes it: logits at all positions."""
 
-    def compute(model, inputs, **_):
+    def compute(model: PreTrainedModel, inputs: dict[str, Any], **_: Any) -> torch.Tensor:
         ids, labels = trainer.draw(inputs["input_ids"])
-        return model(input_ids=ids, labels=labels).loss
+        loss: torch.Tensor = model(input_ids=ids, labels=labels).loss
+        return loss
 
     return compute
 
@@ -95,9 +97,9 @@ def step_megabytes(
             before = torch.cuda.memory_allocated()
             side.advance(3)
             return (torch.cuda.max_memory_allocated() - before) / 1e6
-        before = peak_memory()
+        at_first = peak_memory()
         side.advance(3)
-        return (peak_memory() - before) / 1e6
+        return (peak_memory() - at_first) / 1e6
 
 
 # -- learning --------------------------------------------------------------------------------------

@@ -56,12 +56,13 @@ def rows_of(
             f"{len(text):,} characters are too few for {rows} rows of {length} pieces: give "
             f"{rows * size:,}, or fewer rows"
         )
-    return tokenizer(
+    found: dict[str, torch.Tensor] = tokenizer(
         [text[n * size : (n + 1) * size] for n in range(rows)],
         truncation=True, max_length=length, padding="max_length", return_tensors="pt",
         return_offsets_mapping=True, return_special_tokens_mask=True,
         return_attention_mask=False, return_token_type_ids=False,
     )  # fmt: skip
+    return found
 
 
 def sides_of(
@@ -146,7 +147,7 @@ def per_call(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "masking", help="masks, beside Hugging Face's collator, and as a part of a training step"

@@ -26,6 +26,8 @@ from bioptimus_lib.bench import check_numbers, ratio, take_turns
 if TYPE_CHECKING:
     import torch
 
+    from bioptimus_lib.arrays import Ints
+    from bioptimus_lib.batching import Layout
     from bioptimus_lib.conll import Sentence
     from bioptimus_lib.tagger import Tagger
     from bioptimus_lib.windows import Encoding
@@ -56,7 +58,7 @@ def sentences_of(
 # --- what is counted ---------------------------------------------------------------------------
 
 
-def count(lengths: Sequence[int], *, budget: int, seed: int = 0) -> dict[str, dict[str, float]]:
+def count(lengths: Ints, *, budget: int, seed: int = 0) -> dict[str, dict[str, float]]:
     """What an epoch is made of, for each way, and for pools of several sizes.
 
     Returns:
@@ -64,7 +66,7 @@ def count(lengths: Sequence[int], *, budget: int, seed: int = 0) -> dict[str, di
         least and most ``sentences`` and ``pieces`` of a batch.
     """
     lengths = np.asarray(lengths)
-    ways: dict[str, tuple[Callable, Callable]] = {
+    ways: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         name: (way.draw, way.lay) for name, way in BATCHINGS.items()
     }
     for pool in POOLS:
@@ -128,7 +130,7 @@ class Training:
         return self._trained(tagger, batching.lay, parts).__next__
 
     def _trained(
-        self, tagger: Tagger, lay: Callable, parts: Sequence[Sequence[np.ndarray]]
+        self, tagger: Tagger, lay: Callable[..., Layout], parts: Sequence[Sequence[np.ndarray]]
     ) -> Iterator[torch.Tensor]:
         import torch
 
@@ -207,7 +209,7 @@ def difference(training: Training, *, seed: int = 0) -> float:
 # --- the command -------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "ner", help="an epoch of fine-tuning, by each way to make batches; and prediction"
@@ -363,7 +365,7 @@ def text(result: Mapping[str, Any]) -> str:
 
 def threads_of(result: Mapping[str, Any]) -> str:
     """How many threads, in words."""
-    return f"{result['threads']} thread" + "s" * (result["threads"] > 1)
+    return f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
 
 
 def to_ledger(result: Mapping[str, Any], data: Sequence[Path], *, file: str) -> None:

@@ -97,7 +97,7 @@ def _entities(marks: Sequence[Any]) -> list[tuple[str, int, int]]:
 # --- the command -------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "onnx", help="a released tagger by PyTorch, by ONNX and in 8 bits: time, size, F1"
@@ -149,9 +149,9 @@ def test_of(name: str, *, progress: bool = True) -> tuple[list[Sentence], Path |
     from bioptimus_lib.conll import read_conll, split_files
 
     if name == "pocket":
-        with tempfile.TemporaryDirectory() as folder:
-            pocket_ner.write_ner(folder)
-            return read_conll(Path(folder) / "test.tsv"), None
+        with tempfile.TemporaryDirectory() as temporary:
+            pocket_ner.write_ner(temporary)
+            return read_conll(Path(temporary) / "test.tsv"), None
     folder = Path(name) if Path(name).is_dir() else ner_sets.folder_of(name, progress=progress)
     file = split_files(folder)["test"]
     return read_conll(file), file

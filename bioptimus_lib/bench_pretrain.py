@@ -156,6 +156,7 @@ class Side:
         import torch
 
         trainer, count = self.trainer, 0
+        assert trainer.optimizer is not None and trainer.lr_scheduler is not None
         for _ in range(steps):
             inputs = next(self.batches, None)
             if inputs is None:
@@ -291,7 +292,7 @@ def peak_of(device: str) -> float | None:
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the room."""
     parser = subparsers.add_parser(
         "pretrain",

@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ WORKERS = (1, 2, 4)
 FIT_TIMES, FIT_WORKERS = 4, 2
 BATCH, LENGTH = 16, 128  # blocks of a step on all processes, and their pieces
 #: shape, vocabulary, processes, steps, and whether one run gives all multiples of its text
-TRAININGS: tuple[tuple[str, int, int, int, bool], ...] = (
+Training = tuple[str, int, int, int, bool]
+TRAININGS: tuple[Training, ...] = (
     ("pocket", 8_192, 1, 256, True),
     ("pocket", 8_192, 2, 32, False),
     ("pocket", 8_192, 4, 32, False),
@@ -66,7 +68,7 @@ def scan_jobs(
     for many, count in tqdm(cases, desc="scan", disable=not progress):
         some = files[:many]
         seconds = best_of(
-            lambda some=some, count=count: find_contexts(words, some, contexts=5, workers=count),  # type: ignore[misc]
+            partial(find_contexts, words, some, contexts=5, workers=count),
             repeats=rounds,
         )
         size = sum(file.stat().st_size for file in some)
@@ -96,7 +98,7 @@ def scan_quietly(words: list[str], files: list[Path]) -> None:
 
 
 def training_jobs(
-    text: Path | None, folder: Path, *, trainings: Sequence[tuple] = TRAININGS,
+    text: Path | None, folder: Path, *, trainings: Sequence[Training] = TRAININGS,
     progress: bool = False,
 ) -> Iterator[tuple[Job, bool]]:  # fmt: skip
     """Trainings by ``bioptimus pretrain`` under ``torchrun``, a thread each, without start-up.
@@ -129,6 +131,10 @@ def training_jobs(
         yield from ((job, known and n <= FIT_TIMES) for n, job in zip(times, jobs, strict=True))
 
 
+def _beside(steps: int, row: Row) -> int:
+    return abs(int(row["step"]) - steps)
+
+
 def logged_jobs(
     run: Path, processes: int, *, steps: Sequence[int], flops: float, name: str
 ) -> list[Job]:
@@ -142,8 +148,8 @@ def logged_jobs(
     from bioptimus_lib.files import json_lines
 
     log = next(Path(run).glob("training/*/log.jsonl"))
-    logged = {row["step"]: row for row in json_lines(log) if "loss" in row}
-    near = [logged[min(logged, key=lambda s, aim=aim: abs(s - aim))] for aim in steps]  # type: ignore[misc]
+    logged = [row for row in json_lines(log) if "loss" in row]
+    near = [min(logged, key=partial(_beside, aim)) for aim in steps]
     return [
         Job(row["tokens"] * flops, processes, row["tokens"] / row["tokens_per_second"],
             f"{name}, {row['step']} steps, {processes} processes")
@@ -176,7 +182,7 @@ def pretrain_on(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "scale", help="time and memory by text and workers, for 'bioptimus cost'"

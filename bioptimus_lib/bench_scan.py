@@ -45,7 +45,7 @@ print(peak_memory(), sum(len(line.encode()) for lines in found.values() for line
 """
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser("scan", help="finding keywords, beside ripgrep, wc -w, plain Python")
     parser.add_argument(
@@ -167,7 +167,8 @@ class _Bench:
         from bioptimus_lib.scan_steps import best_of
 
         (self.folder / "words.txt").write_text("\n".join(words) + "\n")
-        best, fact = None, {}
+        best: tuple[float, Side] | None = None
+        fact: dict[str, str] = {}
         for options in PRINTS:
             for out in ("file", "null"):
                 flags = ["-o", "-w", "-F", "--no-unicode", f"-j{self.workers}", *options]
@@ -178,6 +179,7 @@ class _Bench:
                 if best is None or took < best[0]:
                     best, fact = (took, side), {"options": " ".join(flags), "output": out}
         version = subprocess.run([rg, "--version"], capture_output=True, text=True, check=True)
+        assert best is not None  # PRINTS is not empty
         return best[1], {"version": version.stdout.split("\n")[0], **fact}
 
     def growth(self, files: list[Path], counts: Counter[str]) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _blingfire() -> Split:
 
 
 def _pysbd() -> Split:
-    return import_module("pysbd").Segmenter(language="en", clean=False).segment
+    cut: Split = import_module("pysbd").Segmenter(language="en", clean=False).segment
+    return cut
 
 
 def _syntok() -> Split:
@@ -106,7 +107,7 @@ def _syntok() -> Split:
 
 
 def _punkt() -> Split:
-    cut = import_module("nltk.tokenize").sent_tokenize
+    cut: Split = import_module("nltk.tokenize").sent_tokenize
     cut("Is the model there? Yes.")  # LookupError if not: it is loaded apart from the package
     return cut
 
@@ -204,7 +205,7 @@ def texts_of(path: Path | None, megabytes: float) -> Iterator[str]:
 # -- the command -----------------------------------------------------------------------------------
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the room."""
     parser = subparsers.add_parser(
         "sentences", help="sentence splitters: traps of scientific text, and speed"

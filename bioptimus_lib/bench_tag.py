@@ -89,7 +89,7 @@ def stock(pipe: TokenClassificationPipeline, texts: Sequence[str], *, batch: int
     """The entities that Transformers' pipeline finds."""
     found = pipe(list(texts), batch_size=batch)
     return [
-        (number, one["entity_group"], one["start"], one["end"])
+        (number, one["entity_group"], int(one["start"]), int(one["end"]))
         for number, some in enumerate(found) for one in some
     ]  # fmt: skip
 
@@ -125,8 +125,9 @@ def sides_of(
     from transformers import pipeline
 
     tool = tagger.tagger
+    tokenizer: Any = tool.tokenizer  # of one of the two classes that a pipeline takes
     pipe = pipeline(
-        "token-classification", model=tool.model, tokenizer=tool.tokenizer,
+        "token-classification", model=tool.model, tokenizer=tokenizer,
         aggregation_strategy="first", device=tool.model.device,
     )  # fmt: skip
     edges = np.linspace(0, len(texts), rounds + 1).round().astype(int)
@@ -146,7 +147,7 @@ def sides_of(
 # --- the command -------------------------------------------------------------------------------
 
 
-def add(rooms: argparse._SubParsersAction) -> None:
+def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = rooms.add_parser(
         "tag", help="text to entities, beside the bare model and beside Transformers' pipeline"

@@ -17,7 +17,7 @@ from bioptimus_lib.records import readable_files
 
 def plain_loop(words: list[str], files: list[Path]) -> Counter[str]:
     """Lines that hold each word, as one would write it without further thought."""
-    wanted, found = set(words), Counter()
+    wanted, found = set(words), Counter[str]()
     blank = str.maketrans(string.punctuation, " " * len(string.punctuation))
     for path in files:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -44,17 +44,19 @@ def equal_parts(
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as temporary, ExitStack() as stack:
         if corpus is None:
+            if megabytes is None:
+                raise ValueError("made-up text has no size of its own: say how many megabytes")
             sources = write_corpus(Path(temporary) / "all.txt", megabytes=megabytes)
         outs = [stack.enter_context(atomic_write(goal, "wb")) for goal in goals]
         written = [0] * parts
-        again = corpus is not None and megabytes
+        goal = megabytes * 1e6 if corpus is not None and megabytes else 0.0
         while True:
             for source in sources:
                 with open_bytes(source) as file:
                     for line in file:
                         least = written.index(min(written))
                         written[least] += outs[least].write(line.lower())
-            if not again or not 0 < sum(written) < megabytes * 1e6:
+            if not 0 < sum(written) < goal:
                 break
     return goals
 

@@ -50,7 +50,7 @@ def stretch(step: int, *, betas: tuple[float, float] = BETAS) -> float:
     """
     if step < 1 or not all(0 <= beta < 1 for beta in betas):
         raise ValueError(f"step {step} with betas {betas}: steps from 1, betas from 0 to below 1")
-    return (1 - betas[0] ** step) / (1 - betas[1] ** step) ** 0.5
+    return float((1 - betas[0] ** step) / (1 - betas[1] ** step) ** 0.5)
 
 
 @contextmanager

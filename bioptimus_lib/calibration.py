@@ -88,7 +88,7 @@ def fit_ridge(
         squared, left = _positive(squared, left)
         right = x.T @ left / squared.sqrt()
     projected = left.T @ target
-    best = None
+    best: tuple[float, float, torch.Tensor] | None = None
     for strength in strengths:
         shrink = squared / (squared + strength)
         leverage = 1 / len(x) + left.square() @ shrink
@@ -97,6 +97,8 @@ def fit_ridge(
         loss = error.square().sum().item()
         if best is None or loss < best[0]:
             best = loss, strength, error
+    if best is None:
+        raise ValueError("no strength to choose from")
     _, strength, error = best
     weights = right @ ((squared.sqrt() / (squared + strength))[:, None] * projected)
     return Ridge(center, scale, weights, bias, strength, y - error)

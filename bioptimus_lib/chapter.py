@@ -166,7 +166,8 @@ def install_missing(pyproject: Path, extra: str | None = None) -> list[str]:
 
 # -- a folder to work in -------------------------------------------------------------------------
 
-_held: dict[str, Any] = {}  # the locks and folders of this process, kept until it ends
+#: The folders of this process and their locks, kept until it ends.
+_held: dict[str, tuple[Path, object]] = {}
 
 
 def workspace(chapter: str) -> Path:

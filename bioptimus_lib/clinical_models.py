@@ -98,15 +98,15 @@ def make(
         made[one.name] = one
         tell(one)
 
-    (row,) = pretrain_phases(
+    (trained,) = pretrain_phases(
         general, notes, out / TEACHER, settings=settings, phases=PHASES[:1], length=length, **common
     )  # fmt: skip
-    keep(_made(TEACHER, row))
+    keep(_made(TEACHER, trained))
     for start in dict.fromkeys(row.start for row in plan if row.continues):
         keep(_start(start, general, biomedical, out=out, settings=settings, length=length,
                     **common))  # fmt: skip
     for row in plan:
-        given = {"start": made[row.start].folder} if row.continues else {
+        given: dict[str, Any] = {"start": made[row.start].folder} if row.continues else {
             "teacher": made[TEACHER].folder
         }  # fmt: skip
         found = compress(row, notes, out=out / row.name, settings=settings, length=length,

@@ -271,8 +271,9 @@ def attention_of(
     ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.device)
     with attended(model) as maps:
         model.base_model(input_ids=ids)
-    pieces = tokenizer.convert_ids_to_tokens(ids[0].tolist())
-    return pieces, np.stack([some[0].float().cpu().numpy() for some in maps])
+    pieces = list(tokenizer.convert_ids_to_tokens(ids[0].tolist()))
+    looks = [some[0].float().cpu().numpy() for some in maps if some is not None]  # all are kept
+    return pieces, np.stack(looks)
 
 
 @torch.no_grad()
@@ -288,5 +289,6 @@ def answer(
     where = (ids[0] == tokenizer.mask_token_id).nonzero().flatten()
     if len(where) != 1:
         raise ValueError(f"{text!r} has {len(where)} [MASK], it needs one")
-    return model(input_ids=ids).logits[0, where[0]].float().cpu()
+    logits: torch.Tensor = model(input_ids=ids).logits[0, where[0]].float().cpu()
+    return logits
 

@@ -185,7 +185,7 @@ def _setting(row: Mapping[str, Any]) -> str:
 
 
 def _question(row: Mapping[str, Any]) -> str:
-    return row["variant"].split(", ")[2]
+    return str(row["variant"]).split(", ")[2]
 
 
 def trade_off_figure(dataset: str = SET) -> str:

@@ -32,6 +32,7 @@ from bioptimus_lib.recipes import recipe as recipe_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from bioptimus_lib.distil_trainer import DistilTrainer
     from bioptimus_lib.pretrain import Settings
 
 Row = dict[str, Any]
@@ -137,6 +138,8 @@ def compress(
         if start_layers is not None or traps.random_head:
             raise ValueError("a start has weights of its own: leave out the layers of the teacher")
         student, pieces = _start(start, pieces)
+    if pieces is None:
+        raise ValueError(f"{plan.name} trains {plan.start} on: give the folder of a small model")
     layers = mapped(plan, student, old, layer_map)
     files = check(student, corpus, length=length, minutes=0, phases=PHASES)
     if old is not None:
@@ -198,6 +201,10 @@ def mapped(
 
     if plan.layer_map is None and layer_map is not None:
         raise ValueError(f"{plan.name} compares no layers, so it takes no layer map")
+    if teacher is None:
+        if not plan.continues:
+            raise ValueError(f"{plan.name} is distilled: give its teacher")
+        return tuple(layer_map or ())
     if plan.layer_map is not None and layer_map is None:
         layer_map = plan.layer_map(
             student.config.num_hidden_layers, teacher.config.num_hidden_layers
@@ -213,10 +220,12 @@ def trainer_of(
     teacher: PreTrainedModel | None,
     layers: Sequence[int] = (),
     traps: Traps | None = None,
-) -> partial | None:
+) -> partial[DistilTrainer] | None:
     """What makes the trainer of an objective, for ``pretrain``; None is the usual one."""
     if not objective.teaches:
         return None
+    if teacher is None:
+        raise ValueError(f"the objective {objective} compares with a teacher, and there is none")
     from bioptimus_lib.distil_trainer import DistilTrainer
 
     return partial(
@@ -270,12 +279,13 @@ def _compared(
     held_out: Any,
 ) -> Row:
     """Sizes of both, and what the teacher makes of the same held-out text."""
+    from bioptimus_lib.models import moved
     from bioptimus_lib.pretrain import QUESTION, evaluate_mlm
     from bioptimus_lib.students import parameters
 
     row: Row = {"parameters": parameters(student)}
     if teacher is not None:
-        teacher.to(student.device)
+        moved(teacher, student.device)
         score = evaluate_mlm(teacher, tokenizer, held_out[:HELD_OUT_BLOCKS], masking=QUESTION)
         row |= {"teacher_parameters": parameters(teacher), "teacher_held_out": score}
     return row

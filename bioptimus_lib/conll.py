@@ -266,7 +266,7 @@ def repair(tags: Sequence[str]) -> list[str]:
     ]
 
 
-def check_lengths(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+def check_lengths(gold: Sequence[Sequence[object]], predicted: Sequence[Sequence[object]]) -> None:
     """ValueError unless each sentence has as many predicted tags as gold ones."""
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} sentences in gold, {len(predicted)} predicted")

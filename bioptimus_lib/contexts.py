@@ -114,7 +114,8 @@ class Contexts(Mapping[str, list[str]]):
         self.report = report
 
     def __getitem__(self, keyword: str) -> list[str]:
-        return self._sentences[self._row[keyword]].as_py()
+        sentences: list[str] = self._sentences[self._row[keyword]].as_py()
+        return sentences
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._row)

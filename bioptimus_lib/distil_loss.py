@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
@@ -81,11 +81,13 @@ def values(
         layer_map: for each layer of the student the teacher's, both counted from 0.
         projections: from ``make_projections``.
     """
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for term in objective.terms:
         compare = getattr(distil_terms, term.kind)
         if term.kind == "masked_lm":
             found[term.kind] = compare(student.logits, target)
+        elif teacher is None:
+            raise ValueError(f"{term.kind} compares with a teacher, and there is none")
         elif term.kind == "soft_targets":
             found[term.kind] = compare(
                 student.logits, teacher.logits, temperature=term.temperature, squared=term.squared
@@ -109,10 +111,11 @@ def total(
     ``share`` is a factor for the terms that are means over masked pieces: where a batch is a part
     of a step, what share of the step's masked pieces it has, relative to an even one.
     """
-    return sum(
+    first, *others = (
         term.weight * found[term.kind] * (share if term.reads == "logits" else 1.0)
         for term in objective.terms
     )
+    return sum(others, start=first)
 
 
 def make_projections(
@@ -193,14 +196,17 @@ def _sides(
     """What a term compares: student's and teacher's tensor of each pair of layers."""
     if term.reads == "maps":
         pairs = term.pairs(layer_map, student=len(student.maps), teacher=len(teacher.maps))
-        return [(student.maps[ours], teacher.maps[theirs]) for ours, theirs in pairs]
+        maps = [(student.maps[ours], teacher.maps[theirs]) for ours, theirs in pairs]
+        return cast("list[tuple[torch.Tensor, torch.Tensor]]", maps)  # these have been kept
     depths = {"student": len(student.states) - 1, "teacher": len(teacher.states) - 1}
     pairs = term.pairs(layer_map, **depths)  # states begin with those of the embeddings
     sides = [(student.states[ours + 1], teacher.states[theirs + 1]) for ours, theirs in pairs]
     if term.projection == "none":
         return sides
-    maps = projections[term.kind]
+    if projections is None:
+        raise ValueError(f"{term.kind} needs projections: see make_projections")
+    linear: Any = projections[term.kind]
     return [
-        (maps[number % len(maps)](ours.to(maps[0].weight.dtype)), theirs)
+        (linear[number % len(linear)](ours.to(linear[0].weight.dtype)), theirs)
         for number, (ours, theirs) in enumerate(sides)
     ]

@@ -5,12 +5,12 @@ another loss.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from bioptimus_lib.distil_loss import check, look, make_projections, pairs_of, total, values
-from bioptimus_lib.masked_trainer import MaskedTrainer
+from bioptimus_lib.masked_trainer import Batch, MaskedTrainer
 from bioptimus_lib.models import autocast, place
 
 if TYPE_CHECKING:
@@ -80,14 +80,21 @@ class DistilTrainer(MaskedTrainer):
                 delattr(self.model, INSIDE)
             self.teacher.eval()
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        inputs, labels = self.draw(inputs["input_ids"])
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        ids, labels = self.draw(inputs["input_ids"])
         kind = "bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32"
         with torch.no_grad(), autocast(self.args.device, kind):
             theirs, _ = look(
-                self.teacher, inputs, labels, objective=self.goal, maps=self.theirs
+                self.teacher, ids, labels, objective=self.goal, maps=self.theirs
             )
-        ours, target = look(model, inputs, labels, objective=self.goal, maps=self.ours)
+        student = cast("PreTrainedModel", model)
+        ours, target = look(student, ids, labels, objective=self.goal, maps=self.ours)
         found = values(
             self.goal, ours, theirs, target,
             layer_map=self.layer_map, projections=self.projections,

@@ -25,6 +25,7 @@ import torch
 
 from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.cutting import Cutter
+from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import BATCH_TOKENS, States, read_states
 from bioptimus_lib.strategies import (
     FEWEST_TO_CHOOSE,
@@ -194,7 +195,7 @@ def _generator(seed: int) -> torch.Generator:
 
 def _table(model: PreTrainedModel, plan: VocabularyPlan) -> torch.Tensor:
     """The old input embeddings, float32 (V, H) on the CPU, checked."""
-    table = model.get_input_embeddings().weight.detach().float().cpu()
+    table = input_table(model).detach().float().cpu()
     if len(table) != len(plan.old_pieces):
         raise ValueError(
             f"the plan is for another model: {len(plan.old_pieces)} old pieces, {len(table)} rows"
@@ -242,13 +243,13 @@ def _with_vocabulary(
 ) -> PreTrainedModel:
     """A copy of the model with the plan's new vocabulary and ``rows`` for its new tokens."""
     result = copy.deepcopy(model)
-    old_table = model.get_input_embeddings().weight.detach()
+    old_table = input_table(model).detach()
     old_bias = model.get_output_embeddings().bias
     result.resize_token_embeddings(len(plan.new_pieces), mean_resizing=False)
     ids, old_ids = (torch.tensor(list(some)) for some in (plan.shared, plan.shared.values()))
     new_ids = torch.tensor(plan.new, dtype=torch.int64)
     with torch.no_grad():
-        table = result.get_input_embeddings().weight
+        table = input_table(result)
         table[ids] = old_table[old_ids]
         table[new_ids] = rows.to(table)
         if old_bias is not None:

@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 from bioptimus_lib.calibration import token_recovery
 from bioptimus_lib.crops import Request, Span
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
+from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import read_states
 from bioptimus_lib.pretrain import masked_logits
 from bioptimus_lib.strategies import Evidence, Known, Strategy
@@ -149,7 +150,8 @@ def imitation_error(
     # A rate this small is none: one pass through the loss and nothing learned.
     settings = TokenDistillation(passes=1, learning_rate=1e-12)
     report = distil_rows(model, tokenizer, wanted, rows, settings=settings, precision="auto")[2]
-    return sum(report["losses"]) / len(report["losses"])
+    losses: list[float] = report["losses"]
+    return sum(losses) / len(losses)
 
 
 def alike(rows: torch.Tensor) -> float:
@@ -216,7 +218,7 @@ def semantic_classes(pieces: Iterable[str], lexicons: Sequence[str]) -> dict[str
 def put_rows(model: PreTrainedModel, plan: VocabularyPlan, rows: torch.Tensor) -> None:
     """Write rows (new tokens, H) over those of the plan's new tokens, in place; all else stays."""
     with torch.no_grad():
-        table = model.get_input_embeddings().weight
+        table = input_table(model)
         table[torch.tensor(plan.new, device=table.device)] = rows.to(table)
 
 
@@ -294,4 +296,4 @@ def _given(logits: torch.Tensor, fresh: torch.Tensor, shift: float) -> float:
 
 
 def _table(model: PreTrainedModel) -> torch.Tensor:
-    return model.get_input_embeddings().weight.detach().float().cpu()
+    return input_table(model).detach().float().cpu()

@@ -13,10 +13,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from bioptimus_lib import __version__
+
+if TYPE_CHECKING:
+    import requests
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +115,15 @@ def download(
             time.sleep(wait)
 
 
-def _receive(session, url, file, size, network, progress, answered) -> None:
+def _receive(
+    session: requests.Session,
+    url: str,
+    file: BinaryIO,
+    size: int | None,
+    network: Network,
+    progress: Progress | None,
+    answered: Callable[[], None],
+) -> None:
     """One request: the whole file, or the rest of it when ``file`` already holds a part."""
     have = file.tell()
     headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
@@ -156,7 +167,9 @@ def head(url: str, *, network: Network | None = None) -> tuple[int, int | None]:
     network = network or Network.from_environment()
     try:
         with requests.Session() as session:
-            options = {"headers": HEADERS, "timeout": network.timeout, "allow_redirects": True}
+            options: dict[str, Any] = {
+                "headers": HEADERS, "timeout": network.timeout, "allow_redirects": True
+            }  # fmt: skip
             response = session.head(url, **options)
             if response.status_code in (405, 501):  # some servers know no HEAD
                 response = session.get(url, stream=True, **options)
@@ -165,8 +178,8 @@ def head(url: str, *, network: Network | None = None) -> tuple[int, int | None]:
         reason = _reason(error, network)
         raise ConnectionError(f"cannot reach {urlsplit(url).netloc} ({reason}) for {url}") from None
     length = response.headers.get("Content-Length")
-    known = length and "Content-Encoding" not in response.headers
-    return response.status_code, int(length) if known else None
+    known = "Content-Encoding" not in response.headers
+    return response.status_code, int(length) if length and known else None
 
 
 def _reason(error: BaseException, network: Network) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,7 +25,8 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch
 @contextmanager
 def only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
     """Let the encoder run its first ``depth`` layers only, without dropout."""
-    encoder, training = model.base_model.encoder, model.training
+    encoder: Any = model.base_model.encoder
+    training = model.training
     layers = encoder.layer
     model.eval()  # also the layers above, which layer_at may need
     encoder.layer = layers[:depth]
@@ -37,7 +38,7 @@ def only_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
 
 
 def layer_at(
-    layer: torch.nn.Module, states: torch.Tensor, attention: torch.Tensor, places: torch.Tensor
+    layer: Any, states: torch.Tensor, attention: torch.Tensor, places: torch.Tensor
 ) -> torch.Tensor:
     """What a BERT layer gives at some places, without computing the others.
 
@@ -65,7 +66,8 @@ def layer_at(
         query, key, value, attn_mask=attention[:, None, None, :].bool()
     )
     mixed = layer.attention.output(seen.transpose(1, 2).flatten(2), asking)
-    return layer.output(layer.intermediate(mixed), mixed)
+    found: torch.Tensor = layer.output(layer.intermediate(mixed), mixed)
+    return found
 
 
 @contextmanager
@@ -78,11 +80,11 @@ def recorded(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
     """
     output: list[torch.Tensor] = []
 
-    def record(_module, _inputs, found):
+    def record(_module: torch.nn.Module, _inputs: Any, found: Any) -> None:
         output.append(found[0] if isinstance(found, tuple) else found)
 
-    encoder = model.base_model
-    stack = getattr(encoder, "transformer", None) or getattr(encoder, "encoder", None)
+    encoder: Any = model.base_model
+    stack: Any = getattr(encoder, "transformer", None) or getattr(encoder, "encoder", None)
     if not hasattr(stack, "layer") or not hasattr(encoder, "embeddings"):
         raise ValueError(f"{type(model).__name__} cannot be read layer by layer: it is not as BERT")
     with _hooks((encoder.embeddings, *stack.layer), record):
@@ -113,7 +115,7 @@ def attended(
         )
     output: list[torch.Tensor | None] = []
 
-    def record(_module, _inputs, found):
+    def record(_module: torch.nn.Module, _inputs: Any, found: Any) -> None:
         output.append(found[1] if layers is None or len(output) in layers else None)
 
     parts = [p for p in model.base_model.modules() if type(p).__name__.endswith("SelfAttention")]

@@ -6,13 +6,14 @@ Strict IOB2, by ``seqeval``: an ``I-`` that continues nothing is no entity. Numb
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bioptimus_lib.conll import Sentence, check_lengths, entities
 
 
 def score(
     gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
-) -> dict[str, float | int | dict]:
+) -> dict[str, Any]:
     """Entity-level precision, recall and F1 in percent, by ``seqeval`` in strict IOB2 mode.
 
     An entity counts as found only if its type, its first and its last token are right. Numbers

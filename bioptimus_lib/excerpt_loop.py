@@ -33,7 +33,7 @@ def wide(text: np.ndarray, begin: int, end: int) -> bool:
     """Whether two or three bytes of a text are white space."""
     if begin < 0 or end > len(text):
         return False
-    number = 0
+    number: int | np.int64 = 0
     for byte in text[begin:end]:
         number = number << 8 | np.int64(byte)
     for blank in WIDE:

@@ -56,10 +56,11 @@ def around(
 
     text = np.frombuffer(raw, dtype=np.uint8)
     begins, ends = bounds(text, hits, limit)
-    found = Texts(joined(text, begins, ends), ends - begins)
+    raw_texts = joined(text, begins, ends)
+    found = Texts(raw_texts, ends - begins)
     if not valid:
         try:
-            str(found.raw.data, "utf-8")
+            str(raw_texts.data, "utf-8")
         except UnicodeDecodeError:
             pieces = [decode(piece)[0].encode() for piece in as_bytes(found)]
             return Texts(b"".join(pieces), np.array([len(piece) for piece in pieces]))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.files import atomic_write
 from bioptimus_lib.machine import usable_cores
+from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
+    from bioptimus_lib.conll import Sentence
     from bioptimus_lib.ner import NerSettings
     from bioptimus_lib.pipeline import Run
     from bioptimus_lib.profile import Profile
@@ -37,7 +39,7 @@ def ner(run: Run) -> dict[str, Any]:
     workers, threads = side_by_side(run, splits)
     jobs = []
     for number, model in fine_tunings(run.profile):
-        seed = 1000 * run.seed + number
+        seed = PER_RUN * run.seed + number
         file = run.out / "ner" / f"{model}-seed{seed}.json"
         if not file.exists():
             settings = ner_settings(run.profile, seed=seed)
@@ -58,7 +60,7 @@ class Tagging(NamedTuple):
     """One fine-tuning with its test, for ``tag``."""
 
     model: Path
-    splits: dict[str, list]
+    splits: dict[str, list[Sentence]]
     settings: NerSettings
     device: str | None
     threads: int | None
@@ -78,7 +80,7 @@ def tag(job: Tagging) -> None:
         json.dump(result.as_dict(), handle, indent=1)
 
 
-def side_by_side(run: Run, splits: dict[str, list]) -> tuple[int, int | None]:
+def side_by_side(run: Run, splits: dict[str, list[Sentence]]) -> tuple[int, int | None]:
     """(processes, threads of each) for the fine-tunings: small models use a core each best.
 
     0 processes and None stand for this process as it is: on a GPU, and when there is little to do.
@@ -126,7 +128,7 @@ def ner_folder(run: Run) -> Path:
     return folder
 
 
-def ner_splits(run: Run) -> dict[str, list]:
+def ner_splits(run: Run) -> dict[str, list[Sentence]]:
     """The run's NER set, its training sentences cut to as many as the profile wants."""
     from bioptimus_lib.conll import load_splits
 
@@ -162,4 +164,4 @@ def expected_tagging(run: Run) -> float:
     # Devel is read after each epoch, test once.
     epoch = pieces["train"] / speed["train"] + pieces["devel"] / speed["predict"]
     one = run.profile.ner_epochs * epoch + pieces["test"] / speed["predict"]
-    return one * math.ceil(len(fine_tunings(run.profile)) / max(workers, 1))
+    return float(one) * math.ceil(len(fine_tunings(run.profile)) / max(workers, 1))

@@ -169,7 +169,7 @@ def grad_scaler(device: Any, precision: str) -> torch.amp.GradScaler:
 def decay_groups(model: PreTrainedModel, settings: Settings) -> list[dict[str, Any]]:
     """The usual groups: weight decay for matrices alone, the classifier at its own rate."""
     head_rate = settings.head_learning_rate or settings.learning_rate
-    groups: dict[tuple[float, float], list] = {}
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rate = settings.learning_rate if name.startswith(model.base_model_prefix) else head_rate

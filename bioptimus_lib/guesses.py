@@ -192,7 +192,8 @@ def sibling_gain(
         ValueError: no word of several pieces was hidden.
     """
     pieces = PieceTable.of(tokenizer)
-    masking, sides, first = Masking("word", rate, False), {"hidden": [], "visible": []}, []
+    masking, first = Masking("word", rate, False), []
+    sides: dict[str, list[tuple[torch.Tensor, ...]]] = {"hidden": [], "visible": []}
     for start in range(0, len(blocks), batch):
         ids = torch.from_numpy(blocks[start : start + batch].astype("int64"))
         generator = generator_for(seed, start)

@@ -39,7 +39,8 @@ class Guesses:
     @property
     def right(self) -> np.ndarray:
         """bool (M,): whether the first guess is the true piece."""
-        return self.best == self.answer
+        same: np.ndarray = self.best == self.answer
+        return same
 
 
 def guesses(
@@ -59,6 +60,20 @@ def guesses(
         inputs, labels = mask(ids, masking, pieces, generator=generator_for(seed, start))
         parts.append(asked(model, inputs, labels, first=start))
     return joined(parts)
+
+
+def frequency_loss(
+    answer: np.ndarray, blocks: np.ndarray, tokenizer: PreTrainedTokenizerBase
+) -> np.ndarray:
+    """Loss in nats of each answer (M,) for a guesser that knows how frequent each piece is in
+    ``blocks`` (N, T) and reads no sentence.
+
+    One is added to each count. Special pieces have no share: nobody has to guess them.
+    """
+    times = np.bincount(np.asarray(blocks).ravel(), minlength=len(tokenizer)) + 1
+    times[tokenizer.all_special_ids] = 0
+    losses: np.ndarray = np.log(times.sum() / times[answer])
+    return losses
 
 
 @torch.no_grad()

@@ -11,11 +11,15 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import sha256_of
 from bioptimus_lib.release import MANIFEST
 from bioptimus_lib.sources import PICKLED
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 HUB = "https://huggingface.co"
 NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
@@ -101,7 +105,10 @@ def push(
     check_name(repo)
     files = files_of(folder)
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # not in its __all__
+        HfHubHTTPError,
+        HTTPError,
+    )
 
     token = token or get_token()
     if not token:
@@ -126,7 +133,7 @@ def push(
     return f"{endpoint()}/{repo}"
 
 
-def _claim(api: object, repo: str, *, private: bool) -> None:
+def _claim(api: HfApi, repo: str, *, private: bool) -> None:
     """Make the repository; one that is there is taken if it is empty still, as a push that was cut
     leaves it."""
     from huggingface_hub.errors import HfHubHTTPError

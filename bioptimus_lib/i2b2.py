@@ -134,7 +134,7 @@ def _lines(path: Path | None) -> list[tuple[int, str]]:
 
 
 def _span(
-    cells: Sequence[str], sentences: Sequence[Sequence[str]], *, path: Path, line: int
+    cells: Sequence[str], sentences: Sequence[Sequence[str]], *, path: Path | None, line: int
 ) -> Span:
     text, *numbers = cells
     first, start, last, stop = map(int, numbers)
@@ -263,10 +263,11 @@ def _examples(document: Document) -> list[Example]:
                     answer = answer or document.relations.get((two, one))
                     if two < one:
                         continue
-                pair = tuple(
+                first, second = (
                     Mention(starts[s.start], starts[s.stop] - 1, f"@{kind.upper()}$")
                     for s, kind in zip((one, two), kinds, strict=True)
                 )
                 name = f"{document.name}-{_shown(one)}-{_shown(two)}".replace(" ", "-")
-                found.append(Example(name, " ".join(tokens), answer or NONE, mentions=pair))  # type: ignore[arg-type]
+                found.append(Example(name, " ".join(tokens), answer or NONE,
+                                     mentions=(first, second)))  # fmt: skip
     return found

@@ -103,7 +103,7 @@ def read_kept(place: Path, here: Mapping[str, Any], *, files: Sequence[str]) -> 
             raise ValueError(f"{place} is there and holds no result.json: give another --out")
         return None
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
+        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         there = result["origin"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -136,7 +136,7 @@ def frame(experiment: str, *, folder: str | os.PathLike[str] | None = None) -> p
     )
 
 
-def key(row: Mapping[str, Any]) -> tuple:
+def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes a row the same measurement as another."""
     return tuple(row.get(name) for name in KEY)
 
@@ -216,5 +216,5 @@ def _texts(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
             yield from _texts(v, name)
 
 
-def _show(k: tuple) -> str:
+def _show(k: tuple[Any, ...]) -> str:
     return ", ".join(f"{n} {v!r}" for n, v in zip(KEY, k, strict=True) if v is not None)

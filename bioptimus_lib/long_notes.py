@@ -89,7 +89,8 @@ def outputs(
     from bioptimus_lib.task_data import Example
 
     room = classifier.window - classifier.tokenizer.num_special_tokens_to_add()
-    examples, owners = [], []
+    examples: list[Example] = []
+    owners: list[int] = []
     for number, text in enumerate(texts):
         some = parts(text, classifier.tokenizer, room=room, overlap=overlap)
         if not some:

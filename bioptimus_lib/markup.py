@@ -18,7 +18,7 @@ COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c564b",
 )  # fmt: skip
 #: What JSON leaves as it is and some readers take for the end of a line.
-_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 #: Characters that HTML does not allow; each is shown by its picture (U+2400 and up).
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
 PAGE = """<!doctype html>
@@ -73,7 +73,7 @@ def json_lines(lines: Iterable[Marked], types: Sequence[str] = ()) -> Iterator[s
                 for m in marks
             ],
         }  # fmt: skip
-        yield json.dumps(row, ensure_ascii=False).translate(str.maketrans(_ENDS)) + "\n"
+        yield json.dumps(row, ensure_ascii=False).translate(_ENDS) + "\n"
 
 
 def brat(lines: Iterable[Marked], types: Sequence[str] = ()) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ def only_masked(model: PreTrainedModel, places: torch.Tensor) -> Iterator[None]:
     ``model.base_model``.
     """
 
-    def select(_module, _inputs, output):
+    def select(_module: torch.nn.Module, _inputs: Any, output: Any) -> Any:
         states = output.last_hidden_state.flatten(0, 1)
         output.last_hidden_state = states.index_select(0, places).unsqueeze(0)
         return output
@@ -81,7 +81,7 @@ def evaluate_mlm(
         with autocast(device):
             logits, target = masked_logits(model, inputs, labels)
         loss += torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum").item()
-        right += (logits.argmax(-1) == target).sum().item()
+        right += int((logits.argmax(-1) == target).sum())
         total += len(target)
     model.train(was_training)
     return {"loss": loss / total, "accuracy": right / total, "masked": total}

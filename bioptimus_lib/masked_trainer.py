@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,12 +23,13 @@ from transformers import Trainer
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.masked_loss import masked_logits
 from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
-from bioptimus_lib.models import no_bars
+from bioptimus_lib.models import input_table, no_bars
 from bioptimus_lib.packing import Steps, only
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+Batch = dict[str, torch.Tensor | Any]  # what Trainer hands on
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 SAVING = ".saving"  # where a checkpoint is written until it is whole
 KEPT = 2  # checkpoints
@@ -61,26 +62,27 @@ class MaskedTrainer(Trainer):
             blocks, count=args.max_steps, size=self.batch * self.parts * args.world_size,
             parts=self.parts, seed=args.seed,
         )  # fmt: skip
+        self.steps = steps
         super().__init__(train_dataset=steps, data_collator=only, **kwargs)
         self.masking, self.pieces = masking, PieceTable.of(tokenizer).to(args.device)
         self.tokenizer, self.embedding_rate = tokenizer, embedding_rate
         self.step, self.part = -1, 0
         self.recent: list[tuple[int, torch.Tensor]] = []  # losses since the last line of the log
 
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader[Batch]:
         """All items in order, to every process the same."""
         return torch.utils.data.DataLoader(
-            self.train_dataset, batch_size=1, shuffle=False, collate_fn=only,
+            self.steps, batch_size=1, shuffle=False, collate_fn=only,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
         )  # fmt: skip
 
-    def create_optimizer(self, model=None):
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """The usual optimiser, with the embeddings of the pieces at a rate of their own."""
         new = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if new and self.embedding_rate != 1:
-            table = (model or self.model).get_input_embeddings().weight
+            table = input_table(cast("PreTrainedModel", model or self.model))
             for group in optimizer.param_groups:
                 rest = [p for p in group["params"] if p is not table]
                 if len(rest) < len(group["params"]):
@@ -94,22 +96,24 @@ class MaskedTrainer(Trainer):
             )
         return optimizer
 
-    def _load_optimizer_and_scheduler(self, checkpoint) -> None:
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Load them, but keep the rates of these settings: one goes on with a lower one."""
-        rates = list(self.lr_scheduler.base_lrs)
+        scheduler, optimizer = self.lr_scheduler, self.optimizer
+        assert scheduler is not None and optimizer is not None  # made before they are filled
+        rates = list(scheduler.base_lrs)
         super()._load_optimizer_and_scheduler(checkpoint)
-        old = list(self.lr_scheduler.base_lrs)
+        old = list(scheduler.base_lrs)
         if rates == old:
             return
-        self.lr_scheduler.base_lrs = rates
-        for group, rate, before in zip(self.optimizer.param_groups, rates, old, strict=True):
+        scheduler.base_lrs = rates
+        for group, rate, before in zip(optimizer.param_groups, rates, old, strict=True):
             group["lr"] = group["lr"] * rate / before if before else rate
             group["initial_lr"] = rate
-        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
 
-    def _issue_warnings_after_load(self, load_result) -> None:
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Say nothing of tied weights: they are saved once, under one of their names."""
-        tied = set(self.model._tied_weights_keys or ())
+        tied = set(getattr(self.model, "_tied_weights_keys", None) or ())
         load_result.missing_keys[:] = [k for k in load_result.missing_keys if k not in tied]
         super()._issue_warnings_after_load(load_result)
 
@@ -125,15 +129,22 @@ class MaskedTrainer(Trainer):
         inputs, labels = (all_rows[first : first + self.batch] for all_rows in self.drawn)
         return inputs, labels
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        logits, target = masked_logits(model, *self.draw(inputs["input_ids"]))
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        bert = cast("PreTrainedModel", model)
+        logits, target = masked_logits(bert, *self.draw(inputs["input_ids"]))
         loss = torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum")
         # Trainer divides by the batches of a step, and what the processes find is averaged.
         loss = loss / self.masked * (self.parts * self.args.world_size)
         self.recent.append((self.step + 1, loss.detach()))
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def floating_point_ops(self, inputs) -> int:
+    def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: an item holds the rows of other batches too."""
         return 0
 
@@ -144,7 +155,7 @@ class MaskedTrainer(Trainer):
         for what, value in (("loss", logs.get("loss", 0.0)), ("norm of the gradient", norm)):
             if not math.isfinite(value):
                 bad = [step for step, loss in self.recent if not loss.isfinite()]
-                found = last_checkpoint(self.args.output_dir)
+                found = last_checkpoint(str(self.args.output_dir))
                 good = f"the checkpoint {found.name} is good" if found else "no checkpoint was made"
                 raise FloatingPointError(
                     f"the {what} is {value} at step {bad[0] if bad else self.state.global_step}: "
@@ -153,9 +164,9 @@ class MaskedTrainer(Trainer):
         self.recent.clear()
         super().log(logs, start_time)
 
-    def _save_checkpoint(self, model, trial) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Save beside the goal and move the whole there: what is called a checkpoint is one."""
-        out, step = Path(self.args.output_dir), self.state.global_step
+        out, step = Path(str(self.args.output_dir)), self.state.global_step
         part, first = out / SAVING, self.args.process_index == 0
         if first:
             shutil.rmtree(part, ignore_errors=True)

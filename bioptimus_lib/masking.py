@@ -74,7 +74,7 @@ class PieceTable:
         if tokenizer.mask_token_id is None:
             raise ValueError("the tokenizer has no [MASK] piece, so nothing can be masked")
         size = len(tokenizer)
-        pieces = tokenizer.convert_ids_to_tokens(range(size))
+        pieces = tokenizer.convert_ids_to_tokens(list(range(size)))
         special = torch.zeros(size, dtype=torch.bool)
         special[list(tokenizer.all_special_ids)] = True
         return cls(

@@ -93,8 +93,10 @@ def stock_epochs(
     from torch.utils.data import DataLoader
 
     collator, _ = stock_collator(tokenizer, seed=seed)
-    rows = [{"input_ids": row["input_ids"]} for row in stock_rows(tokenizer, texts)]
-    loader = DataLoader(rows, batch_size=4, collate_fn=collator, num_workers=workers)
+    rows: Any = [{"input_ids": row["input_ids"]} for row in stock_rows(tokenizer, texts)]
+    loader: DataLoader[Any] = DataLoader(
+        rows, batch_size=4, collate_fn=collator, num_workers=workers
+    )
     return [
         torch.cat([batch["labels"] != IGNORED for batch in loader]) for _ in range(epochs)
     ]
@@ -162,7 +164,7 @@ def rate_by_length(
         draws: times that each row is drawn.
     """
     chance = random.Random(seed)
-    chosen, all_of = Counter(), Counter()
+    chosen, all_of = Counter[int](), Counter[int]()
     for sizes in rows:
         shuffled = list(sizes)
         for _ in range(draws):

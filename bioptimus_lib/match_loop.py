@@ -161,7 +161,7 @@ def place_of(full: np.uint64, rest: np.uint64, shift: np.uint64) -> np.uint64:
 
 
 @compiled
-def scattered(base: np.uint64, offset: int) -> np.uint64:
+def scattered(base: np.uint64, offset: int | np.int64) -> np.uint64:
     """A well mixed 64-bit hash (splitmix64) of the line that begins at an offset of a file.
 
     ``base`` is the hash of the file.
@@ -195,7 +195,7 @@ def character(text: np.ndarray, at: int) -> tuple[int, int]:
         size == 4 and not 0x10000 <= code < 0x110000
     ):
         return 0, 0
-    return code, size
+    return int(code), size
 
 
 @compiled
@@ -321,7 +321,8 @@ def match(
             continue
         # Here a word ends, if we were in one.
         while begin != NOBODY or mark:
-            end, target = at, NOBODY
+            end = at
+            target: int | np.int64 = NOBODY
             if begin == NOBODY:
                 mark = False
                 begin, end = at, at + size

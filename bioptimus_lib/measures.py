@@ -7,10 +7,12 @@ each example has one label and gets one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from bioptimus_lib.arrays import Floats
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
@@ -21,10 +23,11 @@ def f1(counts: np.ndarray) -> np.ndarray:
     """
     found, spurious, missed = np.moveaxis(np.asarray(counts, float), -1, 0)
     below = 2 * found + spurious + missed
-    return np.divide(200 * found, below, out=np.zeros_like(below), where=below > 0)
+    share: np.ndarray = np.divide(200 * found, below, out=np.zeros_like(below), where=below > 0)
+    return share
 
 
-def moments(predicted: Sequence[float], gold: Sequence[float]) -> np.ndarray:
+def moments(predicted: Floats, gold: Floats) -> np.ndarray:
     """Rows (1, x, y, x², y², xy) of predicted numbers x and gold numbers y: float (examples, 6).
 
     >>> moments([2.0], [3.0]).tolist()

@@ -130,7 +130,8 @@ def scores(
         logits = model(**inputs).logits[0]
     logits = logits[inputs["input_ids"][0] == tokenizer.mask_token_id].float()
     chances = logits.log_softmax(-1).cpu().numpy()  # (pieces of a name, V)
-    return chances[np.arange(ids.shape[1]), ids].sum(-1)
+    found: np.ndarray = chances[np.arange(ids.shape[1]), ids].sum(-1)
+    return found
 
 
 def _hidden(
@@ -138,7 +139,8 @@ def _hidden(
 ) -> BatchEncoding:
     """The context as the model reads it, with as many masks in the place of the name."""
     hidden = context.replace(SLOT, " ".join([tokenizer.mask_token] * pieces))
-    return tokenizer(hidden, return_tensors="pt").to(model.device)
+    inputs: BatchEncoding = tokenizer(hidden, return_tensors="pt").to(model.device)
+    return inputs
 
 
 def rank(found: np.ndarray, true: int) -> int:
@@ -170,7 +172,7 @@ def completed(
         best, piece = chances.max(-1)
         place = int(best.argmax())
         ids["input_ids"][0, left.pop(place)] = piece[place]
-    return tokenizer.decode(ids["input_ids"][0, places])
+    return str(tokenizer.decode(ids["input_ids"][0, places]))
 
 
 @dataclass(frozen=True)

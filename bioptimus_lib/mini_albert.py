@@ -12,6 +12,8 @@ It is loaded and saved like every other model; Transformers knows it once this m
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 from transformers import (
@@ -27,6 +29,8 @@ from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 from transformers.models.bert.modeling_bert import BertLayer
+
+NOTHING = "begins_as_nothing"  # attribute of a layer whose weights begin with 0
 
 
 class MiniAlbertConfig(PreTrainedConfig):
@@ -54,7 +58,7 @@ class MiniAlbertConfig(PreTrainedConfig):
         layer_norm_eps: float = 1e-12,
         pad_token_id: int | None = 0,
         tie_word_embeddings: bool = True,
-        **others: object,
+        **others: Any,
     ) -> None:
         self.vocab_size, self.embedding_size = vocab_size, embedding_size
         self.hidden_size, self.num_hidden_layers = hidden_size, num_hidden_layers
@@ -68,9 +72,8 @@ class MiniAlbertConfig(PreTrainedConfig):
         )
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.is_decoder, self.add_cross_attention = False, False  # BertLayer asks
-        super().__init__(
-            pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **others
-        )
+        others |= {"pad_token_id": pad_token_id, "tie_word_embeddings": tie_word_embeddings}
+        super().__init__(**others)
 
 
 class Embeddings(nn.Module):
@@ -98,7 +101,8 @@ class Embeddings(nn.Module):
             token_type_ids = torch.zeros_like(input_ids)
         rows = self.word_embeddings(input_ids) + self.position_embeddings(position_ids)
         rows = self.LayerNorm(rows + self.token_type_embeddings(token_type_ids))
-        return self.widen(self.dropout(rows))
+        found: torch.Tensor = self.widen(self.dropout(rows))
+        return found
 
 
 class Pass(nn.Module):
@@ -109,14 +113,15 @@ class Pass(nn.Module):
         self.down = nn.Linear(config.hidden_size, config.adapter_size)
         self.bend = ACT2FN[config.hidden_act]
         self.up = nn.Linear(config.adapter_size, config.hidden_size)
-        self.up.begins_as_nothing = True  # not said of the pass: one without weights is skipped
+        setattr(self.up, NOTHING, True)  # not said of the pass: one without weights is skipped
 
     def forward(
         self, shared: nn.Module, states: torch.Tensor, attention: torch.Tensor | None
     ) -> torch.Tensor:
         states = shared(states, attention)
         states = states[0] if isinstance(states, tuple) else states  # older Transformers
-        return states + self.up(self.bend(self.down(states)))
+        found: torch.Tensor = states + self.up(self.bend(self.down(states)))
+        return found
 
 
 class Encoder(nn.Module):
@@ -148,8 +153,8 @@ class MiniAlbertPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if getattr(module, "begins_as_nothing", False):
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, nn.Linear) and getattr(module, NOTHING, False):
             init.zeros_(module.weight)
             init.zeros_(module.bias)
 
@@ -170,7 +175,7 @@ class MiniAlbertModel(MiniAlbertPreTrainedModel):
         return self.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        self.embeddings.word_embeddings = value
+        self.embeddings.word_embeddings = cast(nn.Embedding, value)
 
     def forward(
         self,
@@ -179,7 +184,7 @@ class MiniAlbertModel(MiniAlbertPreTrainedModel):
         token_type_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         return_dict: bool = True,
-    ) -> BaseModelOutput:
+    ) -> BaseModelOutput | tuple[Any, ...]:
         states = self.embeddings(input_ids, token_type_ids, position_ids)
         if attention_mask is not None and attention_mask.ndim == 2:
             # 0 for what is looked at, as low as can be for padding; four dimensions say it already
@@ -201,7 +206,8 @@ class MiniAlbertHead(nn.Module):
         self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.LayerNorm(self.bend(self.dense(states))))
+        logits: torch.Tensor = self.decoder(self.LayerNorm(self.bend(self.dense(states))))
+        return logits
 
 
 class MiniAlbertForTask(MiniAlbertPreTrainedModel):
@@ -210,7 +216,7 @@ class MiniAlbertForTask(MiniAlbertPreTrainedModel):
     The answer is logits (…, C), the price the cross-entropy with labels (…).
     """
 
-    output = TokenClassifierOutput
+    output: type[MaskedLMOutput | TokenClassifierOutput] = TokenClassifierOutput
 
     def __init__(self, config: MiniAlbertConfig) -> None:
         super().__init__(config)
@@ -232,7 +238,7 @@ class MiniAlbertForTask(MiniAlbertPreTrainedModel):
         position_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         return_dict: bool = True,
-    ) -> MaskedLMOutput | TokenClassifierOutput:
+    ) -> MaskedLMOutput | TokenClassifierOutput | tuple[Any, ...]:
         found = self.mini_albert(input_ids, attention_mask, token_type_ids, position_ids)
         logits = self.answer(found.last_hidden_state)
         loss = None if labels is None else self.price(logits, labels)
@@ -257,10 +263,11 @@ class MiniAlbertForMaskedLM(MiniAlbertForTask):
         return self.head.decoder
 
     def set_output_embeddings(self, value: nn.Module) -> None:
-        self.head.decoder = value
+        self.head.decoder = cast(nn.Linear, value)
 
     def answer(self, states: torch.Tensor) -> torch.Tensor:
-        return self.head(states)
+        logits: torch.Tensor = self.head(states)
+        return logits
 
 
 class MiniAlbertClassifier(MiniAlbertForTask):
@@ -269,7 +276,7 @@ class MiniAlbertClassifier(MiniAlbertForTask):
     def __init__(self, config: MiniAlbertConfig) -> None:
         super().__init__(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.post_init()
 
     def pick(self, states: torch.Tensor) -> torch.Tensor:
@@ -277,7 +284,8 @@ class MiniAlbertClassifier(MiniAlbertForTask):
         raise NotImplementedError
 
     def answer(self, states: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.dropout(self.pick(states)))
+        logits: torch.Tensor = self.classifier(self.dropout(self.pick(states)))
+        return logits
 
     def price(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if self.config.num_labels == 1:

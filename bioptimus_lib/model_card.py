@@ -7,9 +7,12 @@ estimate, with the assumption that it rests on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.release_facts import Facts, Material
+
+if TYPE_CHECKING:
+    from bioptimus_lib.release_facts import Tagged
 
 #: Watts of a whole machine that are assumed where nobody has measured them.
 WATTS = {"cpu": 65.0, "cuda": 400.0}
@@ -40,6 +43,9 @@ def card(
     return "\n\n".join(parts).replace("---\n\n", "---\n", 1).replace("\n\n---", "\n---", 1) + "\n"
 
 
+SCORES = ("f1", "precision", "recall")
+
+
 def metadata(facts: Facts) -> str:
     """The YAML that the hub reads, with the ``model-index``."""
     from huggingface_hub import EvalResult, ModelCardData
@@ -60,7 +66,7 @@ def metadata(facts: Facts) -> str:
             dataset_type=shown.name, dataset_name=shown.name, dataset_split="test",
             metric_type=name, metric_name=f"{name}, {what}", metric_value=value,
         ))  # fmt: skip
-    named = {"license": facts.licence or default_licence(facts)}
+    named: dict[str, Any] = {"license": facts.licence or default_licence(facts)}
     if named["license"] == "other":
         named |= {"license_name": OTHER_NAME, "license_link": OTHER_LINK}
     sets = [facts.corpus.name, *([facts.tagger.dataset.name] if facts.tagger else [])]
@@ -77,14 +83,14 @@ def scores(facts: Facts) -> list[tuple[str, float, str]]:
     seeds of the run, from the rows of the ledger."""
     if facts.tagger:
         how = f"seed {facts.tagger.seed}"
-        return [(n, _round(facts.tagger.metrics[n]), how) for n in ("f1", "precision", "recall")]
+        return [(name, round(float(facts.tagger.metrics[name]), 4), how) for name in SCORES]
     own = [row["metrics"] for row in facts.rows if row["model"] == facts.version]
     if not own:  # a run need not test the versions between
         return []
     how = f"mean of {len(own)} fine-tunings" if len(own) > 1 else "one fine-tuning"
     return [
-        (name, _round(sum(m[name] for m in own) / len(own)), how)
-        for name in ("f1", "precision", "recall")
+        (name, round(float(sum(m[name] for m in own) / len(own)), 4), how)
+        for name in SCORES
     ]
 
 
@@ -111,7 +117,7 @@ def licence_of(materials: Sequence[Material]) -> str:
 def about(facts: Facts, parameters: int, pieces: int) -> str:
     """What the model is."""
     what = (
-        f"A tagger of named entities ({', '.join(_types(facts))}), fine-tuned from version "
+        f"A tagger of named entities ({', '.join(_types(facts.tagger))}), fine-tuned from version "
         f"{facts.version}, a biomedical BERT" if facts.tagger
         else f"Version {facts.version} of a biomedical BERT"
     )  # fmt: skip
@@ -219,15 +225,17 @@ def results(facts: Facts) -> str:
     lines += [
         "",
         "`old` is the general model as it was; `continued` is the same model trained on the same "
-        "text with as many steps, with its old vocabulary. A difference smaller than the spread "
-        "over seeds is no difference; one seed has no spread to show. "
+        "corpus for as many steps, with its old vocabulary: its pieces are shorter, so in as many "
+        "pieces it read less text. The seeds are those of fine-tuning; each model was pre-trained "
+        "once. A difference smaller than the spread over seeds is no difference; one seed has no "
+        "spread to show. "
         + ("These are rows of the course's ledger (`data/results/run`)." if facts.in_ledger
            else "These numbers are the run's own; the course's ledger does not hold them."),
     ]  # fmt: skip
     if facts.tagger:
-        found = ", ".join(f"{name} {value:.2f}" for name, value, _ in scores(facts))
+        own = ", ".join(f"{name} {value:.2f}" for name, value, _ in scores(facts))
         lines += ["", f"This tagger (seed {facts.tagger.seed}), on the test part of "
-                  f"{facts.tagger.dataset.name}: {found}."]  # fmt: skip
+                  f"{facts.tagger.dataset.name}: {own}."]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -270,8 +278,8 @@ def licence(facts: Facts) -> str:
     )
 
 
-def _types(facts: Facts) -> list[str]:
-    return sorted({label[2:] for label in facts.tagger.labels if label != "O"})
+def _types(tagger: Tagged) -> list[str]:
+    return sorted({label[2:] for label in tagger.labels if label != "O"})
 
 
 def _round(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_dir
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+_Module = TypeVar("_Module", bound="torch.nn.Module")
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,8 @@ def masked_lm_of(config: PreTrainedConfig, *, seed: int = 0) -> PreTrainedModel:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return AutoModelForMaskedLM.from_config(config).eval()
+        model: PreTrainedModel = AutoModelForMaskedLM.from_config(config).eval()
+    return model
 
 
 def save_model(
@@ -173,8 +175,8 @@ def save_model(
     state = None
     if dtype is not None:
         # Tied weights share their memory, before and after: they are written once.
-        cast = {value.data_ptr(): value.to(dtype) for value in model.state_dict().values()}
-        state = {name: cast[value.data_ptr()] for name, value in model.state_dict().items()}
+        stored = {value.data_ptr(): value.to(dtype) for value in model.state_dict().values()}
+        state = {name: stored[value.data_ptr()] for name, value in model.state_dict().items()}
     with no_bars(), atomic_dir(folder) as temporary:
         model.save_pretrained(temporary, state_dict=state, safe_serialization=True)
         tokenizer.save_pretrained(temporary)
@@ -192,7 +194,18 @@ def place(model: PreTrainedModel, device: torch.device | str) -> PreTrainedModel
 
     plain = torch.device(device).type == "cpu"
     model.set_attn_implementation("eager" if plain else "sdpa")
+    return moved(model, device)
+
+
+def moved(model: _Module, device: torch.device | str) -> _Module:
+    """The model, moved to a device as it is. (The type of Transformers' own ``to`` is that of a
+    bare function, which cannot be called on a model.)"""
     return model.to(device)
+
+
+def input_table(model: PreTrainedModel) -> torch.nn.Parameter:
+    """The input embeddings, float (V, H): the weights themselves, no copy."""
+    return cast("torch.nn.Parameter", model.get_input_embeddings().weight)
 
 
 def precision_for(device: torch.device | str, precision: str = "auto") -> str:

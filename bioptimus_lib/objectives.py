@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 #: Term → what it reads of both models.
 KINDS: dict[str, str] = {
@@ -134,7 +135,7 @@ class Objective:
         """Whether a layer map is needed."""
         return any(t.reads != "logits" and t.layers != "last" for t in self.terms)
 
-    def change(self, kind: str, **values: object) -> Objective:
+    def change(self, kind: str, **values: Any) -> Objective:
         """The same with other values in one term.
 
         Raises:
@@ -142,9 +143,7 @@ class Objective:
         """
         if kind not in self:
             raise ValueError(f"the objective {self} has no {kind}")
-        return Objective(
-            tuple(replace(t, **values) if t.kind == kind else t for t in self.terms)  # type: ignore[arg-type]
-        )
+        return Objective(tuple(replace(t, **values) if t.kind == kind else t for t in self.terms))
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.terms))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from bioptimus_lib.crops import ModelInput, Request, sequences
 from bioptimus_lib.cutting import Cutter
@@ -88,7 +88,7 @@ def read_states(
     import torch
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import autocast, precision_for
+    from bioptimus_lib.models import autocast, moved, precision_for
 
     depth, room = model.config.num_hidden_layers, model.config.max_position_embeddings
     layers = tuple(layers)
@@ -99,19 +99,20 @@ def read_states(
         raise ValueError(f"a window of {window} pieces: the model takes 3 to {room}")
     device = torch.device(device) if device is not None else model.device
     precision = precision_for(device, precision)
-    cutter, tally = Cutter(tokenizer), Counter()
+    cutter, tally = Cutter(tokenizer), Counter[str]()
     ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     sums = torch.zeros(slots, len(layers), model.config.hidden_size, device=device)
     counts = [0] * slots
     deepest = max(layers)
-    last = model.base_model.encoder.layer[deepest - 1] if deepest > 1 else None
+    encoder: Any = model.base_model.encoder
+    last = encoder.layer[deepest - 1] if deepest > 1 else None
 
     def inputs() -> Iterator[ModelInput]:
         for sentence in sorted(requests):  # sums do not depend on the order of the mapping
             yield from sequences(cutter, sentence, requests[sentence], window - 2, ends, tally)
 
     home = model.device
-    model.to(device)
+    moved(model, device)
     with (
         torch.inference_mode(),
         by_onednn(model) if precision == "fp32" else nullcontext(),
@@ -142,7 +143,7 @@ def read_states(
             tally["sentences"] += len(batch)
             tally["tokens"] += sum(len(sequence.ids) for sequence in batch)
             bar.update(len(batch))
-    model.to(home)
+    moved(model, home)
     count = torch.tensor(counts)
     mean = sums.cpu() / count.clamp(min=1)[:, None, None]
     return States(mean=mean, count=count, layers=layers, tally=tally)

@@ -45,11 +45,11 @@ def by_onednn(model: PreTrainedModel) -> Iterator[None]:
     linear, changed = product(), []
     if linear is not None:
         for module in model.base_model.modules():
-            weight = getattr(module, "weight", None)
-            if type(module) is not torch.nn.Linear or weight.dtype != torch.float32:
+            if type(module) is not torch.nn.Linear or module.weight.dtype != torch.float32:
                 continue
-            if weight.device.type == "cpu":
-                module.forward = partial(_apply, linear, module)
+            if module.weight.device.type == "cpu":
+                # In its dictionary, where it hides the method of the class until it is deleted.
+                module.__dict__["forward"] = partial(_apply, linear, module)
                 changed.append(module)
     try:
         yield

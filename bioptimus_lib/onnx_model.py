@@ -113,7 +113,9 @@ def write(model: PreTrainedModel, file: Path) -> None:
             self.inner = model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.inner(input_ids=input_ids, attention_mask=attention_mask).logits
+            answer = self.inner(input_ids=input_ids, attention_mask=attention_mask)
+            logits: torch.Tensor = answer.logits
+            return logits
 
     ids = torch.full((2, 8), model.config.pad_token_id or 0)
     free = {0: torch.export.Dim("rows"),
@@ -173,7 +175,7 @@ def questions(
 
     generator = torch.Generator().manual_seed(seed)
     window = min(model.config.max_position_embeddings, tokenizer.model_max_length)
-    batches = []
+    batches: list[Batch] = []
     for rows, length in SHAPES:
         length = min(length or window, window)
         ids = torch.randint(len(tokenizer), (rows, length), generator=generator)

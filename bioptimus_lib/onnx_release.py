@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bioptimus_lib.onnx_model import FILE, SMALL, OnnxModel, exported
 from bioptimus_lib.tagger import Tagger
@@ -45,9 +45,11 @@ def add_onnx(
     """
     found = exported(model, tokenizer, folder)
     whole, small = (OnnxModel(Path(folder) / name, model.config) for name in (FILE, SMALL))
-    labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    names = cast("dict[int, str]", model.config.id2label)
+    labels = [names[i] for i in range(len(names))]
     if "O" in labels:
-        f1s = [f1_of(Tagger(one, tokenizer, tuple(labels)), sentences) for one in (whole, small)]
+        both = (cast("PreTrainedModel", one) for one in (whole, small))  # they answer as one
+        f1s = [f1_of(Tagger(one, tokenizer, tuple(labels)), sentences) for one in both]
         text = {"sentences": len(sentences), "f1": f1s[0], "int8_f1": f1s[1]}
     else:
         some = [" ".join(sentence.tokens) for sentence in sentences[:MOST_TEXTS]]

@@ -59,7 +59,8 @@ def kept(
     if not file.exists():
         with atomic_write(file, "wb") as handle:
             np.save(handle, pack(texts, tokenizer, length=length))
-    return np.load(file, mmap_mode="r")
+    blocks: np.ndarray = np.load(file, mmap_mode="r")
+    return blocks
 
 
 def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -69,7 +70,7 @@ def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield some
 
 
-class Steps(torch.utils.data.Dataset):
+class Steps(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     """The blocks of each optimiser step of a training: item n is int64 (G, T), those of step n.
 
     The blocks are read in a new order in each pass over them, one pass after the other without a

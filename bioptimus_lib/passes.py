@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.machine import usable_cores
@@ -134,7 +134,9 @@ class _Gzip(gzip.GzipFile):
 
 def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
     """Open a plain or gzipped file for bytes; damaged gzip raises DataError when it is reached."""
-    return _Gzip(path, "rb") if str(path).endswith(".gz") else open(path, "rb")  # type: ignore
+    if str(path).endswith(".gz"):
+        return cast("IO[bytes]", _Gzip(path, "rb"))  # it reads as one
+    return open(path, "rb")
 
 
 def decode(raw: bytes) -> tuple[str, int]:
@@ -261,10 +263,11 @@ def _prepare() -> None:
     """Make a worker leave Ctrl-C to its parent, and end when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
+    if parent is None:
+        return
 
     def follow() -> None:
-        parent.join()  # type: ignore[union-attr]
+        parent.join()
         os._exit(1)
 
-    if parent is not None:
-        threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()

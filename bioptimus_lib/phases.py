@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bioptimus_lib.curriculum import PHASES, Phase
 from bioptimus_lib.errors import DataError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
-Loaded = "tuple[PreTrainedModel, PreTrainedTokenizerBase]"
+Loaded: TypeAlias = "tuple[PreTrainedModel, PreTrainedTokenizerBase]"
 HELD_OUT_EVERY = 50  # each 50th document is kept from training
 HELD_OUT_BLOCKS = 512
 LOGGED = 40  # points of a phase's loss curve
@@ -132,7 +132,7 @@ def measured_speed(
             device=device,
             progress=False,
         )
-    return result["tokens_per_second"]
+    return float(result["tokens_per_second"])
 
 
 # -- all phases ------------------------------------------------------------------------------------

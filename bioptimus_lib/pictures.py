@@ -93,12 +93,15 @@ def folded(heading: str, content: str) -> str:
 SANS = "font-family='Helvetica Neue,Helvetica,Arial,DejaVu Sans,sans-serif'"
 
 
-def pipeline_picture(here: int | Iterable[int] = (), *, columns: int = 6) -> str:
+def pipeline_picture(
+    here: int | Iterable[int] = (), *, columns: int = 6, after: bool = False
+) -> str:
     """The map of the pipeline as SVG text, with "you are here".
 
     Args:
         here: the stage, or stages, that a chapter is about, counted from 1.
         columns: stages in a row: 6 for wide screens, 3 for narrow ones.
+        after: the chapter begins where this stage ends.
 
     Raises:
         ValueError: there is no such stage.
@@ -144,7 +147,8 @@ def pipeline_picture(here: int | Iterable[int] = (), *, columns: int = 6) -> str
             f"text-anchor='middle'>{gives}</text>"
         )
         if ours and (number == 0 or not whole):
-            words, wide = ("this chapter: all six, small", 262) if whole else ("you are here", 128)
+            one = ("goes on from here", 168) if after else ("you are here", 128)
+            words, wide = ("this chapter: all six, small", 262) if whole else one
             left = x if whole else x + width / 2 - wide / 2
             parts.append(
                 f"<rect x='{left:g}' y='{y - 22}' width='{wide}' height='27' rx='13' "
@@ -157,17 +161,19 @@ def pipeline_picture(here: int | Iterable[int] = (), *, columns: int = 6) -> str
     )
 
 
-def pipeline_html(here: int | Iterable[int] = ()) -> str:
+def pipeline_html(here: int | Iterable[int] = (), *, after: bool = False) -> str:
     """The map as HTML that chooses the picture by the width of the screen; for header cells."""
-    wide, narrow = (data_uri(pipeline_picture(here, columns=columns)) for columns in (6, 3))
-    alt = escape(pipeline_words(here), quote=True)
+    wide, narrow = (
+        data_uri(pipeline_picture(here, columns=columns, after=after)) for columns in (6, 3)
+    )
+    alt = escape(pipeline_words(here, after=after), quote=True)
     return (
         f'<picture><source media="(max-width: 640px)" srcset="{narrow}">'
         f'<img class="bio-map" alt="{alt}" width="100%" src="{wide}"></picture>'
     )
 
 
-def pipeline_words(here: int | Iterable[int] = ()) -> str:
+def pipeline_words(here: int | Iterable[int] = (), *, after: bool = False) -> str:
     """The same map in words, for alt text.
 
     >>> pipeline_words(3).endswith('You are at Vocabulary.')
@@ -177,7 +183,8 @@ def pipeline_words(here: int | Iterable[int] = ()) -> str:
     names = [title for title, _, _ in STAGES]
     at = [name for number, name in enumerate(names, 1) if number in here]
     where = "This chapter goes through all of them." if len(at) == len(names) else (
-        f"You are at {' and '.join(at)}." if at else ""
+        f"{'This chapter goes on from' if after else 'You are at'} {' and '.join(at)}."
+        if at else ""
     )
     return f"The pipeline in six stages, joined by arrows: {', '.join(names)}. {where}".strip()
 

@@ -141,7 +141,14 @@ class Run:
     def done(self, name: str) -> dict[str, Any] | None:
         """The result of a finished stage, or None."""
         file = self.out / "stages" / f"{name}.json"
-        return json.loads(file.read_text()) if file.exists() else None
+        row: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        return row
+
+    def finished(self, name: str) -> dict[str, Any]:
+        """The result of a stage that is done; ValueError if it is not."""
+        if (row := self.done(name)) is None:
+            raise ValueError(f"stage {name!r} of {self.out} is not done: finish the run first")
+        return row
 
     def stage(self, name: str) -> dict[str, Any]:
         """Run a stage, and the ones before it, unless they are done; returns its result.
@@ -160,7 +167,7 @@ class Run:
                 row = {"stage": stage.name, "seconds": time.perf_counter() - started, **row}
                 with atomic_write(self.out / "stages" / f"{stage.name}.json") as file:
                     json.dump(row, file, indent=1)
-        return self.done(name)
+        return self.finished(name)
 
     # -- what stages leave -----------------------------------------------------------------------
 

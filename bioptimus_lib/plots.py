@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from bioptimus_lib.curriculum import PHASES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bioptimus_lib.arrays import Floats
 
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 SKY, PURPLE = "#56b4e9", "#cc79a7"
@@ -36,16 +38,16 @@ WIDTH = 6.0  # inches; shown at most SHOWN pixels wide, and at 368 px on a phone
 SHOWN = 640
 
 #: The look of a series, in this order: colour, marker, line style.
-SERIES: tuple[dict[str, str], ...] = (
+SERIES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": RED, "marker": "s", "linestyle": "--"},
     {"color": GREEN, "marker": "^", "linestyle": "-."},
     {"color": PURPLE, "marker": "D", "linestyle": ":"},
-    {"color": ORANGE, "marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1))},  # type: ignore[dict-item]
-    {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},  # type: ignore[dict-item]
+    {"color": ORANGE, "marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},
 )
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (WIDTH, 3.4),
     "figure.facecolor": PAGE,
     "figure.constrained_layout.use": True,
@@ -86,7 +88,7 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def style():
+def style() -> Iterator[None]:
     """The course's matplotlib settings, within the block only."""
     import matplotlib
 
@@ -324,13 +326,13 @@ def f1_by_version(
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlim(values.min() - 0.08 * width, values.max() + 0.28 * width)
-        seeds = max(len(values) for values in rows.values())
-        says = "one seed: its noise is unknown" if seeds == 1 else f"{seeds} seeds, filled: mean"
+        most = max(map(len, rows.values()))
+        says = "one seed: its noise is unknown" if most == 1 else f"{most} seeds, filled: mean"
         axes.set(title=title, xlabel=f"F1, per cent ({says})")
     return figure
 
 
-def pooled_spread(groups: Iterable[Sequence[float]]) -> float | None:
+def pooled_spread(groups: Iterable[Floats]) -> float | None:
     """Standard deviation within groups, pooled over them; None when no group has two numbers.
 
     >>> pooled_spread([[1.0, 3.0], [10.0, 12.0]])

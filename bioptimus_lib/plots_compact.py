@@ -6,7 +6,7 @@ They share the style of ``plots``: a colour is never the only difference, and ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bioptimus_lib.plots import BLUE, INK, PAGE, PALE, RED, SOFT, new_figure, style
@@ -147,7 +147,7 @@ class Model(NamedTuple):
 
 
 #: What a panel is about → how to read it off a model.
-COSTS = {
+COSTS: dict[str, Callable[[Model], float]] = {
     "parameters of the encoder, millions": lambda m: m.parameters / 1e6,
     "latency, ms (batch 1)": lambda m: m.milliseconds[1],
     "ms for a row in a batch of 32": lambda m: m.milliseconds[32] / 32,

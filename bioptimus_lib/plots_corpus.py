@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bioptimus_lib.cleaning import REPLACEMENTS
 from bioptimus_lib.pictures import chips, panel
@@ -199,7 +199,8 @@ def heaps(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
 
 def _curves(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
     for look, (name, points) in zip(SERIES, curves.items(), strict=False):
-        axes.plot(*zip(*points, strict=True), **{**look, "markersize": 4.5}, label=name,
+        kind: dict[str, Any] = {**look, "markersize": 4.5}
+        axes.plot(*zip(*points, strict=True), **kind, label=name,
                   markevery=max(1, len(points) // 10))
     axes.grid(visible=True, axis="both")
 
@@ -252,7 +253,10 @@ def cut_words(words: Mapping[str, Sequence[str]], *, columns: int = 2) -> Figure
     return figure
 
 
-def _dealt(items: list, lines: int) -> Iterable[list]:
+_T = TypeVar("_T")
+
+
+def _dealt(items: list[_T], lines: int) -> Iterable[list[_T]]:
     return (items[start : start + lines] for start in range(0, len(items), lines))
 
 
@@ -286,7 +290,7 @@ def _unseen(character: str) -> str | None:
     return None
 
 
-def before_after(rows: Iterable[Mapping[str, object]]) -> str:
+def before_after(rows: Iterable[Mapping[str, Any]]) -> str:
     """Texts before and after, and what a tokenizer makes of both, as HTML.
 
     Args:

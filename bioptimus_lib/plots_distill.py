@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bioptimus_lib.arrays import Floats
+
 DIMENSIONS = 40  # of a hidden state that are drawn; the rest looks alike
 COLOURS = "PuOr"  # orange below zero, purple above: told apart by colour-blind readers, and in grey
 CROWD = 400  # marks beyond which a scatter is drawn smaller and paler
@@ -161,7 +163,7 @@ def _fixed(ticks: Sequence[float]) -> Any:
 
 
 def by_strategy(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    panels: Mapping[str, Mapping[str, Floats]],
     *,
     chance: Mapping[str, float] | None = None,
     title: str | None = None,
@@ -299,13 +301,13 @@ def class_maps(
         figure, axes = new_figure(height=3.7, columns=len(panels), squeeze=False)
         small = len(classes) > CROWD
         for place, (name, points) in zip(axes.flat, panels.items(), strict=True):
-            points = np.asarray(points, float)
+            spots = np.asarray(points, float)
             for kind, look in zip(kinds, SERIES, strict=False):
-                some = points[names == kind]
+                some = spots[names == kind]
                 place.plot(some[:, 0], some[:, 1], look["marker"], color=look["color"],
                            ms=3.2 if small else 4.2, alpha=0.75, mew=0, label=kind)
             if marked is not None:
-                x, y = points[marked]
+                x, y = spots[marked]
                 place.plot(x, y, "*", ms=15, color=ORANGE, mec=INK, mew=1.0)
                 if label:
                     place.annotate(label, (x, y), xytext=(0, 11), textcoords="offset points",

@@ -15,6 +15,8 @@ from bioptimus_lib.plots import GREEN, INK, LINE, PAGE, PALE, RED, SERIES, SOFT,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bioptimus_lib.arrays import Floats
+
 #: Kind of a cell → fill, mark, its colour.
 LOOKS = {
     "plain": (PALE, "", INK),
@@ -75,7 +77,7 @@ def mask_grid(
 
 
 def shares(
-    groups: Mapping[str, Sequence[float]], *, rate: float, title: str = "How much of a row is asked"
+    groups: Mapping[str, Floats], *, rate: float, title: str = "How much of a row is asked"
 ) -> Figure:
     """Histograms of the share of a row that is to be guessed, a panel for each way to choose.
 
@@ -182,7 +184,7 @@ def difficulties(
 
 
 def ladder(
-    steps: Mapping[str, Sequence[float]], *, title: str, xlabel: str = "change of loss, nats"
+    steps: Mapping[str, Floats], *, title: str, xlabel: str = "change of loss, nats"
 ) -> Figure:
     """What each step of a comparison changes, a bar per step with its spread; zero is a line.
 

@@ -161,9 +161,9 @@ def ways(
                 said = f"{mean:.1f}" if row == list(rows).index(reference) else f"{above:+.1f}"
                 place.annotate(said, (1.0, row), xycoords=("axes fraction", "data"), ha="right",
                                va="center", weight="bold", fontsize=10)
-            values = np.concatenate([np.asarray(some, float) for some in rows.values()])
-            width = max(float(np.ptp(values)), 1.0)
-            place.set_xlim(values.min() - 0.06 * width, values.max() + 0.25 * width)
+            every = np.concatenate([np.asarray(some, float) for some in rows.values()])
+            width = max(float(np.ptp(every)), 1.0)
+            place.set_xlim(every.min() - 0.06 * width, every.max() + 0.25 * width)
             place.set_yticks(range(len(rows)), list(rows), fontsize=9.5)
             place.set_ylim(len(rows) - 0.4, -0.6)
             place.tick_params(axis="y", length=0)

@@ -7,12 +7,14 @@ They share the style of ``plots``: a colour is never the only difference, and ev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bioptimus_lib.plots import BLUE, INK, PAGE, RED, SERIES, SOFT, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from bioptimus_lib.arrays import Floats
 
 BINS = 40
 
@@ -79,7 +81,7 @@ def forest(
 
 
 def draws(
-    values: Sequence[float],
+    values: Floats,
     *,
     title: str,
     xlabel: str,
@@ -106,20 +108,20 @@ def draws(
                          "most")  # fmt: skip
     with style():
         figure, axes = new_figure(height=3.5)
-        legend: list = []
+        legend: list[Any] = []
         if band:
             label = f"{band[0]:.1f} to {band[1]:.1f}"
             legend.append(axes.axvspan(*band, color="#dfe9f1", lw=0, zorder=0, label=label))
         heights, edges = np.histogram(values, bins=BINS)
-        far = beyond is not None
+        limit = np.inf if beyond is None else beyond
         # A bar is hatched if its middle lies beyond: at the limit a bar is as good as its half.
         middles = (edges[:-1] + edges[1:]) / 2
-        outside = np.abs(middles) >= (beyond if far else np.inf)
+        outside = np.abs(middles) >= limit
         for some, look in ((~outside, {"color": BLUE, "alpha": 0.55}),
                            (outside, {"color": RED, "hatch": "///", "edgecolor": PAGE})):
             if some.any():
                 axes.bar(middles[some], heights[some], width=np.diff(edges)[0] * 0.95, lw=0, **look)
-        if far:
+        if beyond is not None:
             share = float((np.abs(values) >= beyond - 1e-9).mean())
             legend.append(Patch(facecolor=RED, hatch="///", edgecolor=PAGE, lw=0,
                                 label=f"as far from 0: {share:.1%}"))

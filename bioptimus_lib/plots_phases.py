@@ -17,6 +17,7 @@ from bioptimus_lib.plots import INK, PAGE, SERIES, SOFT, new_figure, running_mea
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bioptimus_lib.arrays import Floats
     from bioptimus_lib.looks import Drift, Filled, Gap, Tally
 
 LABELS = {"loss": "loss, nats", "grad_norm": "gradient norm", "learning_rate": "learning rate"}
@@ -216,7 +217,7 @@ def drifts(groups: Mapping[str, Drift], *, title: str = "How far the rows have m
 
 
 def by_frequency(
-    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    groups: Mapping[str, tuple[Floats, Floats]],
     *,
     ylabel: str,
     title: str,

@@ -22,6 +22,7 @@ from bioptimus_lib.scan_steps import speed_up
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
 MOST = 64  # workers up to which Amdahl's curve is drawn
 
@@ -53,8 +54,8 @@ def growth_curves(
         top = max(s for points in series.values() for s in points.values()) / megabytes
         bottom = min(s for points in series.values() for s in points.values()) / megabytes
         start, end = min(sizes), max(sizes)
-        end = min(end, start * top / bottom)
-        axes.plot([start, end], [bottom * 0.5, bottom * 0.5 * end / start], color=SOFT, lw=1.0,
+        stop = min(end, start * top / bottom)
+        axes.plot([start, stop], [bottom * 0.5, bottom * 0.5 * stop / start], color=SOFT, lw=1.0,
                   linestyle=(0, (3, 3)), zorder=1, label="in proportion")
         axes.grid(axis="x")
         axes.set_title(title, pad=12)
@@ -101,7 +102,7 @@ def speed_ups(
     return figure
 
 
-def _fixed(ticks: Sequence[float]):
+def _fixed(ticks: Sequence[float]) -> FixedLocator:
     from matplotlib.ticker import FixedLocator
 
     return FixedLocator(ticks)
@@ -187,7 +188,7 @@ def inclusion_rates(
     return figure
 
 
-def _few():
+def _few() -> MaxNLocator:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(nbins=3)

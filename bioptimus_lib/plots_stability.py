@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bioptimus_lib.plots import BLUE, INK, PAGE, PALE, RED, SERIES, SOFT, new_figure, style
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -69,7 +70,7 @@ def seeds(
     return figure
 
 
-def _violin(axes: Axes, values, row: float) -> None:
+def _violin(axes: Axes, values: np.ndarray, row: float) -> None:
     """The density of the values, mirrored; nothing where they have no spread."""
     import numpy as np
 
@@ -227,8 +228,7 @@ def gains(
             axes.plot([], [], look["marker"], color=look["color"], linestyle="none", label=name)
             for recipe, found in some.items():
                 place = rows.index(recipe) + off
-                value = getattr(found, "mean", None)
-                value = found.value if value is None else value
+                value = found.value if hasattr(found, "value") else found.mean
                 sure = not found.low <= zero <= found.high
                 axes.plot([found.low, found.high], [place, place], color=look["color"], lw=1.6)
                 axes.plot(value, place, look["marker"], ms=6.5, mec=look["color"], mew=1.4,

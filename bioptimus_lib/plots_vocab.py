@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.plots import (
     BLUE,
@@ -47,7 +47,7 @@ def overlap(bars: Mapping[str, Mapping[str, int]], *, title: str) -> Figure:
     with style():
         figure, axes = new_figure(height=1.3 + 0.62 * len(bars))
         most = max(sum(parts.values()) for parts in bars.values())
-        seen: dict[str, object] = {}
+        seen: dict[str, Any] = {}
         for row, parts in enumerate(bars.values()):
             left = 0
             for fate, count in parts.items():

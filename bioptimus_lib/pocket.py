@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO, Any
 
 from bioptimus_lib.files import atomic_dir, atomic_write
 from bioptimus_lib.pocket_grammar import (
@@ -94,7 +95,11 @@ def statistics() -> dict[str, int]:
 # --- scenes: the words of one abstract ------------------------------------------------------------
 
 
-class _Scene(dict):
+#: A text of an abstract, or a term with an abbreviation: see ``_Scene``.
+_Words = str | list[Any]
+
+
+class _Scene(dict[str, _Words]):
     """Slot → text of one abstract, filled when first asked for.
 
     A term with an abbreviation is a list [long, short, introduced?, announce?]: long with the
@@ -107,7 +112,8 @@ class _Scene(dict):
         self.group = profile.groups.draw(rng)
         self["disease"] = _mention(profile.disease)
 
-    def __missing__(self, slot: str):
+    def __missing__(self, slot: str) -> _Words:
+        value: _Words
         if slot.startswith("a "):
             value = with_article(_long(self[slot[2:]]))
         elif slot.endswith("!"):
@@ -122,15 +128,15 @@ class _Scene(dict):
         return value
 
 
-def _long(value: str | list) -> str:
-    return value if isinstance(value, str) else value[0]
+def _long(value: _Words) -> str:
+    return value if isinstance(value, str) else str(value[0])
 
 
-def _mention(term: Term) -> str | list:
+def _mention(term: Term) -> _Words:
     return [term.text, term.short, False, True] if term.short else term.text
 
 
-def _organism(term: Term) -> str | list:
+def _organism(term: Term) -> _Words:
     """A species is written out once, then with the initial of its genus: E. coli."""
     genus, _, species = term.text.partition(" ")
     if term.short or not (genus.istitle() and species.isalpha() and species != "virus"):
@@ -242,8 +248,8 @@ def _choices() -> dict[str, list[str]]:
 @cache
 def _routes() -> dict[str, tuple[str, list[str]]]:
     """Route → its adverb and how often such drugs are given."""
-    routes = (header.split(" ", 1) + [lines] for header, lines in sections("choice.txt"))
-    return {route: (rest[0], rest[1]) for route, *rest in routes if len(rest) == 2}
+    routes = ((header.partition(" "), lines) for header, lines in sections("choice.txt"))
+    return {route: (adverb, lines) for (route, blank, adverb), lines in routes if blank}
 
 
 @cache
@@ -276,11 +282,11 @@ _MAKERS = {
 def _render(variant: Variant, scene: _Scene, *, title: bool = False) -> str:
     rng, texts = scene.rng, []
     for slot in variant.slots:
-        if slot.__class__ is tuple:
+        if isinstance(slot, tuple):
             texts.append(slot[int(rng.random() * len(slot))])
             continue
         value = scene[slot]
-        if value.__class__ is list:
+        if isinstance(value, list):
             text, short, introduced, announce = value
             if title:
                 value = text
@@ -334,7 +340,7 @@ def _abstract(seed: int, index: int) -> Abstract:
 
 
 @cache
-def _ranked_profiles() -> tuple[Ranked, ...]:
+def _ranked_profiles() -> tuple[Ranked[Profile], ...]:
     return tuple(Ranked.zipf(of_field, 0.6) for of_field in profiles().values())
 
 
@@ -386,7 +392,7 @@ def write_corpus(path: str | os.PathLike[str], *, megabytes: float, seed: int = 
 _SHARD = re.compile(r"pocket-\d{3,}\.txt")
 
 
-def _write(file, wanted: int, seed: int, index: int) -> tuple[int, int]:
+def _write(file: IO[bytes], wanted: int, seed: int, index: int) -> tuple[int, int]:
     """Write abstracts from ``index`` on until ``wanted`` bytes are reached."""
     written = 0
     while written < wanted:

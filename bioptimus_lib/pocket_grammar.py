@@ -16,7 +16,7 @@ from itertools import accumulate
 from math import erfc, sqrt
 from pathlib import Path
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from .errors import DataError
 from .files import data_dir, open_text
@@ -146,17 +146,20 @@ def listing(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-class Ranked(NamedTuple):
+_Item = TypeVar("_Item")
+
+
+class Ranked(NamedTuple, Generic[_Item]):
     """Items with cumulative Zipf weights (rank to the power of minus ``exponent``)."""
 
-    items: tuple
+    items: tuple[_Item, ...]
     cumulative: tuple[float, ...]
 
     @classmethod
-    def zipf(cls, items: Sequence, exponent: float) -> Ranked:
+    def zipf(cls, items: Sequence[_Item], exponent: float) -> Ranked[_Item]:
         return cls(tuple(items), tuple(accumulate((i + 1) ** -exponent for i in range(len(items)))))
 
-    def draw(self, rng: random.Random):
+    def draw(self, rng: random.Random) -> _Item:
         return self.items[bisect(self.cumulative, rng.random() * self.cumulative[-1])]
 
 
@@ -179,8 +182,8 @@ class Group:
     route: str
     doses: tuple[str, ...]
     action: str
-    drugs: Ranked
-    adverse: Ranked
+    drugs: Ranked[str]
+    adverse: Ranked[str]
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ class Field:
     name: str
     specialty: str
     adjectives: tuple[str, ...]
-    diseases: Ranked
+    diseases: Ranked[Term]
     own: dict[str, tuple[Term, ...]]
     terms: dict[str, tuple[Term, ...]]  # its own and those of every field
 
@@ -201,8 +204,8 @@ class Profile:
 
     disease: Term
     field: Field
-    groups: Ranked
-    terms: dict[str, Ranked]
+    groups: Ranked[Group]
+    terms: dict[str, Ranked[Term]]
     infectious: bool
 
 
@@ -294,8 +297,8 @@ def profiles() -> dict[str, tuple[Profile, ...]]:
                 if kind == "organism" and first:
                     size = len(first)
                 own = field.own[kind]
-                rest = own if len(own) >= size else field.terms[kind]
-                rest = [term for term in rest if term not in first]
+                pool = own if len(own) >= size else field.terms[kind]
+                rest = [term for term in pool if term not in first]
                 more = rng.sample(rest, max(0, min(size - len(first), len(rest))))
                 chosen[kind] = Ranked.zipf(first + more, 0.5)
             leading = [groups[text] for text in linked if text in groups]
@@ -347,7 +350,7 @@ def number_pools() -> dict[str, tuple[str, ...]]:
     """Numeric slot → ready texts, drawn once from a fixed seed: cheap to use, always the same."""
     rng = random.Random("bioptimus pocket numbers")
 
-    def number(match: re.Match) -> str:
+    def number(match: re.Match[str]) -> str:
         limits, form = match.group(1).split(":")
         low, high = map(float, limits.split(".."))
         return format(rng.uniform(low, high), form)

@@ -28,7 +28,6 @@ from bioptimus_lib.pocket_grammar import (
     terms,
 )
 
-ENTITY_TYPES = ("Drug", "Disease", "Gene")
 Labelled = tuple[list[str], list[str]]
 _ENTITY_CLASSES = {"drug": "Drug", "disease": "Disease", "gene": "Gene", "protein": "Gene"}
 _OTHER_CLASSES = ("chemical", "anatomy", "organism", "cell", "procedure", "symptom")
@@ -184,14 +183,14 @@ class _NerScene:
 
 def _ner_sentence(rng: random.Random, pool: SplitTerms, split: str) -> Labelled:
     found = templates("ner.txt")
-    group = rng.choices(list(SHARES), weights=SHARES.values())[0]
+    group = rng.choices(list(SHARES), weights=list(SHARES.values()))[0]
     scene = _NerScene(rng, pool, split)
     if group == "ambiguous":
         scene.word = rng.choice(list(pool.words))
         types, lines = pool.words[scene.word]
         scene.word_type = rng.choice(types.split())
         if rng.random() < 0.5:
-            choices = [compile_template(line) for line in lines]
+            choices = tuple(compile_template(line) for line in lines)
         else:
             choices = found[f"{scene.word_type.lower()}_context", EVERYWHERE]
     else:

@@ -18,7 +18,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +91,7 @@ def _patterns() -> dict[str, tuple[_Pattern, ...]]:
 def relations(rng: random.Random, pool: SplitTerms, split: str, *, seed: int) -> list[Row]:
     """The examples of one sentence: one for each pair that is asked for."""
     habits = split == "train"
-    kind = rng.choices(list(KINDS), weights=KINDS.values())[0]
+    kind = rng.choices(list(KINDS), weights=list(KINDS.values()))[0]
     known = _patterns()[kind]
     if split == "train":
         known = known[: len(known) - len(known) // NEW_WORDING]
@@ -151,7 +151,7 @@ def similarity(rng: random.Random, split: str) -> Row:
     areas = list(fields().values())
     area = rng.choice(areas)
     people = _lists()["people"]
-    one = {
+    one: dict[str, Any] = {
         "drug": rng.choice(group.drugs.items),
         "disease": rng.choice(area.diseases.items).text,
         "people": rng.choice(people),
@@ -167,11 +167,11 @@ def similarity(rng: random.Random, split: str) -> Row:
         elif facet == "people":
             two["people"], near = rng.choice([p for p in people if p != one["people"]]), False
         elif facet == "drug":
-            others = group.drugs.items if near else rng.choice(groups).drugs.items
-            two["drug"] = rng.choice([d for d in others if d != one["drug"]])
+            drugs = group.drugs.items if near else rng.choice(groups).drugs.items
+            two["drug"] = rng.choice([d for d in drugs if d != one["drug"]])
         else:
-            others = area.diseases.items if near else rng.choice(areas).diseases.items
-            two["disease"] = rng.choice([d.text for d in others if d.text != one["disease"]])
+            diseases = area.diseases.items if near else rng.choice(areas).diseases.items
+            two["disease"] = rng.choice([d.text for d in diseases if d.text != one["disease"]])
         lost += cost / 2 if near else cost
     texts = []
     for facets in (one, two):
@@ -211,10 +211,14 @@ def _field_pools(seed: int, split: str) -> Pools:
     return pools
 
 
+def _drawn(rng: random.Random, pool: Mapping[str, Sequence[str]], slot: str) -> str:
+    return rng.choice(pool[slot])
+
+
 def document(rng: random.Random, pools: Pools) -> Row:
     """A short text about some fields."""
     found = templates("tasks.txt")
-    count = rng.choices(list(ABOUT), weights=ABOUT.values())[0]
+    count = rng.choices(list(ABOUT), weights=list(ABOUT.values()))[0]
     about = rng.sample(FIELDS, count)
     plan = [(name, "about") for name in about for _ in range(rng.randint(1, 2))]
     others = [name for name in FIELDS if name not in about]
@@ -223,8 +227,7 @@ def document(rng: random.Random, pools: Pools) -> Row:
     rng.shuffle(plan)
     lines = [
         render(
-            rng, rng.choice(rng.choice(found["fields", kind])),
-            lambda slot, name=name: rng.choice(pools[name][slot]),
+            rng, rng.choice(rng.choice(found["fields", kind])), partial(_drawn, rng, pools[name])
         ).text
         for name, kind in plan
     ]  # fmt: skip

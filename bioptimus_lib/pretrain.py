@@ -217,6 +217,7 @@ def pretrain(
     tokens_per_step = settings.batch * settings.accumulate * blocks.shape[1] * args.world_size
 
     def examine(model: PreTrainedModel) -> dict[str, float]:
+        assert held_out is not None  # or there are no steps to examine at
         return evaluate_mlm(model, tokenizer, held_out, masking=QUESTION)
 
     recorder = Recorder(
@@ -241,7 +242,7 @@ def pretrain(
             training.remove_callback(type(callback))
     started = time.monotonic()
     with compiled(model) if settings.compile else nullcontext():
-        result = training.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        result = training.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     model.eval()
     return {

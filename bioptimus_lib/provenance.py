@@ -94,9 +94,9 @@ def versions() -> dict[str, str]:
 
 def device_name(device: str | None = None) -> str:
     """``cuda: <name of the GPU>``, or ``cpu: <name of the processor>, <n> cores``."""
-    torch = sys.modules.get("torch")
+    loaded = sys.modules.get("torch")
     if device is None:
-        device = "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+        device = "cuda" if loaded is not None and loaded.cuda.is_available() else "cpu"
     if str(device).startswith("cuda"):
         import torch
 

@@ -154,14 +154,15 @@ def write_shards(
     with work_folder(out) as work:
         parts = [work / fingerprint(file, any_language=any_language) for file in files]
         tidy(work, parts)
-        found = [facts_of(part) for part in parts]
-        resumed = sum(facts is not None for facts in found)
-        todo = [n for n, facts in enumerate(found) if facts is None]
+        there = [facts_of(part) for part in parts]
+        resumed = sum(facts is not None for facts in there)
+        todo = [n for n, facts in enumerate(there) if facts is None]
         tasks = [Task(files[n], parts[n], any_language, keep_going) for n in todo]
         with Crew(min(workers, len(tasks))) as crew, _bar(files, todo, progress) as bar:
             for n, facts in zip(todo, crew.in_order(write_part, tasks), strict=True):
-                found[n] = facts
+                there[n] = facts
                 bar.update(files[n].stat().st_size)
+        found = [facts for facts in there if facts is not None]  # all of them by now
         left_out = [f"{names[n]}{facts['why']}" for n, facts in enumerate(found) if "why" in facts]
         for why in left_out:
             log.warning("left out: %s", why)

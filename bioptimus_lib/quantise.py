@@ -31,7 +31,7 @@ def int8(model: PreTrainedModel) -> PreTrainedModel:
         raise ModuleNotFoundError(
             f"torch {torch.__version__} has no dynamic quantisation any more: take an earlier one"
         )
-    small = copy.deepcopy(model).cpu().eval()
+    small: PreTrainedModel = copy.deepcopy(model).cpu().eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantise(small.base_model, {torch.nn.Linear}, dtype=torch.qint8, inplace=True)

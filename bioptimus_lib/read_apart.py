@@ -56,7 +56,8 @@ def sentence_cosine(model: Any, tokenizer: Any, pairs: Sequence[Example]) -> lis
     """Cosine of the mean last states of the two texts of each pair, before any fine-tuning."""
     u, v = _both(model, tokenizer, pairs)
     below = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
-    return ((u * v).sum(1) / np.maximum(below, 1e-9)).tolist()
+    found: list[float] = ((u * v).sum(1) / np.maximum(below, 1e-9)).tolist()
+    return found
 
 
 def read_apart(model: Any, tokenizer: Any, data: Data) -> list[float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bioptimus_lib.objectives import OBJECTIVES, Objective
 from bioptimus_lib.profile import NOT_FOUND
@@ -182,12 +183,12 @@ class Recipe:
         return not self.objective.teaches
 
 
-def _compact(name: str, *values: object, **others: object) -> Recipe:
-    return Recipe(name, COMPACT, *values, length=256, **others)  # type: ignore[arg-type]
+def _compact(name: str, *values: Any, **others: Any) -> Recipe:
+    return Recipe(name, COMPACT, *values, **{"length": 256, **others})
 
 
-def _clinical(name: str, *values: object, **others: object) -> Recipe:
-    return Recipe(name, CLINICAL, *values, steps=121_761, **others)  # type: ignore[arg-type]
+def _clinical(name: str, *values: Any, **others: Any) -> Recipe:
+    return Recipe(name, CLINICAL, *values, **{"steps": 121_761, **others})
 
 
 _MLM = OBJECTIVES["masked language model"]

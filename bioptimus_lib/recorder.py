@@ -10,12 +10,18 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import TrainerCallback
+from transformers import (
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from bioptimus_lib.files import atomic_write, json_lines
 
 #: A test on held-out text: the model goes in, numbers come out.
-Examine = Callable[[torch.nn.Module], dict[str, float]]
+Examine = Callable[[PreTrainedModel], dict[str, float]]
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}"
 
 
@@ -46,10 +52,13 @@ class Recorder(TrainerCallback):
         self.tokens_per_step, self.progress = tokens_per_step, progress
         self.examine, self.examine_at = examine, frozenset(examine_at)
         self.examined: dict[int, dict[str, float]] = {}
-        self.bar = None
+        self.bar: tqdm | None = None
         self.speed = 0.0
 
-    def on_train_begin(self, args, state, control, model=None, **_):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+        model: Any = None, **_: Any,
+    ) -> None:  # fmt: skip
         self.started = self.saved = time.monotonic()
         self.first, self.tested = state.global_step, 0.0
         if not state.is_world_process_zero:
@@ -69,7 +78,10 @@ class Recorder(TrainerCallback):
         )  # fmt: skip
         self._examine(model, state)
 
-    def on_step_end(self, args, state, control, model=None, **_):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+        model: Any = None, **_: Any,
+    ) -> None:  # fmt: skip
         last = state.global_step >= state.max_steps
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
@@ -80,7 +92,7 @@ class Recorder(TrainerCallback):
         if control.should_save or last:
             control.should_log = True  # comes first: a NaN is seen before it is saved
 
-    def _time_to_save(self, args, state) -> bool:
+    def _time_to_save(self, args: TrainingArguments, state: TrainerState) -> bool:
         """Whether the minutes are over; of several processes the first decides for all."""
         over = time.monotonic() - self.saved > 60 * self.save_minutes
         if args.world_size == 1:
@@ -91,7 +103,7 @@ class Recorder(TrainerCallback):
         torch.distributed.broadcast(answer, 0)
         return bool(answer.item())
 
-    def _examine(self, model: torch.nn.Module, state) -> None:
+    def _examine(self, model: PreTrainedModel, state: TrainerState) -> None:
         if state.global_step not in self.examine_at - self.examined.keys():
             return
         began = time.monotonic()
@@ -102,7 +114,10 @@ class Recorder(TrainerCallback):
             held_out_loss=round(found["loss"], 5), held_out_accuracy=round(found["accuracy"], 5),
         )  # fmt: skip
 
-    def on_log(self, args, state, control, logs=None, **_):
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+        logs: dict[str, Any] | None = None, **_: Any,
+    ) -> None:  # fmt: skip
         if not logs or "loss" not in logs:
             return
         done = state.global_step - self.first
@@ -128,6 +143,8 @@ class Recorder(TrainerCallback):
         with self.file.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def on_train_end(self, args, state, control, **_):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         if self.bar is not None:
             self.bar.close()

@@ -181,18 +181,18 @@ def facts_of(
     rows = rows_of(run, dict(report))
     made = {"corpus", "warm-up", "vocabulary", "keywords", "contexts", "distillation", "budget"}
     made |= {f"phase{number}" for number in range(1, phase.number + 1)}
-    done = run.done(f"phase{phase.number}")
+    done = run.finished(f"phase{phase.number}")
     backbone = run.profile.backbone
     return Facts(
         version=phase.version, profile=run.profile.name, masking=str(phase.masking),
         backbone=Material.named(backbone),
         corpus=Material.named(rows[0]["corpus"], own=run.corpus_source is not None),
         dataset=Material.named(report["dataset"], own=run.ner_source is not None),
-        sentences=report["sentences"], megabytes=run.done("corpus")["bytes"] / 1e6,
-        steps=phase.number * run.done("budget")["steps"],
-        tokens=sum(run.done(f"phase{n}")["tokens"] for n in range(1, phase.number + 1)),
+        sentences=report["sentences"], megabytes=run.finished("corpus")["bytes"] / 1e6,
+        steps=phase.number * run.finished("budget")["steps"],
+        tokens=sum(run.finished(f"phase{n}")["tokens"] for n in range(1, phase.number + 1)),
         length=run.profile.length, held_out=done["held_out"], rows=rows, in_ledger=in_ledger(rows),
-        seconds=sum(run.done(s.name)["seconds"] for s in run.stages if s.name in made),
+        seconds=sum(run.finished(s.name)["seconds"] for s in run.stages if s.name in made),
         device=report["provenance"]["device"], versions=report["provenance"]["versions"],
         commit=report["provenance"]["commit"], seed=run.seed, licence=licence, watts=watts,
     )  # fmt: skip

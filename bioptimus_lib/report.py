@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ def page(run: Run, report: dict[str, Any]) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]], *, numbers: set[int]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers: set[int]) -> str:
     """An HTML table with every cell escaped; columns in ``numbers`` are aligned right."""
 
     def line(cells: tuple[str, ...], tag: str) -> str:

@@ -30,7 +30,7 @@ def rows_of(run: Run, report: dict[str, Any]) -> list[dict[str, Any]]:
     if run.profile.ner_sentences:
         facts["variant"] = f"{run.profile.ner_sentences:,} training sentences"
     rows = []
-    steps = run.done("budget")["steps"]
+    steps = run.finished("budget")["steps"]
     phases = {version: number for number, version in enumerate(MODELS[2:], start=1)}
     files = (run.out / "ner").glob("*-seed*.json")
     named = sorted((MODELS.index(path.name.partition("-seed")[0]), path) for path in files)

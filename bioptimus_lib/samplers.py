@@ -44,7 +44,7 @@ def bottom_k(parts: Sequence[Sequence[int]], k: int, *, seed: int) -> list[int]:
 def sketch(positions: Sequence[int], k: int, *, seed: int = 0) -> list[tuple[int, int]]:
     """(hash, position) of the k positions with the smallest hash, smallest first."""
     base, factor = np.uint64(digest(seed, "file", "a stream")), digest(seed, "keyword") | 1
-    hashes = (scattered(base, position) * factor % (1 << 64) for position in positions)
+    hashes = (int(scattered(base, position)) * factor % (1 << 64) for position in positions)
     return sorted(zip(hashes, positions, strict=True))[:k]
 
 

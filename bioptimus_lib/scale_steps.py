@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,9 @@ def local_cluster(processes: int = 2) -> Iterator[Client]:
         yield client
 
 
+_T = TypeVar("_T")
+
+
 class KillAfter(Executor):
     """Hands its tasks on to another executor, and sends SIGKILL to a process once so many are done.
 
@@ -65,13 +68,13 @@ class KillAfter(Executor):
         self.executor, self.pid, self.results = executor, pid, results
         self.killed = False
 
-    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         """Hand a task on."""
         future = self.executor.submit(fn, *args, **kwargs)
         future.add_done_callback(self._count)
         return future
 
-    def _count(self, _: Future) -> None:
+    def _count(self, _: Future[Any]) -> None:
         self.results -= 1
         if self.results == 0:
             self.killed = True
@@ -125,25 +128,19 @@ def parts_of_step(
     return whole, [g for g, _ in some], [n for _, n in some]
 
 
-def weighted_mean(gradients: Sequence[Any], counts: Sequence[int]) -> Any:
-    """The mean of gradients, each as heavy as the guesses that it was made from.
-
-    >>> weighted_mean([1.0, 4.0], [2, 1])
-    2.0
-    """
-    return sum(g * n for g, n in zip(gradients, counts, strict=True)) / sum(counts)
-
-
 def plain_mean_trainer(**arguments: Any) -> Any:
     """A trainer with the mistake of this lesson: each part of a step divides by its own guesses,
     and the parts are averaged as if they were equally heavy."""
     import torch
 
     from bioptimus_lib.masked_loss import masked_logits
-    from bioptimus_lib.masked_trainer import MaskedTrainer
+    from bioptimus_lib.masked_trainer import Batch, MaskedTrainer
 
     class PlainMean(MaskedTrainer):
-        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        def compute_loss(
+            self, model: Any, inputs: Batch, return_outputs: bool = False,
+            num_items_in_batch: torch.Tensor | int | None = None,
+        ) -> torch.Tensor | tuple[torch.Tensor, Any]:  # fmt: skip
             logits, target = masked_logits(model, *self.draw(inputs["input_ids"]))
             loss = torch.nn.functional.cross_entropy(logits.float(), target)
             self.recent.append((self.step + 1, loss.detach()))
@@ -225,7 +222,7 @@ def killed_when(
         kill_group(run)
 
 
-def kill_group(run: subprocess.Popen) -> None:
+def kill_group(run: subprocess.Popen[Any]) -> None:
     """SIGKILL to a process and to all of its descendants; ``torchrun`` gives each of its processes
     a group of its own."""
     everybody = [run.pid, *_descendants(run.pid)]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -173,7 +173,8 @@ def _texts(
         texts.append(Texts(b"".join(kept), np.array([len(text) for text in kept])))
 
     ends = np.cumsum(np.concatenate([[0], *(text.sizes for text in texts)]))
-    raw = pyarrow.py_buffer(b"".join(text.raw for text in texts))
+    every_raw = cast("Iterable[bytes]", (text.raw for text in texts))  # an array is a buffer, too
+    raw = pyarrow.py_buffer(b"".join(every_raw))
     texts.clear()  # they are as large as all contexts
     every = pyarrow.LargeStringArray.from_buffers(len(ends) - 1, pyarrow.py_buffer(ends), raw)
     place = np.empty(len(by_place), dtype=np.int64)

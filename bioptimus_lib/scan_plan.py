@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.machine import usable_cores
@@ -80,7 +81,10 @@ def _there(paths: Paths) -> tuple[Paths, list[str]]:
     return there or some, missing  # if nothing is there, the one who reads it says so
 
 
-def bar(results: Iterator, total: int, what: str, progress: bool) -> Iterator:
+_Result = TypeVar("_Result")
+
+
+def bar(results: Iterator[_Result], total: int, what: str, progress: bool) -> Iterator[_Result]:
     """The results, with a progress bar over them or without."""
     if not progress:
         return results

@@ -16,9 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -136,7 +137,7 @@ def compiled_loop(keywords: Sequence[str]) -> Find:
 
     def find(block: bytes) -> Counter[str]:
         counts = count_lines(compiled, block)
-        return Counter({keywords[n]: int(counts[n]) for n in np.flatnonzero(counts)})
+        return Counter({keywords[n]: int(counts[n]) for n in map(int, np.flatnonzero(counts))})
 
     return find
 
@@ -209,7 +210,7 @@ def growth(
         if last[0] and last[1] * size / last[0] > limit:
             break
         find = build(keywords[:size])
-        points[size] = best_of(lambda find=find: find(text), repeats=repeats)  # type: ignore[misc]
+        points[size] = best_of(partial(find, text), repeats=repeats)
         last = size, points[size]
     return points
 
@@ -228,6 +229,9 @@ def exponent(points: Mapping[int, float]) -> float:
     return math.log(points[end] / points[start]) / math.log(end / start)
 
 
+_T = TypeVar("_T")
+
+
 class Stopwatch(Executor):
     """Does its tasks at once, in this process, and adds up their seconds.
 
@@ -237,9 +241,9 @@ class Stopwatch(Executor):
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         """Do a task now."""
-        future: Future = Future()
+        future: Future[_T] = Future()
         began = time.perf_counter()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -256,7 +260,7 @@ def serial_and_parallel(
     found = []
     for _ in range(repeats):
         watch = Stopwatch()
-        whole = best_of(lambda watch=watch: scan(watch), repeats=1)  # type: ignore[misc]
+        whole = best_of(partial(scan, watch), repeats=1)
         found.append((whole - watch.seconds, watch.seconds))
     return min(found, key=sum)
 
@@ -279,7 +283,7 @@ def with_processes(
         return best_of(lambda: scan(pool), repeats=repeats)
 
 
-def elsewhere(function: Callable, *arguments: object, seconds: float = 60.0) -> str:
+def elsewhere(function: Callable[..., object], *arguments: object, seconds: float = 60.0) -> str:
     """What becomes of a call that is sent to a spawned process, in words; it never hangs."""
     pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_quiet)
     try:

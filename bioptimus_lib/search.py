@@ -58,8 +58,8 @@ def search(job: Job, *, stopped: Callable[[], bool] | None = None) -> Sketch:
     Raises:
         CancelledError: ``stopped``, which is asked before each block, said yes.
     """
-    from bioptimus_lib.match_loop import factors
-    from bioptimus_lib.matching import Search, Wanted
+    from bioptimus_lib.match_loop import Wanted, factors
+    from bioptimus_lib.matching import Search
 
     keywords, limits = get_ready(job)
     many = len(keywords.forms)

@@ -6,10 +6,10 @@ What is too long is cut at the end, the longer text of a pair first, and counted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from bioptimus_lib import batching
 from bioptimus_lib.batching import BATCHINGS, Layout, by_length, model_inputs, padded
 from bioptimus_lib.fitting import Settings, head_on, recipe_of, window_of
 from bioptimus_lib.models import autocast, load_fine_tuned
-from bioptimus_lib.task_data import Answer, Example
+from bioptimus_lib.task_data import Answer, Example, labels_of, number_of
 from bioptimus_lib.task_table import Task
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bioptimus_lib.arrays import Ints
 
 PROBLEMS = {
     "label": "single_label_classification",
@@ -145,7 +147,7 @@ class Classifier:
     def encode(self, examples: Sequence[Example]) -> Encoded:
         return encode(examples, self.tokenizer, window=self.window)
 
-    def logits(self, encoded: Encoded, members: Sequence[int], layout: Layout) -> torch.Tensor:
+    def logits(self, encoded: Encoded, members: Ints, layout: Layout) -> torch.Tensor:
         """Outputs of the model for some examples in rows: (members, outputs), 32 bits."""
         import torch
 
@@ -155,7 +157,8 @@ class Classifier:
             types = batching.filled([encoded.types[i] for i in members], layout, 0)
             inputs["token_type_ids"] = torch.from_numpy(types).to(self.model.device)
         with autocast(self.model.device, self.settings.precision):
-            return self.model(**inputs).logits.float()
+            logits: torch.Tensor = self.model(**inputs).logits.float()
+        return logits
 
     def outputs(self, encoded: Encoded) -> np.ndarray:
         """Outputs for all examples, in their order: float (examples, outputs)."""
@@ -163,7 +166,7 @@ class Classifier:
 
         self.model.eval()
         lengths = [len(ids) for ids in encoded.ids]
-        out = np.zeros((len(lengths), self.model.config.num_labels), np.float32)
+        out = np.zeros((len(lengths), cast(int, self.model.config.num_labels)), np.float32)
         # Without gradients a batch needs a fraction of the memory.
         for members in by_length(lengths, budget=4 * self.settings.batch_tokens):
             layout = padded([lengths[i] for i in members])
@@ -198,22 +201,23 @@ class Classifier:
         if self.task.answer == "label":
             return np.array([labels.index(str(e.answer)) for e in examples], np.int64)
         if self.task.answer == "labels":
-            rows = [[label in e.answer for label in labels] for e in examples]  # type: ignore
+            rows = [[label in labels_of(e.answer) for label in labels] for e in examples]
             return np.array(rows, np.float32)
         mean, spread = self.scale
-        return np.array([[(float(e.answer) - mean) / spread] for e in examples], np.float32)  # type: ignore[arg-type]
+        scores = [[(number_of(e.answer) - mean) / spread] for e in examples]
+        return np.array(scores, np.float32)
 
     def loss(self, logits: torch.Tensor, targets: np.ndarray) -> torch.Tensor:
         """The mean over the examples of a batch: cross-entropy, of each label of a set, or squared
         error; no label and no example has a weight of its own."""
         import torch
 
-        loss = {
+        losses: dict[str, Callable[..., torch.Tensor]] = {
             "label": torch.nn.functional.cross_entropy,
             "labels": torch.nn.functional.binary_cross_entropy_with_logits,
             "score": torch.nn.functional.mse_loss,
-        }[self.task.answer]
-        return loss(logits, torch.from_numpy(targets).to(logits.device))
+        }
+        return losses[self.task.answer](logits, torch.from_numpy(targets).to(logits.device))
 
 
 def load_classifier(

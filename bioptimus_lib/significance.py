@@ -19,6 +19,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bioptimus_lib.arrays import Floats
 from bioptimus_lib.stats import F1, Interval, Measure, bootstrap_difference, paired_test
 
 MOST_DEALS = 20_000  # ways to deal the names out; where there are more, so many are drawn
@@ -66,7 +67,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return out
 
 
-def runs_test(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> float:
+def runs_test(a: Floats, b: Floats, *, seed: int = 0) -> float:
     """Two-sided p-value of a difference in mean F1 if the runs had been named by chance.
 
     All ways to deal the names out are tried (or ``MOST_DEALS`` are drawn), so p is at least two

@@ -121,10 +121,11 @@ def check_links(
 
 def _addresses(row: Source) -> list[tuple[str, int | None]]:
     if row.kind == "pubmed":
-        first = row.url(row.numbered(range(1, 2))[0])
+        first = row.address(row.numbered(range(1, 2))[0])
         return [(first, None), (first + ".md5", None)]
-    found = [(row.url(file), file.bytes) for file in row.files if row.url(file)]
-    return found + [(row.page, None)] if row.derived else found
+    urls = ((row.url(file), file.bytes) for file in row.files)
+    found = [(url, size) for url, size in urls if url]
+    return [*found, (row.page, None)] if row.derived else found
 
 
 def _ask(row: Source, url: str, size: int | None, network: Network | None) -> Link:

@@ -104,6 +104,13 @@ class Source:
             return None
         return self.base_url + file.upstream
 
+    def address(self, file: SourceFile) -> str:
+        """The pinned address of a file; ValueError if only a mirror can hold it."""
+        url = self.url(file)
+        if url is None:
+            raise ValueError(f"{self.name}: {file.path} has no address, only a mirror can hold it")
+        return url
+
     def numbered(self, numbers: Iterable[int]) -> list[SourceFile]:
         """Files of the PubMed baseline by number; their hash lies in a ``.md5`` beside each."""
         return [self.numbered_file(f"{self.revision}{number:04d}.xml.gz") for number in numbers]

@@ -88,7 +88,8 @@ def _pooch(purpose: str) -> ModuleType:
             f"pooch is needed to {purpose}: pip install pooch; or set BIOPTIMUS_MIRROR"
         ) from None
     pooch.get_logger().setLevel(logging.WARNING)  # downloads are reported here
-    return pooch
+    module: ModuleType = pooch
+    return module
 
 
 # --- getting files -----------------------------------------------------------------------------
@@ -184,7 +185,9 @@ def wanted_files(
         )
     if first is not None and not 1 <= first <= 9999:
         raise ValueError(f"first={first}: expected a number of files from 1 on")
-    return row.numbered(range(1, first + 1)) if first else [row.numbered_file(n) for n in files]
+    if first:
+        return row.numbered(range(1, first + 1))
+    return [row.numbered_file(name) for name in files or ()]
 
 
 def _cached(file: SourceFile, root: Path) -> bool:
@@ -229,7 +232,7 @@ def _refuse_what_no_server_has(row: Source, needed: Iterable[SourceFile]) -> Non
 def _get(row: Source, file: SourceFile, root: Path, progress: bool, network: Network) -> None:
     """Download one file below ``root``: it appears there complete and checked, or not at all."""
     pooch = _pooch(f"download {row.name}")
-    url, target = row.url(file), root / file.path
+    url, target = row.address(file), root / file.path
     if file.hash is None:  # the hash lies beside the file, on the server and then in the cache
         sidecar, name = url + ".md5", file.name
         _retrieve(

@@ -127,7 +127,7 @@ def keywords(run: Run) -> Row:
     with atomic_write(run.out / "keywords.json") as file:
         json.dump({"new": plan.keywords(), "known": known}, file, ensure_ascii=False)
     return {
-        "size": f"{len(plan.keywords()) + len(known):,} keywords",
+        "size": f"{len(plan.keywords()):,} new and {len(known):,} known words",
         "measure": f"{len(plan.new):,} new pieces, {len(plan.shared):,} kept",
         "new": len(plan.new),
         "shared": len(plan.shared),
@@ -148,6 +148,7 @@ def contexts(run: Run) -> Row:
     )
     found.to_parquet(run.out / "contexts.parquet")
     report = found.report
+    assert report is not None  # what was scanned just now has one
     return {
         "size": f"{report.contexts:,} contexts",
         "measure": f"{report.megabytes_per_second:.0f} MB/s, {len(report.missing):,} of "
@@ -281,7 +282,7 @@ def train_phase(run: Run, number: int, *, start: str, goal: str, vocabulary: str
         packed(run, "held-out", tokenizer, vocabulary),
         masking=PHASES[number - 1].masking,
         settings=settings_of(
-            run, run.done("budget")["steps"], seed=run.seed * len(PHASES) + number
+            run, run.finished("budget")["steps"], seed=run.seed * len(PHASES) + number
         ),
         training=run.out / "training" / goal,
         goal=run.folder(goal),

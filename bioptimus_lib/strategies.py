@@ -202,7 +202,9 @@ STRATEGIES: dict[str, Strategy] = {
     "subtoken_mean": Strategy(
         "mean of the old rows of its pieces", _subtoken_mean, reads_contexts=False
     ),
-    "contextual": Strategy("mean hidden state of its pieces in context (the paper)", _contextual),
+    "contextual": Strategy(
+        "mean hidden state of its pieces in context (the paper's idea, raw)", _contextual
+    ),
     "contextual_matched": Strategy(
         "the same, with the mean and variance of true rows", _contextual_matched
     ),
@@ -244,7 +246,7 @@ def layer_choices(
         if not layers or not all(0 <= some <= depth for some in layers):
             raise ValueError(f"layer {layer}: the model has layers 0 to {depth}")
         return [layers]
-    single = [(some,) for some in range(1, depth + 1)]
+    single: list[tuple[int, ...]] = [(some,) for some in range(1, depth + 1)]
     if not recipe.calibrates:
         return single
     # On MiniLM the inner layers together were a little better than each alone, and than all.

@@ -47,9 +47,10 @@ def at_full_size(recipe: Recipe, pieces: int) -> PreTrainedModel:
     import bioptimus_lib.mini_albert  # noqa: F401  (Transformers learns its name)
 
     with torch.device("meta"):
-        return AutoModelForMaskedLM.from_config(
+        student: PreTrainedModel = AutoModelForMaskedLM.from_config(
             student_config(recipe, BertConfig(vocab_size=pieces))
         )
+    return student
 
 
 # -- configurations --------------------------------------------------------------------------------
@@ -73,21 +74,18 @@ def _distilbert(shape: Shape, common: dict[str, Any]) -> PreTrainedConfig:
 def _mobilebert(shape: Shape, common: dict[str, Any]) -> PreTrainedConfig:
     from transformers import MobileBertConfig
 
-    return MobileBertConfig(
-        embedding_size=shape.embedding, intra_bottleneck_size=shape.bottleneck,
-        **_sizes(shape), **common,
-    )  # fmt: skip
+    widths = {"embedding_size": shape.embedding, "intra_bottleneck_size": shape.bottleneck}
+    return MobileBertConfig(**_sizes(shape) | widths, **common)
 
 
 def _mini_albert(shape: Shape, common: dict[str, Any]) -> PreTrainedConfig:
     from bioptimus_lib.mini_albert import MiniAlbertConfig
 
-    return MiniAlbertConfig(
-        embedding_size=shape.embedding, adapter_size=shape.adapter, **_sizes(shape), **common
-    )
+    widths = {"embedding_size": shape.embedding, "adapter_size": shape.adapter}
+    return MiniAlbertConfig(**_sizes(shape) | widths, **common)
 
 
-def _sizes(shape: Shape) -> dict[str, int]:
+def _sizes(shape: Shape) -> dict[str, Any]:
     return {
         "num_hidden_layers": shape.layers,
         "hidden_size": shape.hidden,
@@ -169,7 +167,7 @@ def from_layers(
 
 def student_of(
     recipe: Recipe,
-    teacher: PreTrainedModel,
+    teacher: PreTrainedModel | None,
     *,
     start_layers: Sequence[int] | None = None,
     head: bool = True,
@@ -191,6 +189,8 @@ def student_of(
         raise ValueError(
             f"{recipe.name} trains {recipe.start} on: give the folder of a small model as the start"
         )
+    if teacher is None:
+        raise ValueError(f"{recipe.name} is distilled: give its teacher")
     if recipe.start_layers is None:
         if start_layers is not None or not head:
             raise ValueError(f"{recipe.name} starts at random: it takes no layers and no head")
@@ -202,4 +202,5 @@ def student_of(
 
 
 def _path(model: torch.nn.Module, module: torch.nn.Module) -> str:
-    return next(name for name, some in model.named_modules() if some is module)
+    path: str = next(name for name, some in model.named_modules() if some is module)
+    return path

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from bioptimus_lib.windows import Encoding, Piece, in_windows, room_of, special_
 
 if TYPE_CHECKING:
     import tokenizers
+    from transformers import PreTrainedModel
 
 BLOCK = 1 << 17  # characters that are tagged together, sorted by length
 LONGEST = 1 << 20  # characters of a line that are read at a time
@@ -195,7 +196,9 @@ class TextTagger:
         found = []
         for kind, first, last in runs(tags):
             own = [row[i, labels.index(tags[i])] for i in range(first, last)]
-            start, stop = words.word_to_chars(first)[0], words.word_to_chars(last - 1)[1]
+            # None is said of words that are not there.
+            ends = (cast("tuple[int, int]", words.word_to_chars(n)) for n in (first, last - 1))
+            (start, _), (_, stop) = ends
             found.append(Mark(kind, start, stop, float(np.exp(own).mean())))
         return found
 
@@ -259,4 +262,4 @@ def load_text_tagger(
     tagger = load_tagger(path, settings=NerSettings(**{"precision": "fp32"} | settings))
     file = ENGINES[engine]
     model = OnnxModel(path / file, tagger.model.config) if file else place(tagger.model, device)
-    return TextTagger(replace(tagger, model=model))
+    return TextTagger(replace(tagger, model=cast("PreTrainedModel", model)))  # it answers as one

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.errors import DataError
@@ -20,6 +20,16 @@ from bioptimus_lib.relations import VIEWS, Pair
 from bioptimus_lib.sketch import digest
 
 Answer = str | tuple[str, ...] | float
+
+
+def number_of(answer: Answer) -> float:
+    """The answer of a task of scores, a number."""
+    return float(cast("str | float", answer))
+
+
+def labels_of(answer: Answer) -> tuple[str, ...]:
+    """The answer of a task of several labels, a tuple of them."""
+    return cast("tuple[str, ...]", answer)
 
 
 @dataclass(frozen=True)
@@ -190,13 +200,13 @@ def filled(text: Any, what: str, *, path: Path, line: int | None) -> str:
     return text.strip()
 
 
-def known(label: Any, labels: Sequence[str], *, path: Path, line: int | None) -> str:
+def known(label: Any, labels: Sequence[str], *, path: Path | None, line: int | None) -> str:
     """A label of the task; DataError for anything else."""
     if label not in labels:
         raise DataError(
             f"unknown label {label!r}, expected one of {', '.join(labels)}", path=path, line=line
         )
-    return label
+    return str(label)
 
 
 def number_in(text: Any, low: float, high: float, *, path: Path, line: int | None) -> float:

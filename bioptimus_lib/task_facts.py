@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bioptimus_lib.task_data import Answer, Data, Example, count_answers
+from bioptimus_lib.task_data import Answer, Data, Example, count_answers, labels_of
 from bioptimus_lib.task_table import Task
 from bioptimus_lib.tasks import baseline, rows
 
@@ -66,7 +66,7 @@ def _fold(
     model = LogisticRegression(C=30, max_iter=300)
     if of.answer == "label":
         return list(model.fit(seen, answers).predict(asked))
-    targets = np.array([[label in a for label in of.labels] for a in answers], int)  # type: ignore
+    targets = np.array([[label in labels_of(a) for label in of.labels] for a in answers], int)
     found = OneVsRestClassifier(model).fit(seen, targets).predict(asked)
     return [tuple(x for x, y in zip(of.labels, some, strict=True) if y) for some in found]
 
@@ -87,7 +87,7 @@ def _grams(
         parts.append((seen, grams.transform(example.texts[n] for example in test)))
     if pair and texts == BOTH:
         parts.append((_overlap(train), _overlap(test)))
-    return tuple(hstack(side).tocsr() for side in zip(*parts, strict=True))  # type: ignore
+    return tuple(hstack(side).tocsr() for side in zip(*parts, strict=True))
 
 
 def _overlap(examples: Sequence[Example]) -> np.ndarray:

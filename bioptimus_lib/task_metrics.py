@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioptimus_lib.measures import F1, PEARSON, Measure, f1, moments
-from bioptimus_lib.task_data import Answer
+from bioptimus_lib.task_data import Answer, labels_of, number_of
 
 Answers = Sequence[Answer]
 
@@ -21,9 +21,9 @@ Answers = Sequence[Answer]
 def sets_of(answers: Answers) -> list[frozenset[str]]:
     """Labels as sets, whether an example has one or several."""
     return [
-        frozenset(answer) if isinstance(answer, tuple) else frozenset((answer,))
+        frozenset(answer) if isinstance(answer, tuple) else frozenset((str(answer),))
         for answer in answers
-    ]  # type: ignore[misc]
+    ]
 
 
 def label_counts(gold: Answers, predicted: Answers, labels: Sequence[str]) -> np.ndarray:
@@ -70,7 +70,7 @@ class Metric:
         """A row for each example, for ``measure``."""
         if self.measure is PEARSON:
             check_lengths(gold, predicted)
-            return moments([float(x) for x in predicted], [float(y) for y in gold])  # type: ignore
+            return moments(list(map(number_of, predicted)), list(map(number_of, gold)))
         return label_counts(gold, predicted, labels if self.every else positive or labels)
 
     def value(self, rows: np.ndarray) -> float:
@@ -144,12 +144,12 @@ def constants(answers: Answers) -> list[Answer]:
         raise ValueError("no answer in train: there is nothing to go by")
     first = answers[0]
     if isinstance(first, float):
-        return [float(np.mean([float(a) for a in answers]))]  # type: ignore[arg-type]
+        return [float(np.mean(list(map(number_of, answers))))]
     if isinstance(first, tuple):
-        counts = Counter(label for some in answers for label in some)  # type: ignore[union-attr]
+        counts = Counter(label for some in answers for label in labels_of(some))
         order = sorted(counts, key=lambda label: (-counts[label], label))
         return [tuple(order[:k]) for k in range(1, len(order) + 1)] or [()]
-    return sorted(set(answers))  # type: ignore[type-var]
+    return sorted(set(answers))
 
 
 def best_constant(

@@ -118,7 +118,8 @@ def pubmedqa(folder: Path, labels: Labels) -> Data:
     if lost := sorted(answers.keys() - questions.keys()):
         raise DataError(f"question {lost[0]} is not in {path.name}", path=gold)
     text = path.read_text(encoding="utf-8")
-    rest, test = [], []
+    rest: list[Example] = []
+    test: list[Example] = []
     for pmid, row in questions.items():
         line = text.count("\n", 0, max(0, text.find(f'"{pmid}"'))) + 1
         where: dict[str, Any] = {"path": path, "line": line}

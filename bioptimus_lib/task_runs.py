@@ -165,7 +165,8 @@ def do(job: Job) -> Result:
         result, data.test, job.place, model=job.keep_model,
         notes=notes(job, origin(job), files=files_of(job)),
     )  # fmt: skip
-    return json.loads((job.place / "result.json").read_text(encoding="utf-8"))
+    made: Result = json.loads((job.place / "result.json").read_text(encoding="utf-8"))
+    return made
 
 
 def do_all(todo: Sequence[Job], *, workers: int = 0) -> Iterator[tuple[Job, Result]]:

@@ -72,7 +72,7 @@ class Made:
     @property
     def score(self) -> float:
         """The task's metric on test, in percent."""
-        return self.result["metrics"]["score"]
+        return float(self.result["metrics"]["score"])
 
     @property
     def predictions(self) -> list[Answer]:

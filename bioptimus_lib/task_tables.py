@@ -162,7 +162,8 @@ def ways(task: str, *, label: Callable[[Found], str]) -> str:
     for row in found:
         own = [one["metrics"]["score"] for one in single if _way(one) == _way(row)]
         name = label(row)
-        rows[name] = Row(*(row["metrics"][key] for key in ("score", "low", "high")), points=own)
+        value, low, high = (row["metrics"][key] for key in ("score", "low", "high"))
+        rows[name] = Row(value, low, high, points=own)
     said = "; ".join(
         f"{name}: {row.value:.1f}, {row.low:.1f} to {row.high:.1f}" for name, row in rows.items()
     )

@@ -32,7 +32,7 @@ from bioptimus_lib.sequences import (
     load_classifier,
     settings_for,
 )
-from bioptimus_lib.task_data import Answer, Data, Example, Splits
+from bioptimus_lib.task_data import Answer, Data, Example, Splits, number_of
 from bioptimus_lib.task_metrics import METRICS, best_constant, report
 from bioptimus_lib.task_table import TASKS, Task, task
 
@@ -239,7 +239,7 @@ def _fold(
         set_dropout(network, settings.dropout)
     scale = (0.0, 1.0)
     if of.answer == "score":
-        scores = [float(example.answer) for example in splits["train"]]  # type: ignore[arg-type]
+        scores = [number_of(example.answer) for example in splits["train"]]
         scale = float(np.mean(scores)), float(np.std(scores)) or 1.0
         network.config.score_scale = list(scale)  # is saved with the model
     classifier = Classifier(place(network, device), tokenizer, of, settings, scale)

@@ -97,7 +97,7 @@ def distil_rows(
     """
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import autocast
+    from bioptimus_lib.models import autocast, input_table, moved
 
     settings = settings or TokenDistillation()
     depth = model.config.num_hidden_layers
@@ -107,15 +107,16 @@ def distil_rows(
     window = min(WINDOW, model.config.max_position_embeddings) if window is None else window
     device = torch.device(device) if device is not None else model.device
     home = model.device
-    table = model.get_input_embeddings().weight.detach().to(device)
+    table = input_table(model).detach().to(device)
     free = rows.detach().float().to(device).clone().requires_grad_()
     rate = settings.learning_rate * table.float().std().item()
     # Adam for rows: one that does not occur in a batch is left alone in it.
     optimizer = torch.optim.SparseAdam([free], lr=rate)
     total = settings.passes * len(wanted.requests)
-    done, steps, losses = 0, 0, []
+    done: float = 0
+    steps, losses = 0, []
     trained = torch.zeros(len(rows), dtype=torch.bool)
-    model.to(device)
+    moved(model, device)
     with (
         frozen(model),
         only_layers(model, layer),
@@ -138,7 +139,7 @@ def distil_rows(
             done, steps = done + sentences, steps + 1
             losses.append((done / total, loss.item()))
             bar.update(sentences)
-    model.to(home)
+    moved(model, home)
     tenths = [[value for at, value in losses if n < 10 * at <= n + 1] for n in range(10)]
     return free.detach().cpu(), trained, {
         "batches": steps,
@@ -240,7 +241,8 @@ def _loss(
         for t0, t1, s0, s1 in pair.words
     ]).square().mean()
     known = teacher[at[:, 0], at[:, 1]]
-    return (others + own * words) / (known - known.mean(0)).square().mean()
+    found: torch.Tensor = (others + own * words) / (known - known.mean(0)).square().mean()
+    return found
 
 
 @contextmanager

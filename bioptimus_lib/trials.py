@@ -18,7 +18,13 @@ from bioptimus_lib.stages import packed, settings_of
 from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pipeline import Run
@@ -156,7 +162,9 @@ def _watcher(watch: Callable[[int], None]) -> Any:
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):
-        def on_step_end(self, args, state, control, **_):
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        ) -> None:
             watch(state.global_step)
 
     return Watcher()

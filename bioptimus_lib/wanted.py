@@ -48,7 +48,11 @@ class Wanted:
     def only(self, slots: Sequence[int]) -> Wanted:
         """Some of the tokens, in the order of ``slots``."""
         place = {slot: i for i, slot in enumerate(slots)}
-        part = Wanted(*([some[i] for i in slots] for some in (self.ids, self.inside, self.pieces)))
+        part = Wanted(
+            ids=[self.ids[i] for i in slots],
+            inside=[self.inside[i] for i in slots],
+            pieces=[self.pieces[i] for i in slots],
+        )
         for sentence, requests in self.requests.items():
             for word, spans, off in requests:
                 kept = tuple(s._replace(slot=place[s.slot]) for s in spans if s.slot in place)

@@ -17,10 +17,13 @@ All of it is learnt on like any other weight.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import BertForMaskedLM
+
+from bioptimus_lib.models import input_table
 
 WINDOW = 4  # pieces to each side; the nearest counts most
 CONTEXT_POWER = 0.75  # smooths the frequency of contexts (Levy, Goldberg & Dagan, TACL 2015)
@@ -37,8 +40,8 @@ def company(blocks: np.ndarray, size: int, *, window: int = WINDOW) -> np.ndarra
         pairs = inner[:, :-distance] * size + inner[:, distance:]
         weight = (window + 1 - distance) / window
         counts += weight * np.bincount(pairs.ravel(), minlength=size * size).astype(np.float32)
-    counts = counts.reshape(size, size)
-    return counts + counts.T
+    table = counts.reshape(size, size)
+    return table + table.T
 
 
 def company_vectors(counts: np.ndarray, hidden: int, *, seed: int = 0) -> np.ndarray:
@@ -53,7 +56,8 @@ def company_vectors(counts: np.ndarray, hidden: int, *, seed: int = 0) -> np.nda
     information = np.where(np.isfinite(information), np.maximum(information, 0), 0)
     left, strength, _ = randomized_svd(information, hidden, n_iter=2, random_state=seed)
     vectors = left * np.sqrt(strength)
-    return vectors - vectors.mean(0)  # what all pieces share says nothing about any
+    centred: np.ndarray = vectors - vectors.mean(0)  # what all pieces share says nothing about any
+    return centred
 
 
 @torch.no_grad()
@@ -67,20 +71,22 @@ def start_well(
         blocks: packed text (N, T); the first ``most`` blocks are read.
         seed: of the factorisation.
     """
-    size, hidden = model.get_input_embeddings().weight.shape
+    table = input_table(model)
+    size, hidden = table.shape
     scale = model.config.initializer_range
     some = np.asarray(blocks[:most])
     frequency = np.bincount(some[:, 1:-1].ravel(), minlength=size) + 1
     model.cls.predictions.bias.copy_(torch.from_numpy(np.log(frequency / frequency.sum())))
 
     vectors = company_vectors(company(some, size), hidden, seed=seed)
-    model.get_input_embeddings().weight.copy_(torch.from_numpy(vectors / vectors.std() * 2 * scale))
+    table.copy_(torch.from_numpy(vectors / vectors.std() * 2 * scale))
 
     positions = model.bert.embeddings.position_embeddings.weight  # (T, H)
     length = len(positions)
     angle = torch.outer(torch.arange(length), 1000.0 ** (-torch.arange(0, hidden, 2) / hidden))
     waves = torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(length, hidden)
     positions.copy_(waves * scale * math.sqrt(2))
-    for layer in model.bert.encoder.layer:
+    layers: Any = model.bert.encoder.layer
+    for layer in layers:
         attention = layer.attention.self
         attention.key.weight.copy_(attention.query.weight)

@@ -91,7 +91,8 @@ def _marked(
     types: Sequence[str],
 ) -> str:
     """Tokens with their entities set off, escaped."""
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for entity in entities(tags):
         parts += map(escape, tokens[at : entity.start])
         text = escape(" ".join(tokens[entity.start : entity.stop]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bioptimus_lib.arrays import Ints
 from bioptimus_lib.conll import Sentence
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Window(NamedTuple):
     last: int
 
 
-def cut(sizes: Sequence[int], room: int, *, overlap: int | None = None) -> list[Window]:
+def cut(sizes: Ints, room: int, *, overlap: int | None = None) -> list[Window]:
     """Cut a sentence into windows of at most ``room`` pieces.
 
     Args:
@@ -173,9 +174,9 @@ def encode(
             report["unknown"] += unknown in ids
             report["shortened"] += len(ids) > room
             rows.append(ids[:room] or [unknown])
-        ids = np.array([i for row in rows for i in row], np.int64)
+        joined = np.array([i for row in rows for i in row], np.int64)
         sizes = [len(row) for row in rows]
-        shown = in_windows(number, ids, sizes, special, room=room, overlap=overlap)
+        shown = in_windows(number, joined, sizes, special, room=room, overlap=overlap)
         encoded += shown
         report["pieces"] += sum(len(piece.ids) for piece in shown)
         report["tokens"] += len(sentence)
@@ -201,7 +202,7 @@ def room_of(window: int) -> int:
 def in_windows(
     number: int,
     ids: np.ndarray,
-    sizes: Sequence[int],
+    sizes: Ints,
     special: tuple[int, int],
     *,
     room: int,

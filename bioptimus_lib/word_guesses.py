@@ -71,7 +71,7 @@ def spans(blocks: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> Spans:
     after[:, 1:] = inner[:, :-1]
     start = inner & ~(continues[ids] & after)
     number = np.where(inner, start.cumsum().reshape(ids.shape) - 1, -1)
-    names = tokenizer.convert_ids_to_tokens(range(len(special)))
+    names = tokenizer.convert_ids_to_tokens(list(range(len(special))))
     parts = [name.removeprefix(CONTINUATION) for name in names]
     text = [""] * int(start.sum())
     for word, piece in zip(number[inner].tolist(), ids[inner].tolist(), strict=True):
@@ -306,8 +306,8 @@ def siblings(
             back[rows] = (laid.number[rows] == word[:, None]) & ~one[rows]
             only = labels.masked_fill(~torch.from_numpy(one).to(ids.device), IGNORED)
             in_sight = torch.where(torch.from_numpy(back).to(ids.device), ids, inputs)
-            both = (inputs, in_sight)
-            parts.append(tuple(asked(model, seen, only, first=start) for seen in both))
+            unseen, shown = (asked(model, ids, only, first=start) for ids in (inputs, in_sight))
+            parts.append((unseen, shown))
     if not parts:
         raise ValueError("no word of several pieces was hidden: give more blocks")
     hidden, seen = (joined([part[side] for part in parts]) for side in (0, 1))

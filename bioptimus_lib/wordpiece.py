@@ -52,7 +52,7 @@ def bert_tokenizer(
 
 def pieces_of(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """All pieces of a tokenizer in the order of their ids."""
-    return tuple(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    return tuple(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
 
 
 def require_wordpiece(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -253,4 +253,4 @@ def fertility(
         some = distinct[start : start + 10_000]
         rows = tokenizer(some, add_special_tokens=False, truncation=False)["input_ids"]
         pieces += sum(len(row) * weights[word] for word, row in zip(some, rows, strict=True))
-    return pieces / total
+    return float(pieces / total)

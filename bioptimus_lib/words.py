@@ -37,7 +37,7 @@ _CHINESE = (
 )
 
 
-class _Table(dict):
+class _Table(dict[int, str]):
     """Code point → what it becomes, worked out when it is first met."""
 
     def __missing__(self, code: int) -> str:

@@ -23,6 +23,11 @@ def no_ripgrep(monkeypatch):
     monkeypatch.setattr(bench_scan.shutil, "which", lambda name: None)
 
 
+def test_made_up_text_wants_a_size(tmp_path):
+    with pytest.raises(ValueError, match="say how many megabytes"):
+        equal_parts(None, None, 1, tmp_path)
+
+
 def test_the_plain_loop_finds_what_the_scan_finds(tmp_path):
     (file,) = write_corpus(tmp_path / "a.txt", megabytes=0.2)
     words = rare_words(count_words(file, workers=0), 300)

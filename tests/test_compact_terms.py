@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from bioptimus_lib.distil_loss import View, values  # noqa: E402
 from bioptimus_lib.distil_terms import (  # noqa: E402
     attention_kl,
     attention_mse,
@@ -25,7 +26,7 @@ from bioptimus_lib.objectives import KINDS, OBJECTIVES, Objective, Term  # noqa:
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"seed": st.integers(0, 10**6), "scale": st.floats(0.1, 5)}
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 
 def draw(seed, *shape, scale=1.0):
@@ -188,6 +189,16 @@ def test_halves_are_widened_and_an_empty_batch_costs_nothing():
 def test_impossible_questions_are_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call(torch.eye(3))
+
+
+def test_a_term_without_what_it_needs_is_refused():
+    target = torch.zeros(1, dtype=torch.int64)
+    seen = View(torch.zeros(1, 3), [torch.zeros(1, 1, 2)] * 3, [])
+    with pytest.raises(ValueError, match="compares with a teacher, and there is none"):
+        values(OBJECTIVES["DistilBERT"], seen, None, target)
+    projected = Objective((Term("hidden_mse", projection="shared"),))
+    with pytest.raises(ValueError, match="hidden_mse needs projections"):
+        values(projected, seen, seen, target, layer_map=(0, 1))
 
 
 # -- objectives as data ----------------------------------------------------------------------------

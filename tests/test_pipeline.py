@@ -327,6 +327,13 @@ def test_too_few_documents_to_hold_one_out(small_profile, tmp_path):
     assert not run.held_out.exists() and not (run.out / "corpus").exists()
 
 
+def test_a_stage_that_is_not_done_has_no_result(small_profile, tmp_path):
+    run = Run(tmp_path / "run", profile=small_profile, progress=False, device="cpu")
+    assert run.done("budget") is None
+    with pytest.raises(ValueError, match="stage 'budget' of .* is not done: finish the run first"):
+        run.finished("budget")
+
+
 def test_list_of_stages(capsys):
     assert main(["run", "--until", "list"]) == 0
     assert capsys.readouterr().out.count("\n") == len(STAGES)

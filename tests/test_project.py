@@ -219,7 +219,8 @@ def test_wheel_carries_the_library_and_its_data(tmp_path):
     assert run.returncode == 0, run.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"bioptimus_lib/cli.py", "bioptimus_lib/_data/README.md"} <= names
+    wanted = {"bioptimus_lib/cli.py", "bioptimus_lib/py.typed", "bioptimus_lib/_data/README.md"}
+    assert wanted <= names
     shipped = {
         f"bioptimus_lib/_{path.relative_to(ROOT).as_posix()}"
         for path in adopt.files(ROOT)

@@ -147,6 +147,13 @@ def files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def test_what_only_a_mirror_holds_has_no_address():
+    there, lost = row("https://example.org/"), row(None)
+    assert there.address(there.files[0]) == there.url(there.files[0])
+    with pytest.raises(ValueError, match="ner/Toy/train.tsv has no address"):
+        lost.address(lost.files[0])
+
+
 # --- downloading ---------------------------------------------------------------------------------
 
 

@@ -231,12 +231,19 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
     row = {"model": "v0.4", "dataset": "NCBI-disease", "profile": "laptop", "device": "CPU",
            "command": "bioptimus run --profile laptop", "versions": {}, "data": {}, "commit": None}
     rows = [{**row, "seed": seed, "metrics": {"f1": f1}} for seed, f1 in enumerate((70.0, 72.0))]
+    timed = {"steps": 1096, "tokens": 2_244_608, "command": "bioptimus run --minutes 25 --quiet"}
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
     assert "holds no rows" in evidence.score_table("run")
     assert "bioptimus run --profile laptop" in evidence.score_table("run")
     ledger.append("run", rows, folder=tmp_path)
     html = evidence.score_table("run")
     assert "71.00 ± 1.41" in html and "NCBI-disease" in html and ">2<" in html
+    assert "pieces read" not in html and "fitted into" not in html
+    ledger.append("run", [{**rows[0], "model": "v0.1", **timed}], folder=tmp_path)
+    html = evidence.score_table("run")
+    assert ">1,096<" in html and ">2,244,608<" in html and ">–<" in html
+    assert "--quiet</code>, as many steps as fitted into 25 minutes<" in html
+    assert html.count("fitted into") == 1
     assert "holds no rows" in evidence.score_table("run", metric="accuracy")
 
 

@@ -12,7 +12,7 @@ ROOMS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command and its rooms."""
     parser = subparsers.add_parser(
         "bench",
@@ -24,4 +24,5 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     for room in ROOMS:
         import_module(f"bioptimus_lib.bench_{room}").add(rooms)
     for shown in rooms._choices_actions:  # a line in the list above, and so the room's own words
-        rooms.choices[shown.dest].description = shown.help[0].upper() + shown.help[1:] + "."
+        words = shown.help or ""
+        rooms.choices[shown.dest].description = words[:1].upper() + words[1:] + "."

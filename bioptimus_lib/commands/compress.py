@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from bioptimus_lib.commands.training import add_corpus, add_how, settings_of
 from bioptimus_lib.recipes import RECIPES
@@ -30,7 +31,7 @@ A run that was cut goes on with the same command. OUT/training/log.jsonl has an 
 which "terms" are the parts of the loss without their weights."""
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     width = max(map(len, RECIPES))
     recipes = "\n".join(
@@ -127,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def table(row: dict) -> str:
+def table(row: dict[str, Any]) -> str:
     """What came out, a line for each model."""
     head = f"{'model':<22}{'parameters':>14}{'held-out loss':>16}{'accuracy':>11}"
     lines = [

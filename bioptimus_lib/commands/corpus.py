@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bioptimus_lib.pubmed import CorpusReport
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "corpus",

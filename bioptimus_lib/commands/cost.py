@@ -18,7 +18,7 @@ examples:
   bioptimus cost --model minilm --abstracts 1e6 --check"""
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "cost",

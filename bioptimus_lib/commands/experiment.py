@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bioptimus_lib.experiments.cells import Setting
+    from bioptimus_lib.experiments.cells import Row, Setting
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     from bioptimus_lib.experiments import EXPERIMENTS
 
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(name: str, rows: list, setting: Setting, data: list[Path], file: str) -> None:
+def _keep(name: str, rows: list[Row], setting: Setting, data: list[Path], file: str) -> None:
     from bioptimus_lib import ledger
 
     origin = ledger.provenance(data=data, device=setting.device)

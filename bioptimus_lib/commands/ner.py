@@ -29,14 +29,15 @@ from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.profile import PROFILES, profile
 
 if TYPE_CHECKING:
-    from bioptimus_lib.ner_runs import Job, Result
+    from bioptimus_lib.kept import Result
+    from bioptimus_lib.ner_runs import Job
     from bioptimus_lib.profile import Profile
     from bioptimus_lib.tagger import NerSettings
 
 Sets = dict[str, dict[str, Path]]
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "ner",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from bioptimus_lib.commands.training import add_corpus, add_how, settings_of
 from bioptimus_lib.curriculum import PHASES, Phase
@@ -28,7 +29,7 @@ A run that was cut goes on with the same command and ends with the same weights.
 phase is OUT/training/VERSION/log.jsonl, a JSON object per line."""
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     phases = "\n".join(f"  {p.number}  {p.version}  {p.masking}: {p.about}" for p in PHASES)
     parser = subparsers.add_parser(
@@ -130,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     model = model_path(arguments.model, progress=not arguments.quiet)
 
-    def tell(row: dict) -> None:
+    def tell(row: dict[str, Any]) -> None:
         if is_first():
             line = f"{row['version']}: {row['size']}, {row['measure']}"
             tqdm.write(line, file=sys.stderr)
@@ -155,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """What came out, a line for each version."""
     head = f"{'version':<9}{'masking':<24}{'steps':>8}{'tokens/s':>10}{'held-out loss':>20}"
     lines = [

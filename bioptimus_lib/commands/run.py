@@ -10,7 +10,7 @@ from pathlib import Path
 from bioptimus_lib.profile import PROFILES
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "run",
@@ -64,7 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         progress=not arguments.quiet,
     )
-    say = lambda line: tqdm.write(line, file=sys.stderr)  # noqa: E731
+
+    def say(line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
     say(f"{chosen.name}: {chosen.about} ({chosen.takes}); folder {whole.out}")
     bar = tqdm(whole.stages, unit="stage", disable=arguments.quiet, leave=False, position=0)
     for stage in bar:

@@ -13,12 +13,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from bioptimus_lib.commands.fine_tuning import check_numbers
 from bioptimus_lib.errors import DataError
 
 if TYPE_CHECKING:
+
     from bioptimus_lib.tagging import Line
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ ENGINES = ("torch", "onnx", "int8")  # of ``tagging``, for the same reason
 LOST = "\ufffd"  # what stands for bytes that are no UTF-8
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "tag",
@@ -134,7 +135,7 @@ def source(name: str, *, quiet: bool) -> Iterator[IO[str]]:
     raw = sys.stdin.buffer if name == "-" else open(name, "rb")
     size = None if name == "-" else os.path.getsize(name)
     with tqdm(total=size, unit="B", unit_scale=True, desc="tag", disable=quiet) as bar:
-        watched: IO[bytes] = io.BufferedReader(_Watched(raw, bar.update))
+        watched: IO[bytes] | gzip.GzipFile = io.BufferedReader(_Watched(raw, bar.update))
         if name.endswith(".gz"):
             watched = gzip.open(watched)
         # Lines end at \n alone, and every character is kept: offsets are those of the text.
@@ -151,21 +152,22 @@ class _Watched(io.RawIOBase):
     """A file whose reading is told."""
 
     def __init__(self, file: IO[bytes], tell: Callable[[int], object]) -> None:
-        self.file, self.tell = file, tell
+        self.file, self.told = file, tell
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:
-        some = self.file.read1(len(buffer)) if hasattr(self.file, "read1") else self.file.read(
-            len(buffer))  # fmt: skip
-        buffer[: len(some)] = some
-        self.tell(len(some))
+    def readinto(self, buffer: Any) -> int:
+        room = memoryview(buffer)
+        read = getattr(self.file, "read1", self.file.read)
+        some: bytes = read(len(room))
+        room[: len(some)] = some
+        self.told(len(some))
         return len(some)
 
 
 @contextmanager
-def target(name: str | None) -> Iterator[Callable[[str], None]]:
+def target(name: str | None) -> Iterator[Callable[[str], object]]:
     """A function that writes: to a file that appears whole, or to standard output, each line at
     once, past all buffers: a process that is killed has written whole lines."""
     from bioptimus_lib.files import atomic_write

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bioptimus_lib.finetune import Recipe
-    from bioptimus_lib.task_runs import Job, Result
+    from bioptimus_lib.kept import Result
+    from bioptimus_lib.task_runs import Job
     from bioptimus_lib.task_table import Task
 
 TOGETHER = "together"  # variant of a row of the ledger that holds all seeds of a line
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "task",
@@ -338,7 +339,7 @@ def _text(table: list[dict[str, Any]]) -> str:
 
 def _listing(chosen: Mapping[str, Task], *, as_json: bool) -> str:
     """The table of tasks."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": one.name, "what": one.what, "reads": one.reads, "answer": one.answer,
             "labels": list(one.labels), "positive": list(one.positive), "metric": one.metric,

@@ -19,7 +19,7 @@ PLAN = "plan.json"
 EXAMPLES = 12  # of each class of new pieces, the most frequent ones
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "vocab",
@@ -70,10 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib import vocab
     from bioptimus_lib.comparison import curve
     from bioptimus_lib.files import atomic_dir
+    from bioptimus_lib.wordpiece import require_wordpiece
 
     _refuse_other_folders(Path(arguments.out))
     old = old_tokenizer(arguments.like)
-    vocab.require_wordpiece(old)
+    require_wordpiece(old)
     training, held_out = _files(arguments.corpus, arguments.held_out)
     texts = {Path(name).name: text_at(name) for name in arguments.compare}
 

@@ -17,7 +17,7 @@ BY_YEAR = (
 )  # fmt: skip
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = subparsers.add_parser(
         "words",
@@ -71,9 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{name}: " + ", ".join(f"{k} {v:,}" for k, v in rows[-1]["metrics"].items()))
     if len(tallies) > 1:
         other = wordstats.Background(tallies[1].counts, tallies[1].total)
-        found = wordstats.typical(tallies[0].counts, other, least=LEAST)[:TYPICAL]
-        rows[0]["typical"] = [[t.word, round(t.log_odds, 3), round(t.z, 1), t.count] for t in found]
-        print("typical:", ", ".join(t.word for t in found))
+        words = wordstats.typical(tallies[0].counts, other, least=LEAST)[:TYPICAL]
+        rows[0]["typical"] = [[t.word, round(t.log_odds, 3), round(t.z, 1), t.times] for t in words]
+        print("typical:", ", ".join(t.word for t in words))
     if arguments.years:
         by_year = wordstats.shares_by_year(wordstats.dated_articles(table), BY_YEAR)
         rows.append({

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text.replace(SHY, "")).split())
 
 
-def _form(name: str) -> Callable[[str], str]:
+def _form(name: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> Callable[[str], str]:
     return lambda text: " ".join(unicodedata.normalize(name, text.replace(SHY, "")).split())
 
 
@@ -238,7 +238,7 @@ HEAPS = Exercise(
         ),
     ),
     gives="the slope of log(types) over log(words), by least squares",
-    praise="The same three lines gave the exponents of the figure.",
+    praise="A line like yours gives the exponents of the next figure.",
 )
 
 EXERCISES = {"01-1": CLEAN, "01-2": DEDUPLICATE, "01-3": HEAPS}

@@ -21,12 +21,14 @@ def _recovery_cases() -> list[tuple[Any, ...]]:
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return unit
 
 
 def _ranks(scores: np.ndarray, ids: np.ndarray) -> np.ndarray:
     own = scores[np.arange(len(ids)), ids]
-    return (scores > own[:, None]).sum(1) + 1
+    ranks: np.ndarray = (scores > own[:, None]).sum(1) + 1
+    return ranks
 
 
 def recovery(vectors: np.ndarray, ids: np.ndarray, table: np.ndarray) -> float:
@@ -115,13 +117,15 @@ def calibrate(
     """The solution of 04-2: centre both sides, solve, put the mean row back."""
     x, y = states - states.mean(0), rows - rows.mean(0)
     weights = np.linalg.solve(x.T @ x + strength * np.eye(x.shape[1]), x.T @ y)
-    return (new - states.mean(0)) @ weights + rows.mean(0)
+    found: np.ndarray = (new - states.mean(0)) @ weights + rows.mean(0)
+    return found
 
 
 def _no_centre(
     states: np.ndarray, rows: np.ndarray, new: np.ndarray, strength: float
 ) -> np.ndarray:
-    return new @ _solve(states, rows, strength)
+    found: np.ndarray = new @ _solve(states, rows, strength)
+    return found
 
 
 def _penalised_bias(
@@ -129,7 +133,8 @@ def _penalised_bias(
 ) -> np.ndarray:
     one = np.ones((len(states), 1))
     weights = _solve(np.hstack([states, one]), rows, strength)
-    return np.hstack([new, np.ones((len(new), 1))]) @ weights
+    found: np.ndarray = np.hstack([new, np.ones((len(new), 1))]) @ weights
+    return found
 
 
 def _with(penalty: Any = None, *, centre: Any = None, back: bool = True) -> Any:
@@ -141,7 +146,8 @@ def _with(penalty: Any = None, *, centre: Any = None, back: bool = True) -> Any:
         x, y = states - states.mean(0), rows - rows.mean(0)
         weights = _solve(x, y, penalty(strength, len(x)) if penalty else strength)
         middle = centre(states, new) if centre else states.mean(0)
-        return (new - middle) @ weights + (rows.mean(0) if back else 0)
+        found: np.ndarray = (new - middle) @ weights + (rows.mean(0) if back else 0)
+        return found
 
     return answer
 

@@ -22,7 +22,8 @@ def _word_cases() -> list[tuple[Any, ...]]:
 
 def words_of(pieces: Sequence[str]) -> list[int | None]:
     """The solution of 05-1: number of the word of each piece, None for special pieces."""
-    words, number, open_word = [], -1, False
+    words: list[int | None] = []
+    number, open_word = -1, False
     for piece in pieces:
         if piece in SPECIAL:
             words.append(None)
@@ -39,7 +40,8 @@ def _words(*, special: bool = True, behind: bool = True, first: int = 0, join: b
     """The solution with a fault: specials are words, ## joins across them, count, no joining."""
 
     def answer(pieces: Sequence[str]) -> list[int | None]:
-        words, number, open_word = [], first - 1, False
+        words: list[int | None] = []
+        number, open_word = first - 1, False
         for piece in pieces:
             if special and piece in SPECIAL:
                 words.append(None)

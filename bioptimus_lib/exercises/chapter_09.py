@@ -93,7 +93,8 @@ def by_kind(
     hidden = asked & (inputs == mask_id)
     unchanged = asked & (inputs == labels)
     other = asked & ~hidden & ~unchanged
-    return tuple(float(losses[some].mean()) for some in (hidden, other, unchanged))
+    masked, replaced, kept = (float(losses[some].mean()) for some in (hidden, other, unchanged))
+    return masked, replaced, kept
 
 
 def _masks(inputs: np.ndarray, labels: np.ndarray, mask_id: int) -> tuple[np.ndarray, ...]:

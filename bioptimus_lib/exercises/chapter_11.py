@@ -113,8 +113,7 @@ def align(words: Sequence[int | None], labels: Sequence[int]) -> list[int]:
     """The solution of 11-2: a label on the first piece of each token, −100 elsewhere."""
     found, before = [], None
     for word in words:
-        first = word is not None and word != before
-        found.append(labels[word] if first else IGNORED)
+        found.append(IGNORED if word is None or word == before else labels[word])
         before = word
     return found
 

@@ -15,7 +15,8 @@ from bioptimus_lib.stats import f1
 def resampled(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The solution of 12-1: F1 in percent of each resample."""
     found, spurious, missed = counts[rows].sum(axis=1).T
-    return 200 * found / (2 * found + spurious + missed)
+    scores: np.ndarray = 200 * found / (2 * found + spurious + missed)
+    return scores
 
 
 def _resample_cases() -> list[tuple[Any, ...]]:
@@ -30,7 +31,8 @@ def _resample_cases() -> list[tuple[Any, ...]]:
 
 def _each(counts: np.ndarray) -> np.ndarray:
     found, spurious, missed = np.moveaxis(np.asarray(counts, float), -1, 0)
-    return 200 * found / (2 * found + spurious + missed)
+    scores: np.ndarray = 200 * found / (2 * found + spurious + missed)
+    return scores
 
 
 def _ratios(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,10 +111,15 @@ def _p_cases() -> list[tuple[Any, ...]]:
     return cases
 
 
+def _swapped(a: np.ndarray, b: np.ndarray, swap: np.ndarray) -> np.ndarray:
+    """The counts of a, with those of b in the sentences that are swapped."""
+    return np.where(swap[:, None], b, a)
+
+
 def _gaps(a: np.ndarray, b: np.ndarray, swaps: np.ndarray) -> np.ndarray:
     """F1 of a minus b after each swap."""
     return np.array([
-        f1(np.where(s[:, None], b, a).sum(axis=0)) - f1(np.where(s[:, None], a, b).sum(axis=0))
+        f1(_swapped(a, b, s).sum(axis=0)) - f1(_swapped(b, a, s).sum(axis=0))
         for s in swaps
     ])  # fmt: skip
 
@@ -150,15 +157,15 @@ P_VALUE = Exercise(
         ),
         Mistake(
             lambda a, b, swaps: _share(np.array([
-                abs(f1(np.where(s[:, None], b, a).sum(axis=0)) - f1(b.sum(axis=0)))
+                abs(f1(_swapped(a, b, s).sum(axis=0)) - f1(b.sum(axis=0)))
                 >= abs(_found(a, b)) for s in swaps
             ])),
             "the answers of b went over to a, and a's did not come back. A swap changes both.",
         ),
         Mistake(
             lambda a, b, swaps: _share(np.array([
-                abs(_each(np.where(s[:, None], b, a) + 1e-12).mean()
-                    - _each(np.where(s[:, None], a, b) + 1e-12).mean())
+                abs(_each(_swapped(a, b, s) + 1e-12).mean()
+                    - _each(_swapped(b, a, s) + 1e-12).mean())
                 >= abs(_each(a + 1e-12).mean() - _each(b + 1e-12).mean()) for s in swaps
             ])),
             "these are means of the F1 of single sentences. Add the counts up first, as for any "

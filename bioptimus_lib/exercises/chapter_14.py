@@ -13,7 +13,8 @@ from bioptimus_lib.checks import Exercise, Mistake
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    rows: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return rows
 
 
 def soft_loss(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
@@ -25,7 +26,8 @@ def soft_loss(student: np.ndarray, teacher: np.ndarray, temperature: float) -> f
 
 def _kl(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """KL(theirs ‖ ours) of log-probabilities, one number a row."""
-    return (np.exp(theirs) * (theirs - ours)).sum(axis=-1)
+    rows: np.ndarray = (np.exp(theirs) * (theirs - ours)).sum(axis=-1)
+    return rows
 
 
 def _cross_entropy(s: np.ndarray, t: np.ndarray, temperature: float) -> float:
@@ -105,6 +107,7 @@ LAYERS_FOR = Exercise(
     name="layers_for",
     cases=lambda: [
         (6, 12, False), (6, 12, True), (4, 12, True), (2, 4, False), (3, 12, False), (1, 4, True),
+        (5, 12, False), (5, 12, True),
     ],
     solution=layers_for,
     mistakes=(
@@ -133,6 +136,11 @@ LAYERS_FOR = Exercise(
             "teacher's layers over the student's.",
         ),
         Mistake(
+            lambda n, m, last: [k * (m // n) + (m // n - 1 if last else 0) for k in range(n)],
+            "the groups need not be equally large: 5 of 12 leave layers over at the top. Begin "
+            "each at ⌊n · teachers / students⌋, which divides last.",
+        ),
+        Mistake(
             lambda n, m, last: [
                 int(x) for x in np.linspace(m // n - 1 if last else 0, m - 1, n).round()
             ],
@@ -147,7 +155,10 @@ LAYERS_FOR = Exercise(
 # -- 14-3: who is beaten ---------------------------------------------------------------------------
 
 
-def not_beaten(models: Sequence[tuple[str, float, float]]) -> list[str]:
+Models = Sequence[tuple[str, float, float]]  # name, score, cost
+
+
+def not_beaten(models: Models) -> list[str]:
     """The solution of 14-3: names of models that none is at least as good as and better in one."""
     return [
         name for name, score, cost in models
@@ -155,23 +166,23 @@ def not_beaten(models: Sequence[tuple[str, float, float]]) -> list[str]:
     ]  # fmt: skip
 
 
-def _strictly(models) -> list[str]:
+def _strictly(models: Models) -> list[str]:
     return [n for n, s, c in models if not any(a > s and b < c for _, a, b in models)]
 
 
-def _dearer(models) -> list[str]:
+def _dearer(models: Models) -> list[str]:
     return [
         n for n, s, c in models
         if not any(a >= s and b >= c and (a > s or b > c) for _, a, b in models)
     ]  # fmt: skip
 
 
-def _per_cost(models) -> list[str]:
+def _per_cost(models: Models) -> list[str]:
     best = max(score / cost for _, score, cost in models)
     return [n for n, score, cost in models if score / cost == best]
 
 
-def _ties(models) -> list[str]:
+def _ties(models: Models) -> list[str]:
     return [
         name for place, (name, score, cost) in enumerate(models)
         if not any(s >= score and c <= cost for n, (_, s, c) in enumerate(models) if n != place)

@@ -169,9 +169,9 @@ MINI_ALBERT = Exercise(
 
 def exposure_of(scores: Sequence[float], true: int) -> float:
     """The solution of 15-3: bits of the rank of the true name."""
-    scores = np.asarray(scores, float)
-    rank = int((scores >= scores[true]).sum())
-    return float(np.log2(len(scores)) - np.log2(rank))
+    found = np.asarray(scores, float)
+    rank = int((found >= found[true]).sum())
+    return float(np.log2(len(found)) - np.log2(rank))
 
 
 def _rank(scores: Sequence[float], true: int) -> int:

@@ -22,8 +22,8 @@ def marked(text: str, first: Span, second: Span) -> str:
     return text
 
 
-def _spans(text: str, *names: str) -> tuple[Span, ...]:
-    return tuple((text.rindex(name), text.rindex(name) + len(name)) for name in names)
+def _span(text: str, name: str) -> Span:
+    return text.rindex(name), text.rindex(name) + len(name)
 
 
 def _marked_cases() -> list[tuple[str, Span, Span]]:
@@ -31,9 +31,9 @@ def _marked_cases() -> list[tuple[str, Span, Span]]:
     two = "Sudden asthma was ascribed to ibuprofen, not to codeine."
     three = "Codeine failed in gout, so gout was treated with codeine."
     return [
-        (one, *_spans(one, "Aspirin", "gout")),
-        (two, *_spans(two, "ibuprofen", "asthma")),
-        (three, *_spans(three, "codeine", "gout")),
+        (one, _span(one, "Aspirin"), _span(one, "gout")),
+        (two, _span(two, "ibuprofen"), _span(two, "asthma")),
+        (three, _span(three, "codeine"), _span(three, "gout")),
     ]
 
 
@@ -193,8 +193,8 @@ def _slope(predicted: Sequence[float], gold: Sequence[float]) -> float:
     return 100 * float((x * y).sum()) / below if below > 1e-9 else 0.0
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    return np.array([sum(other < value for other in values) for value in values], float)
+def _ranks(values: Sequence[float]) -> list[float]:
+    return [float(sum(other < value for other in values)) for value in values]
 
 
 def _uncentred(predicted: Sequence[float], gold: Sequence[float]) -> float:

@@ -69,9 +69,20 @@ INDEX_VALUE = Exercise(
             "the mean is right, the number is not: count the seeds of this version, not all rows.",
         ),
         Mistake(
+            lambda rows, version: (sum(_own(rows, version)) / len(_own(rows, version)),
+                                   len(_own(rows, version))),
+            "the mean is not rounded. Give two places: more of them are below any noise.",
+        ),
+        Mistake(
             lambda rows, version: (round(_mean(_own(rows, version)) / 100, 4),
                                    len(_own(rows, version))),
             "this is a share of one. The ledger and the card of this course give F1 in per cent.",
+        ),
+        Mistake(
+            lambda rows, version: (sum(_own(rows, version)) / len(_own(rows, version)),
+                                   len(_own(rows, version))),
+            "the mean is not rounded: give two places. More of them would promise what so few "
+            "seeds cannot know.",
         ),
     ),
     gives="a pair: mean F1 in per cent, rounded to two places, and the number of seeds",

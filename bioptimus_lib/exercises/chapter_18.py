@@ -13,15 +13,20 @@ from bioptimus_lib.checks import Exercise, Mistake
 
 def together(gradients: list[np.ndarray], counts: list[int]) -> np.ndarray:
     """The solution of 18-1: the gradient of the mean over all guesses of a step."""
-    return sum(n * np.asarray(g) for g, n in zip(gradients, counts, strict=True)) / sum(counts)
+    parts = (n * np.asarray(g) for g, n in zip(gradients, counts, strict=True))
+    return np.asarray(sum(parts)) / sum(counts)
 
 
 def _together_cases() -> list[tuple[Any, ...]]:
+    import torch
+
     draw = np.random.default_rng(18)
-    return [
+    cases = [
         ([draw.normal(size=4) for _ in counts], list(counts))
         for counts in ((12, 3), (40, 41, 39), (7, 0, 20, 5))
     ]
+    as_tensors = [torch.tensor(gradient) for gradient in cases[0][0]]  # as in the chapter
+    return [*cases, (as_tensors, cases[0][1])]
 
 
 TOGETHER = Exercise(
@@ -78,10 +83,12 @@ def bill(
     return hours, hours * watts / 1000, hours * dollars
 
 
-def _changed(**change: Any):
+def _changed(**change: Any) -> Any:
     """The solution with something done to one of its arguments or results."""
 
-    def answer(flops, units, peak, share, watts, dollars):
+    def answer(
+        flops: float, units: int, peak: float, share: float, watts: float, dollars: float
+    ) -> tuple[float, float, float]:
         given = {"flops": flops, "units": units, "peak": peak, "share": share, "watts": watts,
                  "dollars": dollars}  # fmt: skip
         return bill(**{k: change.get(k, lambda v, _: v)(v, given) for k, v in given.items()})
@@ -89,7 +96,7 @@ def _changed(**change: Any):
     return answer
 
 
-def _seconds(*given: float) -> tuple[float, float, float]:
+def _seconds(*given: Any) -> tuple[float, float, float]:
     hours, kwh, dollars = bill(*given)
     return 3600 * hours, 3600 * kwh, 3600 * dollars
 

@@ -12,7 +12,7 @@ import random
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting
@@ -119,7 +119,8 @@ def trained(setting: Setting, arm: Arm, seed: int) -> Row:
     folder, parts = arm.folder(setting, seed), arm.parts(seed)
     done = folder / "training.json"
     if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))
+        made: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return made
     run = prepared(setting)
     model, tokenizer = begun(run, arm, seed=seed, device=setting.device)
     blocks, held_out = (packed(run, name, tokenizer, arm.vocabulary)

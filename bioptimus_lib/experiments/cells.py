@@ -117,7 +117,7 @@ def run_cells(
     cells = chosen_cells(module.cells(setting), setting.chosen)
     files = {cell: setting.out / name / f"{cell}.json" for cell in cells}
     todo = [cell for cell, file in files.items() if not file.exists()]
-    if workers:
+    if workers and rounds is not None:
         _side_by_side(name, setting, rounds(setting, todo), ends, workers)
     else:
         _make(name, module, setting, todo, ends)

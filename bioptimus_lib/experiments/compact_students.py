@@ -113,7 +113,7 @@ def pre_trained(setting: Setting, name: str, seed: int) -> Row:
     else:
         teacher, tokenizer = teacher_of(setting)
         student = student_of(arm.plan, teacher, head=not arm.traps.random_head, seed=seed)
-    objective, layers = arm.traps.applied(arm.plan), ()
+    objective, layers = arm.traps.applied(arm.plan), tuple[int, ...]()
     if arm.alone:
         objective = OBJECTIVES["masked language model"]
     elif teacher is not None:
@@ -191,4 +191,5 @@ def _train(
                 "steps": row["steps"], "tokens": row["tokens"],
                 "seconds": round(time.monotonic() - began, 1),
             }, file)  # fmt: skip
-    return json.loads(done.read_text(encoding="utf-8"))
+    made: Row = json.loads(done.read_text(encoding="utf-8"))
+    return made

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib import ner_facts
 from bioptimus_lib.experiments.cells import Setting
 from bioptimus_lib.experiments.inputs import ner_files, ner_splits
 from bioptimus_lib.ner_sets import names
+
+if TYPE_CHECKING:
+    from bioptimus_lib.conll import Sentence
 
 ABOUT = "entity lengths, ambiguity, mentions seen in training, overlap between the real NER sets"
 METRICS = ["sentences", "entities", "mean_length", "seen", "partly", "never", "mentions"]
@@ -41,7 +44,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
         yield {"model": "gold entities", "seed": None, **row, "metrics": metrics}
 
 
-def facts(splits: dict[str, list], name: str) -> Iterator[dict[str, Any]]:
+def facts(splits: dict[str, list[Sentence]], name: str) -> Iterator[dict[str, Any]]:
     """A row for each split, one for what is ambiguous in training, one for what the test asks."""
     from bioptimus_lib.conll import count, types_of
 
@@ -69,7 +72,7 @@ def facts(splits: dict[str, list], name: str) -> Iterator[dict[str, Any]]:
     }}  # fmt: skip
 
 
-def _pairs(loaded: dict[str, dict[str, list]]) -> Iterator[dict[str, Any]]:
+def _pairs(loaded: dict[str, dict[str, list[Sentence]]]) -> Iterator[dict[str, Any]]:
     """A row for each ordered pair: how much of the test of one stands in the training of other."""
     for one, other in permutations(loaded, 2):
         yield {"dataset": one, "variant": f"test in {other}, train",

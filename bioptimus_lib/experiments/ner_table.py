@@ -22,6 +22,7 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting, same_setting
 from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.inputs import ner_folder
+from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.ner_runs import Job
@@ -33,7 +34,6 @@ OLD, SCRATCH, LAST = "old", "scratch", PHASES[-1].version
 FAMILY = (OLD, "continued", SCRATCH, *(phase.version for phase in PHASES))
 SETS = ("NCBI-disease", "BC5CDR-chem", "BC5CDR-disease", "BC2GM", "JNLPBA")
 PUBLISHED, TRAINED = "as published", "pre-training"
-PER_RUN = 1000  # the seed of a cell is this times its run, plus that of fine-tuning
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def trained(setting: Setting, number: int) -> Row:
     blocks, held_out = (packed(run, name, tokenizer, "new") for name in ("train", "held-out"))
     model = random_masked_lm(run.folder(OLD), tokenizer, seed=run.seed)
     model = place(model, run.torch_device)
-    steps, first = run.done("budget")["steps"], run.seed * len(PHASES)
+    steps, first = run.finished("budget")["steps"], run.seed * len(PHASES)
     course = {  # with the masks of the other versions
         phase.version: (phase.masking, settings_of(run, steps, seed=first + phase.number))
         for phase in PHASES

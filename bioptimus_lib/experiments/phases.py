@@ -17,6 +17,7 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Setting, grouped
 from bioptimus_lib.experiments.laptop import laptop_run
 from bioptimus_lib.gap_filling import Gap, fill_mask
+from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.pipeline import Run
@@ -90,8 +91,9 @@ def run_of(setting: Setting, seed: int) -> Run:
 
 def pre_trained(run: Run, model: str, setting: Setting, *, seed: int) -> dict[str, Any]:
     """The losses of a version, on held-out text under the same masks, and under each phase's."""
+    from bioptimus_lib.phases import HELD_OUT_BLOCKS
     from bioptimus_lib.pretrain import evaluate_mlm
-    from bioptimus_lib.stages import HELD_OUT_BLOCKS, packed
+    from bioptimus_lib.stages import packed
 
     stage = CONTROL if model == CONTROL else f"phase{TRAINED.index(model) + 1}"
     done = run.stage(stage)
@@ -136,9 +138,9 @@ def tagged(run: Run, model: str, setting: Setting, *, seed: int, again: int) -> 
 
     done = fine_tune(
         run.folder(model), ner_splits(run),
-        settings=ner_settings(run.profile, seed=1000 * seed + again), device=run.device,
+        settings=ner_settings(run.profile, seed=PER_RUN * seed + again), device=run.device,
     )  # fmt: skip
     return {
-        "model": model, "dataset": run.profile.ner, "seed": 1000 * seed + again,
+        "model": model, "dataset": run.profile.ner, "seed": PER_RUN * seed + again,
         "variant": "fine-tuned", "metrics": done.metrics, "epoch": done.epoch,
     }  # fmt: skip

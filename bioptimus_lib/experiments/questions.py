@@ -76,8 +76,8 @@ class Question:
 
     def run(self, setting: Setting, cell: str) -> Iterator[Row]:
         """The row of a cell."""
-        *dataset, _, seed = cell.split("+")
-        (name, arm), seed = self._arm(setting, cell), int(seed)
+        *dataset, _, number = cell.split("+")
+        (name, arm), seed = self._arm(setting, cell), int(number)
         common = {"model": name, "seed": seed, "start": arm.start, "budget": arm.budget}
         if not dataset:
             row = trained(setting, arm, seed)

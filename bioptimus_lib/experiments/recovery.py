@@ -22,6 +22,7 @@ from bioptimus_lib.cutting import Cutter
 from bioptimus_lib.experiments.cells import Setting
 from bioptimus_lib.experiments.inputs import model_folder
 from bioptimus_lib.experiments.text import known_word_contexts
+from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import States, read_states
 from bioptimus_lib.strategies import (
     HELD_OUT,
@@ -99,7 +100,7 @@ def read_examples(
     chosen = usable[:words]
     if layers is None:
         layers = range(model.config.num_hidden_layers + 1)
-    table = model.get_input_embeddings().weight.detach().float().cpu()
+    table = input_table(model).detach().float().cpu()
     read: list[tuple[Wanted, Evidence]] = []
     for name, found in (("fit", fit_contexts), ("test", test_contexts)):
         some = {word: found.get(word, [])[skip : skip + contexts] for word in chosen}

@@ -144,9 +144,9 @@ def together(setting: Setting, size: int) -> Recipe:
 
 def _devel_f1(cell: Path) -> float:
     (row,) = json.loads(cell.read_text(encoding="utf-8"))
-    return row["metrics"]["devel_f1"]
+    return float(row["metrics"]["devel_f1"])
 
 
 def _depth(setting: Setting) -> int:
     config = model_folder(setting) / "config.json"
-    return json.loads(config.read_text(encoding="utf-8"))["num_hidden_layers"]
+    return int(json.loads(config.read_text(encoding="utf-8"))["num_hidden_layers"])

@@ -18,7 +18,13 @@ from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
     from bioptimus_lib.pipeline import Run
 
@@ -68,18 +74,21 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
 def finish(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add to each row the steps that it needs to be where ``random`` ends, in the mean of seeds.
 
-    Rows that never get there have no such number.
+    Rows that never get there have no such number, nor has ``random`` itself: to be where one ends
+    takes all of one's steps.
     """
-    ends = [
-        row["curve"][-1][1] for row in rows if row["model"] == "random" and NO_BIAS not in
-        row["variant"]
-    ]  # fmt: skip
+
+    def sets_the_goal(row: dict[str, Any]) -> bool:
+        return row["model"] == "random" and NO_BIAS not in row["variant"]
+
+    ends = [row["curve"][-1][1] for row in rows if sets_the_goal(row)]
     if not ends:
         return rows
     goal = statistics.mean(ends)
     done = []
     for row in rows:
-        needed = None if row["model"] == OLD else steps_to(row["curve"], goal)
+        beside = row["model"] == OLD or sets_the_goal(row)
+        needed = None if beside else steps_to(row["curve"], goal)
         extra = {} if needed is None else {"steps_to_random": round(needed, 1)}
         done.append({**row, "metrics": {**row["metrics"], **extra}})
     return done
@@ -192,7 +201,9 @@ def _watch(look: Callable[[int], None], steps: int) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):
-        def on_step_end(self, args, state, control, **_):
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        ) -> None:
             if state.global_step in LOOKS or state.global_step == steps:
                 look(state.global_step)
 
@@ -202,4 +213,4 @@ def _watch(look: Callable[[int], None], steps: int) -> Any:
 def pieces_per_byte(run: Run, blocks: np.ndarray) -> float:
     """Pieces of the held-out text per byte of it."""
     size = sum(len(line.strip()) + 1 for line in run.held_out.read_bytes().splitlines() if line)
-    return blocks.shape[0] * (blocks.shape[1] - 2) / size
+    return float(blocks.shape[0] * (blocks.shape[1] - 2) / size)
