@@ -5,6 +5,7 @@
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
 #   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
+#   LIVE_ARGS=...       more arguments for make live, for example 05 for one chapter
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
 PYTHON ?= python3
@@ -15,6 +16,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 TEST_JOBS ?= logical
 BENCH_ARGS ?=
+LIVE_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,7 +24,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser slides student adopt clean
+.PHONY: help setup book test lint bench notebooks browser live slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -59,6 +61,9 @@ notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps ch
 
 browser: $(READY) ## open every page of the built book in a headless Chromium
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+
+live: $(READY) ## use every widget of the chapters in JupyterLab, in a headless Chromium
+	@$(BIN)/python tests/browser/live.py --screenshots _build/live $(LIVE_ARGS)
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb

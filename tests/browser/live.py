@@ -138,8 +138,8 @@ def names_of(code: str) -> Names:
 def _looked_up(table: symtable.SymbolTable) -> set[str]:
     """Global names that a piece of code reads, also inside its functions."""
     top = table.get_type() == "module"
-    own = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (top or s.is_global())}
-    return own.union(*map(_looked_up, table.get_children()))
+    read = (s for s in table.get_symbols() if s.is_referenced() and (top or s.is_global()))
+    return {symbol.get_name() for symbol in read}.union(*map(_looked_up, table.get_children()))
 
 
 def _base(node: ast.expr) -> set[str]:
@@ -206,8 +206,9 @@ def cases(folder: Path = NOTEBOOKS) -> list[Case]:
     """All cells of the chapters that show a widget, later chapters first: they take longer."""
     found, known = [], makers()
     for path in sorted(folder.glob("*.ipynb"), reverse=True):
-        cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if is_code(c)]
-        codes = ["".join(cell["source"]).replace(*SMALLER.get(path.stem, ("", ""))) for cell in cells]
+        text = path.read_text("utf-8").replace(*SMALLER.get(path.stem, ("", "")))
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        codes = ["".join(cell["source"]) for cell in cells]
         setup = [n for n, cell in enumerate(cells) if "setup" in cell["metadata"].get("tags", [])]
         for number, cell in enumerate(cells):
             if maker := maker_of(codes[number], known):
@@ -215,10 +216,6 @@ def cases(folder: Path = NOTEBOOKS) -> list[Case]:
                 name = f"{path.stem}-{cell['id']}"
                 found.append(Case(name, maker, tuple(codes[n] for n in run)))
     return found
-
-
-def is_code(cell: Mapping) -> bool:
-    return cell["cell_type"] == "code"
 
 
 def notebook(codes: Sequence[str]) -> dict:
@@ -254,6 +251,9 @@ def jupyterlab(notebooks: Mapping[str, dict]) -> Iterator[str]:
         (folder / "config" / "labconfig").mkdir()
         news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
         (folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(news))
+        themes = folder / "settings" / "@jupyterlab" / "apputils-extension"
+        themes.mkdir(parents=True)
+        (themes / "themes.jupyterlab-settings").write_text('{"adaptive-theme": true}')
         variables = {
             "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
             "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
@@ -392,12 +392,10 @@ class Reader:
                 break
             self.keep(str(number))
         if self.pictures is not None:
-            self.menu("Settings", "Theme", "JupyterLab Dark")
+            self.page.emulate_media(color_scheme="dark")  # the themes follow the system's
             self.page.wait_for_selector("body[data-jp-theme-light=false]")
             self.widget.scroll_into_view_if_needed()
             self.keep("dark")
-            self.menu("Settings", "Theme", "JupyterLab Light")
-            self.page.wait_for_selector("body[data-jp-theme-light=true]")
         return problems, seconds
 
     def tab_through(self, labels: Sequence[str]) -> list[str]:
