@@ -89,7 +89,7 @@ GOOD = "f'<p>{n} times {word}</p>'"
 STEPS = [
     live.Step("n", "keys", "End", "3 times a"),
     live.Step("n", "number", "-5", "0 times a"),
-    live.Step("word", "keys", "ArrowDown", "0 times b"),
+    live.Step("word", "keys", "Space ArrowDown Enter", "0 times b"),
 ]
 #: Picture of a widget, what is done with it, what is found.
 FAULTS = {

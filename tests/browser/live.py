@@ -36,7 +36,7 @@ import check
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS, LIBRARY = ROOT / "notebooks", ROOT / "bioptimus_lib"
 TOKEN = "live"
-PATIENCE = 300.0  # seconds for the cells before a widget; its answers get a tenth of them
+PATIENCE = 300.0  # seconds for the cells before a widget, for example; answers get a tenth
 LONG_WORD = "electro" * 13  # 91 letters, which nothing may make wider than the page
 
 
@@ -53,11 +53,12 @@ class Step(NamedTuple):
     shows: str
 
 
-#: Function that makes a widget → what is done with it. All its controls must occur.
+#: Function that makes a widget → what is done with it. All its controls must occur. A list is opened
+#: first, by Space: JupyterLab takes the arrows of a closed one for its own, and goes to another cell.
 STEPS: dict[str, tuple[Step, ...]] = {
     "masking_lab": (
-        Step("phase", "keys", "ArrowDown ArrowDown", "word, 20%, 80/10/10"),
-        Step("unit", "keys", "ArrowDown", "span, 20%, 80/10/10"),
+        Step("phase", "keys", "Space ArrowDown ArrowDown Enter", "word, 20%, 80/10/10"),
+        Step("unit", "keys", "Space ArrowDown Enter", "span, 20%, 80/10/10"),
         Step("rate", "click", "", "span, 80%, 80/10/10"),
         Step("rate", "number", "0.02", "span, 5%, 80/10/10"),  # not below its smallest value
         Step("rate", "keys", "ArrowRight ArrowRight ArrowRight", "span, 20%, 80/10/10"),
@@ -71,7 +72,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
     ),
     "contexts_browser": (
         Step("sentences", "keys", "Home", "1 shown, of"),
-        Step("keyword", "keys", "ArrowDown", "1 shown, of"),
+        Step("keyword", "keys", "Space ArrowDown Enter", "1 shown, of"),
         Step("sentences", "keys", "ArrowRight", "2 shown, of"),
         Step("sentences", "number", "0", "1 shown, of"),
     ),
@@ -81,14 +82,14 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("words", "type", "", "Type a word."),
     ),
     "neighbours_browser": (
-        Step("word", "keys", "ArrowDown", "Nearest neighbours of"),
+        Step("word", "keys", "Space ArrowDown Enter", "Nearest neighbours of"),
         Step("neighbours", "keys", "End", "Nearest neighbours of"),
         Step("neighbours", "number", "0", "Nearest neighbours of"),
     ),
     "errors_browser": (
         Step("from", "keys", "End", "all kinds"),
-        Step("mistake", "keys", "ArrowDown", "the"),
-        Step("model", "keys", "ArrowDown", "sentences"),
+        Step("mistake", "keys", "Space ArrowDown Enter", "the"),
+        Step("model", "keys", "Space ArrowDown Enter", "sentences"),
     ),
     "tag_box": (
         Step("text", "type", "<b>Metformin</b> is given.", "<b>Metformin</b>"),
@@ -284,9 +285,9 @@ def _wait_for(base: str, server: subprocess.Popen, log: Path) -> None:
     """Until the server answers.
 
     Raises:
-        RuntimeError: it ended, or did not answer within a minute; with the end of its log.
+        RuntimeError: it ended, or did not answer; with the end of its log.
     """
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while server.poll() is None and time.monotonic() < end:
         try:
             return ask(base, "status")
@@ -335,8 +336,9 @@ class Reader:
         self.base, self.case, self.pictures = base, case, pictures
         self.visit = check.first_visit(chromium, base)
         self.page, self.watch = self.visit.__enter__()
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.page.goto(f"{base}/doc/tree/{case.name}.ipynb?token={TOKEN}")
-        self.page.wait_for_selector(".jp-CodeCell", timeout=60_000)
+        self.page.wait_for_selector(".jp-CodeCell")
         self.wait_for_kernel()
         self.menu("Run", "Run All Cells")
         self.began = time.monotonic()
@@ -348,14 +350,14 @@ class Reader:
 
     def wait_for_kernel(self) -> None:
         """Until the page and the kernel speak with each other: what is run before is lost."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             kernel = (self.session() or {}).get("kernel", {})
             if kernel.get("connections") and kernel.get("execution_state") == "idle":
                 break
             self.page.wait_for_timeout(100)
         idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
-        self.page.wait_for_selector(idle, timeout=60_000)
+        self.page.wait_for_selector(idle)
 
     def menu(self, *names: str) -> None:
         """Choose from the menus."""
@@ -393,7 +395,7 @@ class Reader:
             self.keep(str(number))
         if self.pictures is not None:
             self.page.emulate_media(color_scheme="dark")  # the themes follow the system's
-            self.page.wait_for_selector("body[data-jp-theme-light=false]")
+            self.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
             self.widget.scroll_into_view_if_needed()
             self.keep("dark")
         return problems, seconds
@@ -453,6 +455,7 @@ class Reader:
             *first, last = step.what.split()
             for key in first:
                 press(key)
+                self.page.wait_for_timeout(100)  # a list opens
             began = time.monotonic()
             press(last)
         while time.monotonic() - began < PATIENCE / 10:
