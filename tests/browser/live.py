@@ -53,8 +53,8 @@ class Step(NamedTuple):
     shows: str
 
 
-#: Function that makes a widget → what is done with it. All its controls must occur. A list is opened
-#: first, by Space: JupyterLab takes the arrows of a closed one for its own, and goes to another cell.
+#: Function that makes a widget → what is done with it. All its controls must occur. Space opens a
+#: list first: JupyterLab takes the arrows of a closed one for its own, and goes to another cell.
 STEPS: dict[str, tuple[Step, ...]] = {
     "masking_lab": (
         Step("phase", "keys", "Space ArrowDown ArrowDown Enter", "word, 20%, 80/10/10"),
