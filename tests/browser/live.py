@@ -327,6 +327,9 @@ PICTURE = """e => [e.innerHTML, e.innerText.replace(/\s+/g, ' ')
 #: What is wider than the picture's own place.
 WIDE = """e => [...e.querySelectorAll('*')].filter(i => i.scrollWidth > i.clientWidth + 1
   && getComputedStyle(i).overflowX !== 'visible').map(i => i.className)"""
+#: Words of a table that JupyterLab's own style has set to the right.
+RIGHT = """() => [...document.querySelectorAll('.bio td:not(.n), .bio th:not(.n)')]
+  .filter(cell => getComputedStyle(cell).textAlign === 'right').length"""
 
 
 class Reader:
@@ -379,6 +382,8 @@ class Reader:
         labels = self.widget.evaluate(CONTROLS)
         problems = [f"no step uses {x!r}" for x in labels if x not in {s.control for s in steps}]
         problems += self.tab_through(labels)
+        if cells := self.page.evaluate(RIGHT):
+            problems.append(f"{cells} cells with words are set to the right")
         self.keep("first")
         seconds = []
         for number, step in enumerate(steps):
@@ -474,12 +479,6 @@ class Reader:
         if self.pictures is not None:
             self.page.screenshot(path=str(self.pictures / f"{self.case.name}-{kind}.png"))
 
-    def close(self) -> None:
-        """Close the page and end its kernel."""
-        self.visit.__exit__(None, None, None)
-        if session := self.session():
-            ask(self.base, f"sessions/{session['id']}", "DELETE")
-
 
 def live(
     some: Sequence[Case],
@@ -494,30 +493,35 @@ def live(
     if pictures is not None:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
-    waiting, running = list(some), []
     notebooks = {case.name: notebook(case.codes) for case in some}
     with jupyterlab(notebooks) as base, check.browser(executable) as chromium:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                running.append(Reader(chromium, base, waiting.pop(0), pictures))
-            for reader in list(running):
-                drawn, problems = reader.state()
-                if not (drawn or problems):
-                    continue
-                case, made, seconds = reader.case, time.monotonic() - reader.began, []
-                if drawn and not problems:
-                    problems, seconds = reader.use(steps.get(case.maker, ()))
-                else:
-                    reader.keep("failed")
-                problems += reader.watch.take()
-                reader.close()
-                running.remove(reader)
-                slowest = f", slowest answer {max(seconds):.2f} s" if seconds else ""
-                print(f"  {case.name:34} {case.maker:18} {made:4.0f} s{slowest}", flush=True)
-                if problems:
-                    found[case.name] = problems
-            time.sleep(0.1)
+        for start in range(0, len(some), jobs):
+            readers = [Reader(chromium, base, c, pictures) for c in some[start : start + jobs]]
+            while readers:
+                for reader in [reader for reader in readers if any(reader.state())]:
+                    readers.remove(reader)
+                    if problems := answers(reader, steps.get(reader.case.maker, ())):
+                        found[reader.case.name] = problems
+                time.sleep(0.1)
+            # Not one by one: a page that lists the kernels while one of them ends gets an error.
+            for session in ask(base, "sessions"):
+                ask(base, f"sessions/{session['id']}", "DELETE")
     return found
+
+
+def answers(reader: Reader, steps: Sequence[Step]) -> list[str]:
+    """Use the widget of a page that has drawn or failed, close the page; gives the problems."""
+    made = time.monotonic() - reader.began
+    _, problems = reader.state()
+    seconds = []
+    if problems:
+        reader.keep("failed")
+    else:
+        problems, seconds = reader.use(steps)
+    reader.visit.__exit__(None, None, None)
+    slowest = f", slowest answer {max(seconds):.2f} s" if seconds else ""
+    print(f"  {reader.case.name:34} {reader.case.maker:18} {made:4.0f} s{slowest}", flush=True)
+    return problems + reader.watch.take()
 
 
 def main(arguments: list[str] | None = None) -> int:
