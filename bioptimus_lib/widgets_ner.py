@@ -112,19 +112,22 @@ def errors_picture(
     kind: str = ALL,
     first: int = 0,
     most: int = 3,
+    model: str = "",
 ) -> str:
     """What the browser shows: some sentences with mistakes of a kind, as HTML.
 
     Args:
         kind: of ``ner_errors.KINDS``, or ``ALL``.
         first, most: which of these sentences; beyond the last one there is none.
+        model: whose predictions these are, for the heading.
     """
     found = cases(sentences, predicted, kind=kind)
     shown = found[first : first + most]
     about = f": {escape(KINDS[kind])}" if kind in KINDS else ""
+    whose = f"{model}: " if model else ""
     head = (
-        f"<h4>{escape(kind)} <small>{len(found):,} of {len(sentences):,} sentences{about}</small>"
-        "</h4>"
+        f"<h4>{escape(whose + kind)} "
+        f"<small>{len(found):,} of {len(sentences):,} sentences{about}</small></h4>"
     )
     body = "".join(case_html(case, types=_types(sentences, predicted)) for case in shown)
     label = f"Sentences with mistakes, {kind}"
@@ -181,7 +184,7 @@ def errors_browser(sentences: Sequence[Sentence], models: Mapping[str, Predicted
         controls["first"].max = max(0, len(found) - 1)  # a value beyond it becomes the last one
 
     def picture(model: str, kind: str, first: int) -> str:
-        return errors_picture(sentences, models[model], kind=kind, first=first)
+        return errors_picture(sentences, models[model], kind=kind, first=first, model=model)
 
     for name in ("model", "kind"):
         controls[name].observe(limit, names="value")

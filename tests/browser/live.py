@@ -87,9 +87,9 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("neighbours", "number", "0", "Nearest neighbours of"),
     ),
     "errors_browser": (
-        Step("from", "keys", "End", "all kinds"),
-        Step("mistake", "keys", "Space ArrowDown Enter", "the"),
-        Step("model", "keys", "Space ArrowDown Enter", "sentences"),
+        Step("from", "keys", "End", "old: all kinds"),
+        Step("mistake", "keys", "Space ArrowDown Enter", "old: boundary"),
+        Step("model", "keys", "Space ArrowDown Enter", "v0.1: "),
     ),
     "tag_box": (
         Step("text", "type", "<b>Metformin</b> is given.", "<b>Metformin</b>"),
