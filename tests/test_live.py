@@ -97,7 +97,7 @@ FAULTS = {
     "unused": (GOOD, STEPS[:2], ["no step uses 'word'"]),
     "deaf": ("'<p>the same</p>'", STEPS[:1], ["does not change", "no step"]),
     "wrong": ("f'<p>{word}{n}</p>'", STEPS[:1], ["'3 times a' is not shown", "no step"]),
-    "error": ("1 // (3 - n) and '<p>1</p>' + word", STEPS[:1], ["ZeroDivisionError", "no step"]),
+    "error": ("1 / (3 - n) and '<p>1</p>' + word", STEPS[:1], ["ZeroDivisionError", "no step"]),
     "wide": ("'<div style=overflow:auto><i style=padding-left:9000px></i></div>' + str(n) + "
              "' times ' + word", STEPS, ["scrolls sideways"]),
 }  # fmt: skip
@@ -105,7 +105,7 @@ FAULTS = {
 
 @pytest.mark.skipif(browser_check.find_browser() is None, reason="no Chromium on this machine")
 def test_every_fault_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(live, "PATIENCE", 100.0)
+    monkeypatch.setattr(live, "ANSWER", 5.0)
     some = [live.Case(name, name, (WIDGETS % FAULTS[name][0],)) for name in FAULTS]
     found = live.live(
         some,

@@ -28,6 +28,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ import check
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS, LIBRARY = ROOT / "notebooks", ROOT / "bioptimus_lib"
 TOKEN = "live"
-PATIENCE = 300.0  # seconds for the cells before a widget, for example; answers get a tenth
+PATIENCE, ANSWER = 300.0, 30.0  # seconds for the cells before a widget, and for its answer
 LONG_WORD = "electro" * 13  # 91 letters, which nothing may make wider than the page
 
 
@@ -176,6 +177,7 @@ class Case(NamedTuple):
     codes: tuple[str, ...]
 
 
+@cache
 def makers(library: Path = LIBRARY) -> set[str]:
     """The functions of the library that make a widget: those that import ``ipywidgets``."""
     found = set()
@@ -322,8 +324,12 @@ CONTROLS = f"""e => [...e.querySelectorAll('.widget-inline-hbox')].map({LABEL})"
 FOCUSED = f"""() => {{
   const box = document.activeElement.closest('.widget-inline-hbox'); return box && ({LABEL})(box);
 }}"""
-PICTURE = """e => [e.innerHTML, e.innerText.replace(/\s+/g, ' ')
-  + [...e.querySelectorAll('img')].map(i => i.alt).join(' ')]"""
+PICTURE = r"""e => {
+  const outputs = [...e.querySelectorAll('.jp-OutputArea-output')];
+  const images = outputs.flatMap(o => [...o.querySelectorAll('img')]).map(i => i.alt);
+  const words = outputs.map(o => o.innerText.replace(/\s+/g, ' '));
+  return [outputs.map(o => o.innerHTML).join(), [...words, ...images].join(' ')];
+}"""
 #: What is wider than the picture's own place.
 WIDE = """e => [...e.querySelectorAll('*')].filter(i => i.scrollWidth > i.clientWidth + 1
   && getComputedStyle(i).overflowX !== 'visible').map(i => i.className)"""
@@ -463,7 +469,7 @@ class Reader:
                 self.page.wait_for_timeout(100)  # a list opens
             began = time.monotonic()
             press(last)
-        while time.monotonic() - began < PATIENCE / 10:
+        while time.monotonic() - began < ANSWER:
             html, text = self.output.evaluate(PICTURE)
             if html != before and step.shows in text:
                 return time.monotonic() - began
