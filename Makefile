@@ -71,6 +71,7 @@ pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves
 
 colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells
 	@$(BIN)/python tests/colab/colab.py notebooks/*.ipynb
+
 live: $(READY) ## use every widget of the chapters in JupyterLab, in a headless Chromium
 	@$(BIN)/python tests/browser/live.py --screenshots _build/live $(LIVE_ARGS)
 
