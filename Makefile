@@ -5,6 +5,8 @@
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
 #   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
+#   SOLUTIONS=0         make pdf leaves the solutions of the exercises out
+#   LIVE_ARGS=...       more arguments for make live, for example 05 for one chapter
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
 PYTHON ?= python3
@@ -15,6 +17,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 TEST_JOBS ?= logical
 BENCH_ARGS ?=
+LIVE_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,7 +25,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser colab slides student adopt clean
+.PHONY: help setup book test lint bench notebooks browser live colab pdf slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -31,8 +34,9 @@ help: ## list the targets
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than 3.11: say make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "Setting up $(VENV) (once, some minutes) ..."; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
+	@echo "Setting up $(VENV): some minutes the first time, seconds when it is there"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python book/_tools/install.py $(PIP_ARGS) -c constraints.txt -e '.[dev,book]'
 	@touch $@
 
 setup: $(READY) ## make .venv with everything; runs by itself when needed
@@ -58,11 +62,18 @@ bench: $(READY) ## quick speed comparisons; BENCH_ARGS="--full --megabytes 400" 
 notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps checked outputs
 	@$(BIN)/python book/_tools/tidy.py $(if $(EXECUTE),--execute) notebooks/*.ipynb
 
-browser: $(READY) ## open every page of the built book in a headless Chromium
+browser: $(READY) ## weigh the built pages, follow their links, open each in a headless Chromium
+	@$(BIN)/python tests/browser/pages.py _build/html
 	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+
+pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves solutions out
+	@$(BIN)/python book/_tools/pdf.py $(if $(filter 0,$(SOLUTIONS)),--without-solutions)
 
 colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells
 	@$(BIN)/python tests/colab/colab.py notebooks/*.ipynb
+
+live: $(READY) ## use every widget of the chapters in JupyterLab, in a headless Chromium
+	@$(BIN)/python tests/browser/live.py --screenshots _build/live $(LIVE_ARGS)
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb

@@ -27,7 +27,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |
 | what is behind F1 | ``ner_errors`` ``ner_scoring`` ``ner_facts`` | |
 | entities in running text | ``tagging`` | ``markup`` |
-| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``bench`` |
+| evidence | ``stats`` ``ledger`` | ``measures`` ``significance`` ``nested`` ``bench`` |
 | fine-tunings on disk | ``ner_runs`` | ``kept`` |
 | stable fine-tuning | ``finetune`` ``stability`` | ``bias_correction`` |
 | what a student is asked | ``recipes`` ``objectives`` | ``distil_terms`` ``distil_loss`` |
@@ -62,13 +62,14 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
 | figures of many workers | ``plots_scale`` | |
 | releases on a page | ``release_tables`` | ``plots_release`` |
+| controls above a picture | ``controls`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` ``widgets_tag`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |
 | benchmarks of models | | ``bench_distill`` ``bench_masking`` ``bench_compact`` |
 | benchmarks of training | ``bench_pretrain`` | ``bench_learning`` ``bench_ner`` |
 | benchmarks of growth, the bill | ``cost`` | ``bench_scale`` |
-| the command | ``cli`` | ``commands`` ``report`` ``source_report`` |
+| the command | ``cli`` | ``advice`` ``commands`` ``report`` ``source_report`` |
 """
 
 __version__ = "0.1.0"

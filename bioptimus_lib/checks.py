@@ -16,7 +16,7 @@ from typing import Any
 
 NOT_YET, WRONG, RIGHT = "Not yet", "Not right", "Right"
 TOLERANCE = 1e-6
-LINE = 72  # characters
+LINE = 62  # characters: what the frame of an exercise shows
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ class Exercise:
             if all(map(same, found, _results(mistake.answer, self.cases()))):
                 return f"{WRONG}: {mistake.says}"
         number = next(i for i, pair in enumerate(zip(found, right, strict=True)) if not same(*pair))
+        gave, expected = _apart(found[number], right[number])
         return (
-            f"{WRONG}: for {_arguments(self.cases()[number])} it gives {_short(found[number])}, "
-            f"but {_short(right[number])} was expected: {self.gives}."
+            f"{WRONG}: for {_arguments(self.cases()[number])} it gives {gave}, but {expected} was "
+            f"expected: {self.gives}."
         )
 
 
@@ -150,16 +151,22 @@ def _results(function: Callable[..., Any], cases: Sequence[tuple[Any, ...]]) -> 
     return results
 
 
-def _short(value: Any, most: int = 80) -> str:
+def _apart(one: Any, other: Any) -> tuple[str, str]:
+    """Two values in short lines, with as many digits as it takes to see that they differ."""
+    pairs = [(_short(one, digits), _short(other, digits)) for digits in (4, 6, 9)]
+    return next(((a, b) for a, b in pairs if a != b), pairs[-1])
+
+
+def _short(value: Any, digits: int = 4, most: int = 80) -> str:
     """A value in one short line."""
     import numpy as np
 
     if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}"
+        return f"{value:.{digits}g}"
     if isinstance(value, tuple):
-        return "(" + ", ".join(_short(item) for item in value) + ")"
+        return "(" + ", ".join(_short(item, digits) for item in value) + ")"
     if isinstance(value, np.ndarray):
-        value = np.round(value, 4) if value.dtype.kind == "f" else value
+        value = np.round(value, digits) if value.dtype.kind == "f" else value
         if value.ndim and value.size > 8:
             return f"an array of shape {value.shape}"
         return str(value.tolist())

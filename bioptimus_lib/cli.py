@@ -6,8 +6,9 @@ returns the exit code). Rooms are imported when a command runs, so ``bioptimus -
 loads no torch.
 
 What goes wrong for a reason that a user can mend (a wrong value, a missing file, broken data, no
-network, a full disk) becomes one line on standard error and exit code 2. Anything else is a fault
-of ours and keeps its traceback.
+network, a full disk, too little memory) becomes one line on standard error and exit code 2; where
+the troubleshooting page has more, the line says so. Anything else is a fault of ours and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bioptimus_lib import __version__
+from bioptimus_lib.advice import help_for
 from bioptimus_lib.commands import (
     bench,
     compress,
@@ -100,14 +102,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         return arguments.run(arguments) or OK
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        if arguments.verbose > 1:
-            logging.getLogger(__name__).debug("where it happened", exc_info=True)
-        print(f"bioptimus: error: {_one_line(error)}", file=sys.stderr)
-        return BAD_INPUT
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, MemoryError) as error:
+        return _told(error, arguments)
+    except RuntimeError as error:  # torch's name; torch need not be loaded for a comparison
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        return _told(error, arguments)
     except KeyboardInterrupt:
         print("bioptimus: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _told(error: Exception, arguments: argparse.Namespace) -> int:
+    """Say what a user can mend, and which entry of the troubleshooting page has more."""
+    if arguments.verbose > 1:
+        logging.getLogger(__name__).debug("where it happened", exc_info=True)
+    print(f"bioptimus: error: {_one_line(error)}{help_for(error)}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def _one_line(error: Exception) -> str:

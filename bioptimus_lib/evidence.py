@@ -5,11 +5,12 @@ An experiment without rows gives a panel that says so, and how to make some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from typing import Any
 
-from bioptimus_lib import ledger, stats
+from bioptimus_lib import ledger, nested, stats
 from bioptimus_lib.experiments import QUESTIONS
 from bioptimus_lib.pictures import panel, table
 
@@ -72,22 +73,27 @@ COMMANDS = {
 
 
 def score_table(experiment: str, *, metric: str = "f1") -> str:
-    """A line per model: mean and spread of a metric over seeds."""
+    """A line per model: mean and spread of a metric over seeds, and how long it was trained."""
     rows = rows_of(experiment, metric)
     if not rows:
         return nothing_in(experiment)
     head = metric.upper() if len(metric) < 4 else metric
-    groups: dict[tuple[str, ...], list[float]] = {}
+    lengths = {"steps": "steps", "pieces read": "tokens"}
+    lengths = {heading: of for heading, of in lengths.items() if any(of in row for row in rows)}
+    groups: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
-        names = (dataset, row["model"], row["profile"], row["device"], row["command"])
+        trained = tuple(row.get(name) for name in lengths.values())
+        names = (dataset, row["model"], trained, row["profile"], row["device"], row["command"])
         groups.setdefault(names, []).append(row["metrics"][metric])
     lines = [
         {"test set": dataset, "model": model, head: str(stats.summary(values)),
          "seeds": len(values)}
-        for (dataset, model, *_), values in groups.items()
+        | {heading: "–" if n is None else f"{n:,}"
+           for heading, n in zip(lengths, trained, strict=True)}
+        for (dataset, model, trained, *_), values in groups.items()
     ]  # fmt: skip
-    return table(lines, numbers=[head, "seeds"]) + origins(rows)
+    return table(lines, numbers=[head, "seeds", *lengths]) + origins(rows)
 
 
 def rows_table(
@@ -123,15 +129,20 @@ def metrics_table(
     metrics: Mapping[str, str] | None = None,
     *,
     first: str = "strategy",
+    each: str = "seeds",
     keep: Callable[[Row], bool] = lambda row: True,
 ) -> str:
-    """A line per model and variant: mean and spread of several metrics over seeds.
+    """A line per model and variant: mean and spread of several metrics over rows.
+
+    Where a pre-training has several fine-tunings (``nested``), versions stand in their order, a
+    cell has both spreads, and what is missing is said below.
 
     Args:
         experiment: name in the ledger.
         metrics: heading → metric; by default all that every row has. A group of rows that lacks
             one gets a dash, a group that lacks all is left out.
         first: heading of the column of models.
+        each: heading of the number of rows: what the spread is over.
         keep: which rows to take.
     """
     rows = [row for row in rows_of(experiment) if keep(row)]
@@ -144,15 +155,38 @@ def metrics_table(
     for row in rows:
         names = (row["dataset"], row.get("variant") or "", row["profile"], row["model"])
         groups.setdefault(names, []).append(row)
+    below, found = "", list(groups.items())
+    if experiment in nested.NESTED:
+        each, below = "pre-trainings × fine-tunings", panel(f"<p>{nested.READ}</p>")
+        found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
+    if experiment == "phases":
+        below += missing(rows_of(experiment), {row["model"] for row in rows})
     lines = []
-    for (dataset, variant, _, model), some in groups.items():
+    for (dataset, variant, _, model), some in found:
         line = {first: model, "setting": ", ".join(filter(None, (dataset, variant)))}
-        for heading, metric in metrics.items():
-            values = [row["metrics"][metric] for row in some if metric in row["metrics"]]
-            line[heading] = str(stats.summary(values)) if values else "–"
-        if any(line[heading] != "–" for heading in metrics):
-            lines.append(line | {"seeds": len(some)})
-    return table(lines, numbers=[*metrics, "seeds"]) + origins(rows)
+        of = {heading: nested.groups_of(some, metric) for heading, metric in metrics.items()}
+        line |= {h: str(nested.summary(values)) if values else "–" for h, values in of.items()}
+        if any(of.values()):
+            most = max(filter(None, of.values()), key=lambda values: sum(map(len, values)))
+            lines.append(line | {each: nested.summary(most).count})
+    return table(lines, numbers=[*metrics, each]) + below + origins(rows)
+
+
+def missing(rows: Iterable[Row], models: Collection[str] = nested.TRAINED) -> str:
+    """A panel that says which of some versions of ``phases`` lack the F1 of some pre-trainings."""
+    every: set[int] = set()
+    tested: dict[str, set[int]] = {model: set() for model in nested.TRAINED if model in models}
+    for row in rows:
+        number = nested.pre_training(row)
+        if row["model"] in nested.TRAINED and number is not None:
+            every.add(number)
+            if row["model"] in tested and "f1" in row["metrics"]:
+                tested[row["model"]].add(number)
+    gaps = [
+        f"{model} ({len(every - done)} of {len(every)} pre-trainings)"
+        for model, done in tested.items() if every - done
+    ]  # fmt: skip
+    return panel(f"<p>F1 is still missing for {', '.join(gaps)}.</p>") if gaps else ""
 
 
 def ratio_table(experiment: str) -> str:
@@ -197,9 +231,17 @@ def nothing_in(experiment: str) -> str:
 
 
 def origins(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A panel with the devices and the commands that made some rows."""
+    """A panel with the devices and the commands that made some rows.
+
+    A training that was given minutes made as many steps as the device could: that is said.
+    """
     made = dict.fromkeys((row["device"], row["command"]) for row in rows)
     return panel("".join(
-        f"<p class='key'>{escape(device)}: <code>{escape(command)}</code></p>"
+        f"<p class='key'>{escape(device)}: <code>{escape(command)}</code>{_by_clock(command)}</p>"
         for device, command in made
     ))
+
+
+def _by_clock(command: str) -> str:
+    minutes = re.search(r"--minutes[ =](\d+)", command)
+    return f", as many steps as fitted into {minutes.group(1)} minutes" if minutes else ""

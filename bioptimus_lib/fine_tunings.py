@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.files import atomic_write
 from bioptimus_lib.machine import usable_cores
+from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.conll import Sentence
@@ -38,7 +39,7 @@ def ner(run: Run) -> dict[str, Any]:
     workers, threads = side_by_side(run, splits)
     jobs = []
     for number, model in fine_tunings(run.profile):
-        seed = 1000 * run.seed + number
+        seed = PER_RUN * run.seed + number
         file = run.out / "ner" / f"{model}-seed{seed}.json"
         if not file.exists():
             settings = ner_settings(run.profile, seed=seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.bench import ratio, take_turns
@@ -75,7 +75,7 @@ def measure(
     *,
     length: int = 128,
     batches: Sequence[int] = BATCHES,
-    rounds: int = 5,
+    rounds: int | Mapping[int, int] = 5,
     device: str = "cpu",
     seed: int = 0,
     progress: bool = False,
@@ -87,7 +87,7 @@ def measure(
             others are compared with.
         length: pieces in a row, T; they are drawn at random, for time does not depend on them.
         batches: rows in a batch, B.
-        rounds: that are timed.
+        rounds: that are timed, of all batches or of each: small ones are over soon, and noisy.
         device: ``cpu`` or ``cuda``.
         seed: of the pieces.
         progress: show a progress bar.
@@ -112,7 +112,8 @@ def measure(
     seconds: dict[int, dict[str, list[float]]] = {}
     for batch, ids in drawn.items():
         sides = {name: _pass(model, ids) for name, model in models.items()}
-        seconds[batch] = take_turns(sides, rounds=rounds, progress=progress)
+        several = rounds if isinstance(rounds, int) else rounds[batch]
+        seconds[batch] = take_turns(sides, rounds=several, progress=progress)
     first, largest = next(iter(models)), max(batches)
     return [
         Footprint(
@@ -129,6 +130,23 @@ def measure(
         )
         for name, model in models.items()
     ]
+
+
+def by_shape(
+    models: Mapping[str, PreTrainedModel], *, length: int, rounds: int | Mapping[int, int]
+) -> dict[str, Footprint]:
+    """Models by name as ``measure`` finds them on a CPU, with one time for all of one shape: time
+    does not depend on what was learnt, so a difference between them would be noise."""
+
+    def shape(model: PreTrainedModel) -> tuple[Any, ...]:
+        found = weights(model.base_model)
+        return type(model), tuple((tuple(some.shape), some.dtype) for some in found)
+
+    first: dict[tuple[Any, ...], str] = {}
+    of = {name: first.setdefault(shape(model), name) for name, model in models.items()}
+    timed = {name: models[name] for name in dict.fromkeys(of.values())}
+    rows = {row.model: row for row in measure(timed, length=length, rounds=rounds)}
+    return {name: replace(rows[of[name]], model=name) for name in models}
 
 
 def _pass(model: PreTrainedModel, ids: torch.Tensor) -> Callable[[], None]:

@@ -62,6 +62,20 @@ def guesses(
     return joined(parts)
 
 
+def frequency_loss(
+    answer: np.ndarray, blocks: np.ndarray, tokenizer: PreTrainedTokenizerBase
+) -> np.ndarray:
+    """Loss in nats of each answer (M,) for a guesser that knows how frequent each piece is in
+    ``blocks`` (N, T) and reads no sentence.
+
+    One is added to each count. Special pieces have no share: nobody has to guess them.
+    """
+    times = np.bincount(np.asarray(blocks).ravel(), minlength=len(tokenizer)) + 1
+    times[tokenizer.all_special_ids] = 0
+    losses: np.ndarray = np.log(times.sum() / times[answer])
+    return losses
+
+
 @torch.no_grad()
 def asked(
     model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor, *, first: int = 0

@@ -17,7 +17,7 @@ import torch
 
 from bioptimus_lib.files import json_lines
 from bioptimus_lib.gap_filling import Filled, Gap, fill_mask, gaps
-from bioptimus_lib.guessing import WHOLE_WORDS, Guesses, by_shown, guesses
+from bioptimus_lib.guessing import WHOLE_WORDS, Guesses, by_shown, frequency_loss, guesses
 from bioptimus_lib.masked_loss import EVALUATION_SEED, bits_per_byte, evaluate_mlm
 from bioptimus_lib.models import input_table
 from bioptimus_lib.word_guesses import (
@@ -51,8 +51,8 @@ __all__ = [
     "EDGES", "KINDS", "WHOLE_WORDS", "Drift", "Filled", "Gap", "Guesses", "Siblings", "Spans",
     "Tally", "accuracy_by_band", "accuracy_by_pieces", "accuracy_by_repeat", "band_names",
     "bits_per_byte", "by_kind", "by_shown", "curve", "drift", "embeddings", "entity_words",
-    "fill_mask", "function_words", "gaps", "guesses", "kind_of", "losses_under", "ner_probe",
-    "siblings", "spans",
+    "fill_mask", "frequency_loss", "function_words", "gaps", "guesses", "kind_of", "losses_under",
+    "ner_probe", "siblings", "spans",
 ]  # fmt: skip
 
 

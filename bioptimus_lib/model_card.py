@@ -225,8 +225,10 @@ def results(facts: Facts) -> str:
     lines += [
         "",
         "`old` is the general model as it was; `continued` is the same model trained on the same "
-        "text with as many steps, with its old vocabulary. A difference smaller than the spread "
-        "over seeds is no difference; one seed has no spread to show. "
+        "corpus for as many steps, with its old vocabulary: its pieces are shorter, so in as many "
+        "pieces it read less text. The seeds are those of fine-tuning; each model was pre-trained "
+        "once. A difference smaller than the spread over seeds is no difference; one seed has no "
+        "spread to show. "
         + ("These are rows of the course's ledger (`data/results/run`)." if facts.in_ledger
            else "These numbers are the run's own; the course's ledger does not hold them."),
     ]  # fmt: skip

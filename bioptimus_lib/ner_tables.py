@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from bioptimus_lib import evidence, stats
-from bioptimus_lib.curriculum import PHASES
+from bioptimus_lib import evidence, nested
 from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_ner_results import Row, forest
@@ -24,7 +23,6 @@ PAPER: dict[str, dict[str, float]] = {
         "v0.4": (94.10, 84.98, 89.54, 85.25, 79.46),
     }.items()
 }
-ORDER = ("old", "continued", "scratch", *(phase.version for phase in PHASES))
 #: In what the two tables differ: what, in the paper, here.
 PROTOCOL: tuple[tuple[str, str, str], ...] = (
     ("size of the model", "BERT-base", "far smaller, as the table says"),
@@ -59,7 +57,7 @@ def groups(
 ) -> dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]]:
     """Rows of single seeds as variant → model → set → rows, models in the order of the story."""
     found: dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
-    ordered = sorted(rows, key=lambda row: _place(row["model"], ORDER))
+    ordered = sorted(rows, key=lambda row: nested.place(row["model"]))
     for row in ordered:
         if row["seed"] is not None and "f1" in row["metrics"]:
             models = found.setdefault(row["variant"], {})
@@ -67,12 +65,9 @@ def groups(
     return found
 
 
-def _place(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)
-
-
 def f1_table() -> str:
-    """Mean ± sd of F1, and in brackets the number of seeds, for each model and set, as HTML."""
+    """Mean and spreads of F1 (``nested.READ``) for each model and set, and in brackets how many
+    pre-trainings × fine-tunings, as HTML."""
     rows = evidence.rows_of(EXPERIMENT)
     found = groups(rows)
     if not found:
@@ -88,9 +83,11 @@ def f1_table() -> str:
 
 
 def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and spread of some seeds, and their number; a dash for none."""
-    values = [row["metrics"]["f1"] for row in rows]
-    return f"{stats.summary(values)} ({len(values)})" if values else "–"
+    """Mean and spreads of some seeds, and their number; a dash for none."""
+    if not rows:
+        return "–"
+    found = nested.summary_of(rows, "f1")
+    return f"{found} ({found.count})"
 
 
 def differences(dataset: str) -> str:
@@ -107,7 +104,7 @@ def differences(dataset: str) -> str:
         return panel(f"<p>No two models have been run on {escape(dataset)} yet.</p>")
     if not found:
         return evidence.nothing_in(EXPERIMENT)
-    ordered = sorted(found, key=lambda row: _place(row["model"].split(" − ")[0], ORDER))
+    ordered = sorted(found, key=lambda row: nested.place(row["model"].split(" − ")[0]))
     several = len({row["variant"] for row in ordered}) > 1
     names = [f"{row['model']} ({row['variant']})" if several else row["model"] for row in ordered]
     rows = {

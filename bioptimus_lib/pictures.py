@@ -41,23 +41,24 @@ STAGES: tuple[tuple[str, str, str], ...] = (
     ("NER", "entity F1", RED),
 )
 
+# Written twice, .bio.bio is stronger than what JupyterLab says of tables: fixed, and to the right.
 CSS = f"""<style>
 .bio{{background:{PAGE};color:{INK};border-radius:8px;padding:.6rem .7rem;max-width:46rem;
  font-size:.95rem;line-height:1.45;overflow-wrap:break-word;overflow-x:auto}}
-.bio table{{border-collapse:collapse;width:100%;margin:0;display:table}}
+.bio.bio table{{border-collapse:collapse;width:100%;margin:0;display:table;table-layout:auto}}
 .bio table,.bio th,.bio td{{background:{PAGE};color:{INK}}}
-.bio th,.bio td{{text-align:left;vertical-align:top;padding:.3rem .5rem;border:0;
+.bio.bio th,.bio.bio td{{text-align:left;vertical-align:top;padding:.3rem .5rem;border:0;
  border-bottom:1px solid {LINE}}}
 .bio th{{color:{SOFT};font-weight:600}}
 .bio td.n,.bio th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}
 .bio .cuts td:first-child{{width:8.5em}}
-.bio .cuts th{{padding-top:.7rem;color:{INK}}}
+.bio .cuts th{{padding-top:.7rem;color:{INK};overflow-wrap:anywhere}}
 .bio mark{{background:#fde9b8;color:{INK};border-bottom:2px solid {ORANGE};padding:0 .1em}}
 .bio code{{background:{PALE};color:{INK};border-color:{LINE};overflow-wrap:anywhere}}
 .bio ol{{margin:0;padding-left:1.6rem}}
 .bio li{{margin:.25rem 0}}
-.bio h4{{margin:.7rem 0 .2rem;font-size:1rem;color:{INK}}}
-.bio h4 small{{color:{SOFT};font-weight:400}}
+.bio h3{{margin:.7rem 0 .2rem;font-size:1rem;color:{INK}}}
+.bio h3 small{{color:{SOFT};font-weight:400}}
 .bio .line{{display:flex;flex-wrap:wrap;gap:.35rem .3rem;align-items:flex-start}}
 .bio .word{{display:inline-flex;flex-wrap:wrap;row-gap:.2rem}}
 .bio .p{{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.82rem;
@@ -93,12 +94,15 @@ def folded(heading: str, content: str) -> str:
 SANS = "font-family='Helvetica Neue,Helvetica,Arial,DejaVu Sans,sans-serif'"
 
 
-def pipeline_picture(here: int | Iterable[int] = (), *, columns: int = 6) -> str:
+def pipeline_picture(
+    here: int | Iterable[int] = (), *, columns: int = 6, after: bool = False
+) -> str:
     """The map of the pipeline as SVG text, with "you are here".
 
     Args:
         here: the stage, or stages, that a chapter is about, counted from 1.
         columns: stages in a row: 6 for wide screens, 3 for narrow ones.
+        after: the chapter begins where this stage ends.
 
     Raises:
         ValueError: there is no such stage.
@@ -144,7 +148,8 @@ def pipeline_picture(here: int | Iterable[int] = (), *, columns: int = 6) -> str
             f"text-anchor='middle'>{gives}</text>"
         )
         if ours and (number == 0 or not whole):
-            words, wide = ("this chapter: all six, small", 262) if whole else ("you are here", 128)
+            one = ("goes on from here", 168) if after else ("you are here", 128)
+            words, wide = ("this chapter: all six, small", 262) if whole else one
             left = x if whole else x + width / 2 - wide / 2
             parts.append(
                 f"<rect x='{left:g}' y='{y - 22}' width='{wide}' height='27' rx='13' "
@@ -157,17 +162,19 @@ def pipeline_picture(here: int | Iterable[int] = (), *, columns: int = 6) -> str
     )
 
 
-def pipeline_html(here: int | Iterable[int] = ()) -> str:
+def pipeline_html(here: int | Iterable[int] = (), *, after: bool = False) -> str:
     """The map as HTML that chooses the picture by the width of the screen; for header cells."""
-    wide, narrow = (data_uri(pipeline_picture(here, columns=columns)) for columns in (6, 3))
-    alt = escape(pipeline_words(here), quote=True)
+    wide, narrow = (
+        data_uri(pipeline_picture(here, columns=columns, after=after)) for columns in (6, 3)
+    )
+    alt = escape(pipeline_words(here, after=after), quote=True)
     return (
         f'<picture><source media="(max-width: 640px)" srcset="{narrow}">'
         f'<img class="bio-map" alt="{alt}" width="100%" src="{wide}"></picture>'
     )
 
 
-def pipeline_words(here: int | Iterable[int] = ()) -> str:
+def pipeline_words(here: int | Iterable[int] = (), *, after: bool = False) -> str:
     """The same map in words, for alt text.
 
     >>> pipeline_words(3).endswith('You are at Vocabulary.')
@@ -177,7 +184,8 @@ def pipeline_words(here: int | Iterable[int] = ()) -> str:
     names = [title for title, _, _ in STAGES]
     at = [name for number, name in enumerate(names, 1) if number in here]
     where = "This chapter goes through all of them." if len(at) == len(names) else (
-        f"You are at {' and '.join(at)}." if at else ""
+        f"{'This chapter goes on from' if after else 'You are at'} {' and '.join(at)}."
+        if at else ""
     )
     return f"The pipeline in six stages, joined by arrows: {', '.join(names)}. {where}".strip()
 
@@ -308,8 +316,8 @@ def masks(rows: Mapping[str, Sequence[Cell]]) -> str:
         guessed = sum(cell.guessed for cell in cells)
         share = guessed / len(cells) if cells else 0.0
         parts.append(
-            f"<h4>{escape(heading)} <small>{guessed} of {len(cells)} pieces to guess "
-            f"({share:.0%})</small></h4><div class='line'>"
+            f"<h3>{escape(heading)} <small>{guessed} of {len(cells)} pieces to guess "
+            f"({share:.0%})</small></h3><div class='line'>"
         )
         words: list[list[Cell]] = []
         for cell in cells:

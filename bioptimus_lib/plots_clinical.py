@@ -25,7 +25,7 @@ def note_html(text: str, *, label: str = "a note with its sections") -> str:
         body = PLACEHOLDER.sub(lambda found: f"<mark>{found[0]}</mark>", body)
         heading = f"<b>{escape(section.heading)}:</b> " if section.heading else ""
         parts.append(
-            f"<h4>{escape(section.name)}</h4>"
+            f"<h3>{escape(section.name)}</h3>"
             f"<p style='white-space:pre-wrap;margin:.1rem 0 .5rem'>{heading}{body}</p>"
         )
     return panel("".join(parts), label=label)

@@ -6,11 +6,13 @@ Each function gives HTML; an experiment without rows gives the panel of ``eviden
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from bioptimus_lib import evidence, stats
+from bioptimus_lib import evidence, nested
 from bioptimus_lib.gap_filling import Filled, Gap
-from bioptimus_lib.pictures import folded
+from bioptimus_lib.pictures import folded, panel
 from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
 from bioptimus_lib.plots_distill import curves
 from bioptimus_lib.plots_phases import filled_gaps
@@ -49,14 +51,18 @@ def seeds(
         keep: which rows to take.
         table: HTML to fold away below.
     """
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in evidence.rows_of(experiment, metric):
         if keep(row):
-            groups.setdefault(label(row), []).append(row["metrics"][metric])
+            groups.setdefault(label(row), []).append(row)
     if not groups:
         return evidence.nothing_in(experiment)
-    said = "; ".join(f"{name} {_mean(values)}" for name, values in groups.items())
-    figure = dots(groups, title=title, xlabel=xlabel)
+    said = "; ".join(
+        f"{name} {nested.summary_of(some, metric).text('.3g', '.2g')}"
+        for name, some in groups.items()
+    )
+    values = {name: [row["metrics"][metric] for row in some] for name, some in groups.items()}
+    figure = dots(values, title=title, xlabel=xlabel)
     alt = f"{title}: {xlabel}. {said}."
     return image(figure, alt=alt) + (folded(TABLE, table) if table else "")
 
@@ -114,9 +120,32 @@ def gaps(experiment: str, *, seed: int) -> str:
     return filled_gaps(shown, filled) + evidence.origins(rows.values())
 
 
-def _mean(values: Sequence[float]) -> str:
-    found = stats.summary(values)
-    return f"{found.mean:.3g}" + (f" ± {found.sd:.2g}" if found.n > 1 else "")
+def phase(before: str, after: str) -> str:
+    """Two versions in ``phases``: what the later one has over the earlier in each pre-training that
+    has both, and their lines of the table."""
+    rows = [row for row in evidence.rows_of("phases") if row["model"] in (before, after)]
+    if not rows:
+        return evidence.nothing_in("phases")
+    gained = [
+        f"{name} " + ", ".join(format(gap, form) for gap in gaps)
+        for metric, name, form in (("loss", "loss", "+.2f"), ("f1", "F1", "+.1f"))
+        if (gaps := _by_training(rows, metric, before, after))
+    ]
+    said = f"{after} − {before}, a number for each pre-training: {'; '.join(gained)}"
+    columns = {"loss": "loss", "right": "accuracy", "F1": "f1", "F1 on devel": "devel_f1"}
+    return (panel(f"<p>{escape(said)}.</p>") if gained else "") + evidence.metrics_table(
+        "phases", columns, first="version", keep=lambda row: row["model"] in (before, after)
+    )
+
+
+def _by_training(rows: Sequence[Row], metric: str, before: str, after: str) -> list[float]:
+    """Differences of two models' means, one for each pre-training that both have."""
+    of: dict[str, dict[int | None, list[float]]] = {before: {}, after: {}}
+    for row in rows:
+        if metric in row["metrics"]:
+            of[row["model"]].setdefault(nested.pre_training(row), []).append(row["metrics"][metric])
+    one, other = of[before], of[after]
+    return [fmean(other[n]) - fmean(one[n]) for n in one if n in other]
 
 
 def _ends(points: Mapping[float, Sequence[float]]) -> str:

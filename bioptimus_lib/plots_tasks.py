@@ -40,7 +40,7 @@ def reading(
     parts = []
     for heading, pieces in rows.items():
         parts.append(
-            f"<h4>{escape(heading)} <small>{len(pieces)} pieces</small></h4><div class='line'>"
+            f"<h3>{escape(heading)} <small>{len(pieces)} pieces</small></h3><div class='line'>"
         )
         words: list[list[str]] = []
         for piece in pieces[:most]:

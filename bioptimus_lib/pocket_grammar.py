@@ -188,6 +188,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Field:
+    """A medical field: its diseases, and the terms that its records are written with."""
+
     name: str
     specialty: str
     adjectives: tuple[str, ...]
@@ -209,6 +211,7 @@ class Profile:
 
 @cache
 def drug_groups() -> dict[str, Group]:
+    """Name → class of drugs, as the data files have them."""
     effects = [term for section in sections("adverse.txt") for term in section.lines]
     found = {}
     for header, drugs in terms("drug").items():
@@ -232,6 +235,7 @@ def drug_groups() -> dict[str, Group]:
 
 @cache
 def fields() -> dict[str, Field]:
+    """Name → medical field, with its own terms and those of every field."""
     by_field: dict[str, dict[str, list[Term]]] = {}
     for name in TERM_FILES[1:]:
         for header, entries in terms(name).items():

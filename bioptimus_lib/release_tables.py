@@ -37,6 +37,8 @@ ASKS = {
     "Apache-2.0 (repository)": "the repository's; the data may have other owners",
     "MIT": "keep its notice",
     "CC BY 4.0": "name the source and the licence, say what you changed",
+    "CC BY 4.0 (repository)": "the same; it is the collection's, the corpora may have owners",
+    "CC BY 4.0 (as listed)": "the same; a catalogue says so, the repository of the file does not",
     "CC BY-SA 3.0": "the same, and pass on what you adapt under the same terms",
     "GPL-3.0": "pass on what you change under the same terms, with its source",
     "GENIA licence": "read it at its page",

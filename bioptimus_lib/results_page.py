@@ -7,8 +7,7 @@ from html import escape
 from numbers import Real
 from typing import Any
 
-from bioptimus_lib import ledger
-from bioptimus_lib.stats import summary
+from bioptimus_lib import ledger, nested
 
 Row = dict[str, Any]
 MEANS = ("model", "variant", "dataset", "profile", "metric", "value", "seeds", "device")
@@ -30,27 +29,28 @@ def section(experiment: str) -> str:
     rows = ledger.read(experiment)
     commands = dict.fromkeys(row["command"] for row in rows)
     made = "<br>".join(f"<code>{escape(command)}</code>" for command in commands)
+    read = f"<p>{nested.READ}</p>" if experiment in nested.NESTED else ""
     each = _table(ROWS, map(line, rows))
     return (
-        f"<details id='{escape(experiment)}'>"
+        f"<details class='ledger' id='{escape(experiment)}'>"
         f"<summary><b>{escape(experiment)}</b>, {len(rows)} rows</summary>"
-        f"{_table(MEANS, means(rows))}"
+        f"{_table(MEANS, means(rows))}{read}"
         f"<details><summary>{escape(experiment)}, row by row</summary>{each}</details>"
         f"<p>Made by {made}</p></details>"
     )
 
 
 def means(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:
-    """A line per model, data set and metric: its mean over seeds, and their spread."""
-    groups: dict[tuple[str, ...], list[float]] = {}
+    """A line per model, data set and metric: its mean over seeds, and their spread; where
+    pre-trainings have several fine-tunings each, as ``nested.READ`` says."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         cells = [row.get(name) or "" for name in MEANS[:4]]
-        for metric, value in row["metrics"].items():
-            groups.setdefault((*cells, metric, row["device"]), []).append(value)
-    for (*names, metric, device), values in groups.items():
-        over = summary(values)
-        spread = f" ± {over.sd:.2g}" if over.n > 1 else ""
-        yield (*names, metric, f"{over.mean:.4g}{spread}", over.n, device)
+        for metric in row["metrics"]:
+            groups.setdefault((*cells, metric, row["device"]), []).append(row)
+    for (*names, metric, device), some in groups.items():
+        over = nested.summary_of(some, metric)
+        yield (*names, metric, over.text(".4g", ".2g"), over.count, device)
 
 
 def line(row: Row) -> tuple[object, ...]:
@@ -69,7 +69,8 @@ def line(row: Row) -> tuple[object, ...]:
 
 
 def took(seconds: float) -> str:
-    """
+    """Seconds in the unit that a reader would use.
+
     >>> took(48.2), took(600), took(9000)
     ('48 s', '10 min', '2.5 h')
     """

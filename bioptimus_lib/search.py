@@ -22,6 +22,8 @@ OFFSETS = 40  # bits of an offset where rank and offset make one number: a file 
 
 
 class Job(NamedTuple):
+    """What a worker needs to search some pieces of a corpus."""
+
     pieces: Sequence[Piece]
     payload: bytes  # the keywords' words, a line each; every worker lays them out once
     contexts: int

@@ -127,7 +127,7 @@ def keywords(run: Run) -> Row:
     with atomic_write(run.out / "keywords.json") as file:
         json.dump({"new": plan.keywords(), "known": known}, file, ensure_ascii=False)
     return {
-        "size": f"{len(plan.keywords()) + len(known):,} keywords",
+        "size": f"{len(plan.keywords()):,} new and {len(known):,} known words",
         "measure": f"{len(plan.new):,} new pieces, {len(plan.shared):,} kept",
         "new": len(plan.new),
         "shared": len(plan.shared),

@@ -202,7 +202,9 @@ STRATEGIES: dict[str, Strategy] = {
     "subtoken_mean": Strategy(
         "mean of the old rows of its pieces", _subtoken_mean, reads_contexts=False
     ),
-    "contextual": Strategy("mean hidden state of its pieces in context (the paper)", _contextual),
+    "contextual": Strategy(
+        "mean hidden state of its pieces in context (the paper's idea, raw)", _contextual
+    ),
     "contextual_matched": Strategy(
         "the same, with the mean and variance of true rows", _contextual_matched
     ),

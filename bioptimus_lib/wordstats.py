@@ -238,6 +238,34 @@ def shares_by_year(
     return {year: dict(found[year]) for year in sorted(found)}
 
 
+def trend(years: Mapping[int, Mapping[str, int]], word: str) -> float:
+    """Cochran's and Armitage's test: the trend of a share over the years, in standard errors.
+
+    Without a trend it is about normal, so beyond 2 in one of twenty words; it sees what no band of
+    a single year can show.
+
+    Args:
+        years: as ``shares_by_year`` gives them.
+
+    Raises:
+        ValueError: fewer than two years, or no text or all texts have the word.
+
+    >>> round(trend({2000: {"": 50, "gene": 10}, 2010: {"": 50, "gene": 20}}, "gene"), 2)
+    2.18
+    """
+    texts = sum(row[""] for row in years.values())
+    found = sum(row[word] for row in years.values())
+    if len(years) < 2 or not 0 < found < texts:
+        raise ValueError(
+            f"{found} of {texts} texts of {len(years)} years have {word!r}: a trend needs texts "
+            "with and without the word, and two years"
+        )
+    share, middle = found / texts, sum(year * row[""] for year, row in years.items()) / texts
+    moved = sum((year - middle) * row[word] for year, row in years.items())
+    spread = sum((year - middle) ** 2 * row[""] for year, row in years.items())
+    return moved / math.sqrt(share * (1 - share) * spread)
+
+
 def dated_articles(table: Path) -> Iterable[tuple[int, str]]:
     """(year, text) of the articles that a table beside a corpus places in its shards.
 

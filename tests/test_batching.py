@@ -39,7 +39,7 @@ def real_looking(count: int = 4000) -> np.ndarray:
 
 
 @given(LENGTHS, st.integers(1, 100), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_way_holds_everything_once(lengths, budget, seed):
     for name, way in BATCHINGS.items():
         found = way.draw(lengths, budget=budget, generator=rng(seed))
@@ -52,7 +52,7 @@ def test_every_way_holds_everything_once(lengths, budget, seed):
 
 
 @given(LENGTHS, st.integers(1, 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_budgets_are_kept(lengths, budget):
     lengths = np.array(lengths, int)
     for some in (by_length(lengths, budget=budget),
@@ -111,7 +111,7 @@ def test_the_order_of_batches_tells_nothing_of_their_lengths():
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_layouts_give_each_piece_a_place_of_its_own(lengths):
     for lay in (padded, packed):
         layout = lay(lengths)

@@ -92,6 +92,31 @@ def test_an_unforeseen_answer_is_told_what_was_expected():
     assert "7.25" in said and "3.333" in said
 
 
+def test_what_looks_alike_is_shown_with_more_digits():
+    def cut(*case):
+        return EXERCISES["10-2"].solution(*case) * 1.00005
+
+    said = EXERCISES["10-2"].verdict(cut)
+    gave, expected = re.search(r"it gives (\S+), but (\S+) was", said).groups()
+    assert gave != expected and float(gave) == pytest.approx(float(expected), rel=1e-4)
+    exact = EXERCISES["17-1"]
+    assert "rounded" in exact.verdict(lambda rows, v: (exact.solution(rows, v)[0] + 0.001, 3))
+
+
+def test_an_answer_in_lists_or_by_another_way_passes_as_the_page_does():
+    """What is called right must not stop at the next cell, which compares it with the library."""
+    spans = EXERCISES["11-1"]
+    assert spans.verdict(lambda tags: [list(e) for e in spans.solution(tags)]).startswith(RIGHT)
+
+    def by_steps(layers, rate, decay, freeze):
+        rates = [rate]
+        for _ in range(layers + 1):
+            rates.insert(0, rates[0] * decay)
+        return [0.0 if freeze and level <= freeze else r for level, r in enumerate(rates)]
+
+    assert EXERCISES["13-2"].verdict(by_steps).startswith(RIGHT)
+
+
 def test_tensors_and_lists_are_as_good_as_arrays():
     import torch
 
@@ -138,9 +163,12 @@ def test_check_knows_what_is_not_there(capsys):
     check("00-1", None)
     check("99-1", None)
     check("../x", None)
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith(NOT_YET)
-    assert printed[1:] == [f"There is no exercise {n!r} in this course." for n in ("99-1", "../x")]
+    printed = " ".join(capsys.readouterr().out.split())
+    said, *rest = printed.partition(" There is no exercise ")
+    assert said.startswith(NOT_YET)
+    assert "".join(rest) == "".join(
+        f" There is no exercise {n!r} in this course." for n in ("99-1", "../x")
+    )
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5))
@@ -153,6 +181,15 @@ def test_same_is_reflexive_and_sees_a_change(numbers):
 def test_find_knows_only_what_is_there():
     assert checks.find("00-1") is EXERCISES["00-1"]
     assert checks.find("00-77") is None
+
+
+def test_what_only_arrays_can_do_is_not_right_where_the_chapter_gives_lists():
+    def only_arrays(before, control, phase):
+        rate = phase - control
+        return (control - before).mean(), rate.mean(), rate.std(ddof=1) / len(rate) ** 0.5
+
+    said = EXERCISES["08-2"].verdict(only_arrays)
+    assert said.startswith(WRONG) and "TypeError" in said and "[60.0, 64.0" in said
 
 
 # -- in the chapters ------------------------------------------------------------------------------

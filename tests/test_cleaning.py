@@ -54,7 +54,7 @@ MARKUP = ["&", ";", "<", ">", "/", "amp", "lt", "gt", "#38", "#x26", "i", "sup",
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(MARKUP), max_size=40).map("".join)))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @example("<" * 40 + "i>" * 40)
 @example("&#3" * 30 + "&#56;" + "8;" * 30)
 @example("&n&l\u00adt;;" * 3)
@@ -77,7 +77,7 @@ SEEN = st.text(alphabet="acxZ09αβ²⁹½é.,-()%&;#< >\n\t\u00a0\u2009\u3000\u
 
 
 @given(SEEN)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_no_two_words_are_merged_and_no_character_is_lost(text):
     assert clean(text).split() == text.split()
 

@@ -78,7 +78,7 @@ def test_sections_are_found_by_table_or_by_capitals():
 
 
 @given(st.text("aA:\n /P1. ", max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_sections_and_their_headings_are_the_whole_note(text):
     found = sections(text)
     for one, two in zip(found, found[1:], strict=False):

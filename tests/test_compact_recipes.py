@@ -96,7 +96,7 @@ SHAPES = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SHAPES, st.sampled_from(list(RECIPES.values())))
 def test_a_scaled_shape_can_be_built_and_is_no_larger(teacher, row):
     shape = scaled(row.shape, teacher)

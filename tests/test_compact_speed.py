@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from bioptimus_lib import footprint, ledger  # noqa: E402
 from bioptimus_lib.cli import main  # noqa: E402
-from bioptimus_lib.footprint import count, measure, megabytes  # noqa: E402
+from bioptimus_lib.footprint import by_shape, count, measure, megabytes  # noqa: E402
 from bioptimus_lib.models import save_model  # noqa: E402
 from bioptimus_lib.quantise import int8  # noqa: E402
 from bioptimus_lib.recipes import RECIPES  # noqa: E402
@@ -87,6 +87,25 @@ def test_the_median_is_taken_and_ratios_are_of_rounds(teacher, student, monkeypa
     assert (slow.milliseconds, fast.milliseconds) == ({2: 4000.0}, {2: 1000.0})
     assert fast.faster[2] == {"ratio": 3.0, "least": 2.0, "most": 4.0}
     assert fast.sequences_per_second == 2.0
+
+
+def test_models_of_one_shape_share_one_time(teacher, student, monkeypatch):
+    asked = []
+
+    def turns(sides, *, rounds, **_):
+        asked.append((list(sides), rounds))
+        return {name: [float(place)] * rounds for place, name in enumerate(sides, 1)}
+
+    monkeypatch.setattr(footprint, "take_turns", turns)
+    torch.manual_seed(1)
+    other = random_student(RECIPES["DistilBioBERT"], teacher.config)
+    models = {"a": teacher, "b": student, "c": other, "b, int8": int8(student), "d": int8(other)}
+    rows = by_shape(models, length=8, rounds={1: 7, 32: 2})
+    assert asked == [(["a", "b", "b, int8"], 7), (["a", "b", "b, int8"], 2)]
+    assert [row.model for row in rows.values()] == list(rows) == list(models)
+    assert [row.milliseconds[32] for row in rows.values()] == [1000, 2000, 2000, 3000, 3000]
+    assert rows["c"].encoder == count(other.base_model)
+    assert rows["d"].megabytes < rows["c"].megabytes
 
 
 @pytest.mark.parametrize("wrong", [{"batches": ()}, {"batches": (0,)}, {"length": 0}])

@@ -41,7 +41,7 @@ def teacher(one_thread):
     yield model.eval()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(layers=st.lists(st.integers(0, 3), min_size=1, max_size=4))
 def test_encoder_and_head_are_the_teachers(teacher, layers):
     student = from_layers(teacher, layers)

@@ -26,7 +26,7 @@ from bioptimus_lib.objectives import KINDS, OBJECTIVES, Objective, Term  # noqa:
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"seed": st.integers(0, 10**6), "scale": st.floats(0.1, 5)}
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 
 def draw(seed, *shape, scale=1.0):

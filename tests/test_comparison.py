@@ -54,7 +54,7 @@ def test_a_fit_counts_running_words_pieces_whole_and_unknown_ones():
         fit(tokenizer, {})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(alphabet=LETTERS + " .-Éé", max_size=30), max_size=8))
 def test_a_fit_on_counts_is_the_tokenizers_own_count(texts):
     tokenizer = toy("the", "##the", "an")

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bioptimus_lib import bench_scale, cost, ledger
@@ -25,7 +25,6 @@ def jobs(law=LAW, sizes=(1e7, 2e7, 4e7), workers=(1, 2)) -> list[Job]:
 # -- the law ---------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.floats(0, 2), st.floats(1e-10, 1e-8), st.floats(1e-10, 1e-8), st.integers(2, 8))
 def test_a_law_is_found_again(start, serial, parallel, cores):
     law = Law(start, serial, parallel, cores)

@@ -6,7 +6,7 @@ import dataclasses
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer, Replace
 
@@ -280,7 +280,6 @@ def test_own_cutting_equals_the_tokenizer(house):
         assert ids == old(text, add_special_tokens=False)["input_ids"]
 
 
-@settings(deadline=None)
 @given(st.lists(ANYTHING, max_size=12).map("".join), st.booleans())
 def test_cutting_between_spaces_equals_cutting_the_whole_text(text, lower):
     tokenizer = next(tokenizers())

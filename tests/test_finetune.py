@@ -360,7 +360,7 @@ def by_hand(start, gradients, *, rate, betas, eps, weight_decay, corrected):
     return weight
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     gradients=st.lists(st.floats(-3, 3).filter(lambda g: abs(g) > 1e-3), min_size=1, max_size=12),
     betas=st.tuples(st.floats(0.1, 0.95), st.floats(0.5, 0.999)),

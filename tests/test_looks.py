@@ -75,6 +75,20 @@ def test_by_shown_tells_apart_what_stood_there(tiny, blocks):
     assert list(looks.by_shown(looks.guesses(model, tokenizer, blocks), tokenizer)) == ["[MASK]"]
 
 
+def test_frequency_loss_counts_pieces_and_leaves_special_ones_out(tiny, blocks):
+    _, tokenizer = tiny
+    special = set(tokenizer.all_special_ids)
+    counts = dict.fromkeys(set(range(len(tokenizer))) - special, 1)
+    for piece in blocks.ravel().tolist():
+        if piece not in special:
+            counts[piece] += 1
+    answer = np.array(sorted(counts))
+    found = looks.frequency_loss(answer, blocks, tokenizer)
+    total = sum(counts.values())
+    assert found.tolist() == pytest.approx([-math.log(counts[i] / total) for i in answer.tolist()])
+    assert np.exp(-found).sum() == pytest.approx(1) and found.max() > found.min()
+
+
 # -- whole words ---------------------------------------------------------------------------------
 
 

@@ -246,7 +246,7 @@ def test_without_corruption_all_is_masked(pieces):
     assert (inputs[labels == IGNORED] == ids[labels == IGNORED]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(
         st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=40), min_size=1, max_size=6

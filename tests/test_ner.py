@@ -242,7 +242,7 @@ def test_cut(sizes, room, overlap, windows):
 
 
 @given(data=st.data(), room=st.integers(1, 12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_windows_neither_lose_nor_double_a_token(data, room):
     sizes = data.draw(st.lists(st.integers(1, room), max_size=60))
     overlap = data.draw(st.none() | st.integers(0, room - 1))

@@ -59,7 +59,7 @@ def test_kinds(gold, predicted, kinds):
 
 
 @given(data=st.data(), gold=TAGS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_each_entity_is_right_or_in_exactly_one_mistake(data, gold):
     tag = st.sampled_from(labels_of(["X", "Y"]))
     made = data.draw(st.lists(tag, min_size=len(gold), max_size=len(gold)))
@@ -80,7 +80,7 @@ def test_each_entity_is_right_or_in_exactly_one_mistake(data, gold):
 
 
 @given(gold=TAGS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_swapping_the_sides_swaps_the_kinds(gold):
     made = ["O", *gold[:-1]] if gold else []
     other = {"split": "merge", "merge": "split", "missed": "spurious", "spurious": "missed"}

@@ -192,7 +192,7 @@ def test_every_way_is_explained_and_measured():
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_forgiving_ways_never_lose_a_right_entity(data):
     tags = st.lists(st.sampled_from(TAGS), min_size=1, max_size=12)
     gold, made = [repair(data.draw(tags))], [data.draw(tags)]

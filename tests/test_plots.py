@@ -192,6 +192,9 @@ def test_map_marks_the_stages_of_a_chapter():
         for title, gives, _ in pictures.STAGES:
             assert title in one and gives in one
     assert "You are at Scan and NER" in pictures.pipeline_words([2, 6])
+    behind = pictures.pipeline_picture(6, after=True)
+    assert "goes on from here" in behind and "you are here" not in behind
+    assert "This chapter goes on from NER" in pictures.pipeline_html(6, after=True)
     assert "all of them" in pictures.pipeline_words(range(1, 7))
 
 
@@ -255,4 +258,5 @@ def test_header_of_each_chapter_has_the_map_as_it_is_drawn_now(path):
     picture = re.search("<picture>.*?</picture>", "".join(cell["source"]))
     assert picture, "the first cell holds pictures.pipeline_html(here)"
     choices = [pictures.pipeline_html(here) for here in (range(1, 7), *range(1, 7))]
+    choices.append(pictures.pipeline_html(6, after=True))
     assert picture.group() in choices, "make the map anew with pictures.pipeline_html(here)"

@@ -45,6 +45,6 @@ def test_nothing_to_draw_is_an_error(draw):
 def test_a_note_is_shown_with_sections_and_escaped():
     text = "Seen by [**Name (NI) 1**]\nHPI: p < 0.05 & <b>\nPLAN: rest"
     shown = plots_clinical.note_html(text)
-    assert "<h4>beginning</h4>" in shown and "<h4>history</h4>" in shown
+    assert "<h3>beginning</h3>" in shown and "<h3>history</h3>" in shown
     assert "<mark>[**Name (NI) 1**]</mark>" in shown
     assert "p &lt; 0.05 &amp; &lt;b&gt;" in shown and "<b>PLAN:</b>" in shown

@@ -77,6 +77,28 @@ def test_gaps_of_one_seed_and_of_models_that_have_no_other(monkeypatch):
     assert "no rows of <b>made</b>" in plots_ledger.gaps("made", seed=0)
 
 
+def test_a_phase_says_what_each_pre_training_gained(monkeypatch):
+    def scored(model, variant, seed, **metrics):
+        made = {"experiment": "phases", "variant": variant, "metrics": metrics}
+        return {**row(model, seed, 0.0), **made}
+
+    found = [
+        scored("v0.1", "pre-training", 0, loss=4.0), scored("v0.1", "pre-training", 2, loss=5.0),
+        scored("v0.2", "pre-training", 2, loss=4.5), scored("v0.2", "pre-training", 1, loss=1.0),
+        scored("v0.1", "fine-tuned", 1, f1=10.0), scored("v0.1", "fine-tuned", 2000, f1=60.0),
+        scored("v0.2", "fine-tuned", 2000, f1=62.0), scored("v0.2", "fine-tuned", 2004, f1=64.0),
+        scored("v0.3", "fine-tuned", 2000, f1=99.0),
+    ]  # fmt: skip
+    monkeypatch.setattr(ledger, "read", lambda experiment: found)
+    html = plots_ledger.phase("v0.1", "v0.2")
+    assert "v0.2 − v0.1, a number for each pre-training: loss -0.50; F1 +3.0." in html
+    assert "<td>v0.2</td>" in html and "<td>v0.3</td>" not in html
+    alone = plots_ledger.phase("v0.2", "v0.3")
+    assert "F1 +36.0." in alone and "loss -" not in alone
+    assert "for each" not in plots_ledger.phase("old", "v0.3")
+    assert "no rows of <b>phases</b>" in plots_ledger.phase("old", "v0.4")
+
+
 @pytest.mark.parametrize("draw", [
     lambda: plots_ledger.seeds("start", "mrr", title="T", xlabel="x"),
     lambda: plots_ledger.lines("start", lambda r: [], title="T", xlabel="x", ylabel="y"),

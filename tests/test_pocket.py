@@ -192,7 +192,7 @@ def test_same_seed_same_text_whatever_the_global_state():
     assert list(pocket.abstracts(20, seed=6)) != first
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**9), start=st.integers(0, 10**6), n=st.integers(1, 4))
 def test_abstract_i_does_not_depend_on_start(seed, start, n):
     alone = next(pocket.abstracts(1, seed=seed, start=start + n - 1))

@@ -224,7 +224,7 @@ def test_line_ends_end_sentences():
 
 
 @given(st.text(alphabet="aB1. \n?!()é\u2028\r", max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_sentences_lose_no_letter(text):
     found = sentences(text)
     assert "".join("".join(found).split()) == "".join(text.split())

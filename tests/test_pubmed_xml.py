@@ -163,7 +163,7 @@ DELETED = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 25)), max_size=4)
 
 
 @given(RECORDS, DELETED, st.booleans(), st.sampled_from([None, 0.00003, 0.0001]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_choose_is_what_a_plain_loop_does(records, deleted, dedupe, limit):
     rows = np.array([(t * 7, t, p, 0 if r else 10 + t, 1, r) for p, t, r in records], ROW)
     got = choose(rows, deleted, dedupe=dedupe, limit=limit, seed=3).tolist()

@@ -124,6 +124,7 @@ def test_the_card_has_the_rows_of_the_ledger(released, finished):
     assert {r.metric_value for r in card.data.eval_results if r.metric_type == "f1"} == {65.5}
     assert "| **v0.4** | 65.5 ± 2.1 | 2 |" in text and "| v0.1 | 61.5 | 1 |" in text
     assert "the course's ledger does not hold them" in text
+    assert "it read less text" in text and "each model was pre-trained once" in text
     assert "no part in it" in text and "Not for decisions about patients" in text
 
 

@@ -191,7 +191,7 @@ texts = st.lists(alphabet, max_size=60).map("".join)
 
 
 @given(texts)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_words_are_those_of_bert(text):
     assert words(text) == bert_words(text)
     assert [w for part in split(text) for w in words(part)] == words(text)
@@ -214,7 +214,7 @@ def test_words_of_every_character_in_use():
     keywords=st.lists(texts.filter(bert_words), min_size=1, max_size=6, unique=True),
     cut=st.integers(1, 80),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
     folder = tmp_path_factory.getbasetemp()
     found = scan_bytes(folder, raw, keywords, piece_bytes=cut)
@@ -229,7 +229,7 @@ def test_finds_what_a_naive_search_finds(tmp_path_factory, raw, keywords, cut):
     raw=st.lists(texts, min_size=1, max_size=8).map(lambda some: "".join(some).encode()),
     keywords=st.lists(texts.filter(bert_words), min_size=1, max_size=6, unique=True),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_loop_that_stops_wherever_it_can(tmp_path_factory, raw, keywords):
     """At the end of each line, and at each page of characters, all of which are new to it."""
     folder = tmp_path_factory.getbasetemp()
@@ -266,7 +266,7 @@ similar = st.builds("{}{}".format, st.sampled_from(STEMS), st.sampled_from(ENDS)
     lines=st.lists(st.lists(similar, max_size=8).map(" ".join), max_size=8),
     keywords=st.lists(similar, min_size=1, max_size=40, unique=True),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_tells_similar_words_apart(tmp_path_factory, lines, keywords):
     raw = "\n".join(lines).encode()
     found = scan_bytes(tmp_path_factory.getbasetemp(), raw, keywords)
@@ -277,7 +277,7 @@ def test_tells_similar_words_apart(tmp_path_factory, lines, keywords):
     raw=st.lists(st.one_of(texts.map(str.encode), st.binary(max_size=8)), max_size=8).map(b"".join),
     cut=st.integers(1, 80),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_counts_what_bert_counts(tmp_path_factory, raw, cut):
     path = tmp_path_factory.getbasetemp() / "count.txt"
     path.write_bytes(raw)
@@ -295,7 +295,7 @@ def test_counts_of_the_named_cases(tmp_path, name):
 
 
 @given(raw=st.binary(max_size=200), cut=st.integers(1, 50), block=st.integers(1, 50))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_pieces_lose_and_double_nothing(tmp_path_factory, raw, cut, block):
     path = tmp_path_factory.getbasetemp() / "pieces.txt"
     path.write_bytes(raw)
@@ -450,7 +450,7 @@ def test_long_lines_are_cut_around_the_keyword(tmp_path):
                    min_size=1, max_size=300),
     limit=st.integers(1, 30),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_excerpts_hold_the_keyword_and_as_many_words_as_there_are(parts, limit):
     line = " ".join(parts)
     if "zinc" not in words(line):

@@ -37,14 +37,14 @@ def naive(keywords, block: bytes) -> Counter[str]:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 @given(text=texts, number=st.integers(1, len(SIMPLE)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_step_finds_what_a_naive_search_finds(step, text, number):
     keywords = SIMPLE[-number:]
     assert step.build(keywords)(text.encode()) == naive(keywords, text.encode())
 
 
 @given(text=texts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_steps_find_what_the_scan_finds(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "steps.txt"
     path.write_bytes(text.encode())
@@ -224,7 +224,7 @@ QIK_PARTS = st.sampled_from(
     batch=st.integers(1, 60),
     limit=st.sampled_from([3, 80]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_account_is_complete(tmp_path_factory, text, batch, limit):
     """Each line that the scan finds has one fate; what is kept is what the model has written."""
     path = tmp_path_factory.getbasetemp() / "account.txt"
@@ -301,7 +301,7 @@ def test_one_reservoir_is_fair():
 
 
 @given(cut=st.integers(0, 100), k=st.integers(1, 30), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sketches_merge_to_the_sketch_of_the_whole(cut, k, seed):
     one, other = (samplers.sketch(p, k, seed=seed) for p in (range(cut), range(cut, 100)))
     whole = samplers.sketch(range(100), k, seed=seed)

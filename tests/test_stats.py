@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from bioptimus_lib.stats import (
     bootstrap,
     bootstrap_difference,
+    detectable,
     entity_counts,
     f1,
     paired_test,
+    power_factor,
     summary,
 )
 
@@ -40,6 +42,28 @@ def test_one_value_has_no_spread():
 def test_summary_wants_finite_numbers(values):
     with pytest.raises(ValueError, match="finite"):
         summary(values)
+
+
+@pytest.mark.parametrize("a, b", [(3, 3), (5, 5), (3, 8)])
+def test_the_detectable_difference_is_found_in_four_of_five_experiments(a, b):
+    from scipy import stats
+
+    rng = np.random.default_rng(a + b)
+    error = np.sqrt(1 / a + 1 / b)
+    arms = rng.normal(power_factor(a, b) * error, 1, (a, 20_000)), rng.normal(0, 1, (b, 20_000))
+    assert (stats.ttest_ind(*arms).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_factor_of_many_runs_is_that_of_the_bell_curve():
+    assert power_factor(10_000, 10_000) == pytest.approx(1.96 + 0.8416, abs=1e-3)
+    assert power_factor(3, 3, power=0.9) > power_factor(3, 3) > power_factor(3, 3, level=0.1)
+    assert detectable([70.0, 72.0, 74.0], [71.0, 72.0, 73.0]) == pytest.approx(
+        power_factor(3, 3) * math.sqrt(4 / 3 + 1 / 3)
+    )
+    for wrong in (lambda: power_factor(1, 1), lambda: power_factor(0, 5),
+                  lambda: power_factor(3, 3, power=1.0), lambda: detectable([1.0], [1.0, 2.0])):
+        with pytest.raises(ValueError):
+            wrong()
 
 
 COUNTS = {  # gold, predicted, (found, spurious, missed)
@@ -185,7 +209,7 @@ def test_p_is_even_when_nothing_differs():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_intervals_are_ordered_and_within_bounds(rows):
     counts = np.array([(found, spurious, 1) for found, spurious in rows])
     found = bootstrap(counts, resamples=50)

@@ -180,13 +180,13 @@ def test_odd_text_is_tagged_and_comes_out_as_it_was(name, each):
 
 
 @given(TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_is_tagged(each, text):
     sound(each, text)
 
 
 @given(TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_spans_are_where_the_sentences_stand(text):
     places = spans(text)
     assert len(places) == len(sentences(text))

@@ -61,7 +61,7 @@ def test_broken_marks_are_refused(text, message):
     words=st.lists(st.text("abc-", min_size=1, max_size=4), min_size=2, max_size=8),
     data=st.data(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_marks_are_undone_wherever_the_mentions_stand(words, data):
     text = " ".join(words)
     cuts = data.draw(st.lists(st.integers(0, len(text)), min_size=4, max_size=4).map(sorted))
@@ -387,7 +387,7 @@ def examples(number: int, seed: int) -> list[Example]:
 
 
 @given(number=st.integers(1, 60), seed=st.integers(0, 99), share=st.floats(0.05, 0.95))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_setting_apart_loses_none_and_divides_no_text(number, seed, share):
     some = examples(number, seed)
     rest, apart = set_apart(some, share, seed=seed)
@@ -409,7 +409,7 @@ def test_setting_apart_takes_its_share_of_each_answer():
 
 
 @given(number=st.integers(5, 60), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_each_example_is_tested_in_one_fold(number, seed):
     rng = random.Random(seed)
     some = [Example(str(i), "t", rng.choice([0.0, 1.0, 2.5])) for i in range(number)]

@@ -72,7 +72,7 @@ def test_scores_are_those_of_scikit_learn(kind, positive, number):
 
 
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_correlation_is_that_of_numpy(numbers):
     x, y = (np.round(side, 2) for side in zip(*numbers, strict=True))
     mine = float(measures.pearson(measures.moments(x, y).sum(axis=0)))

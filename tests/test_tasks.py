@@ -97,7 +97,7 @@ def longest_first(first: list, second: list, room: int) -> tuple[list, list]:
 
 
 @given(one=st.integers(1, 30), two=st.integers(1, 30), window=st.integers(5, 40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_longer_text_of_a_pair_is_cut_first_and_counted(tokenizer, one, two, window):
     from bioptimus_lib.sequences import encode
 

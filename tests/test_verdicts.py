@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bioptimus_lib import evidence, ledger, verdicts
+from bioptimus_lib import evidence, ledger, stats, verdicts
 from bioptimus_lib.experiments.compared import differences
 
 SENTENCES = 120
+ARMS = {"continued": 0.70, "better": 0.90, "twin": 0.70, "worse": 0.50}
 
 
 def counts(right: float, seed: int) -> list[list[int]]:
@@ -57,10 +58,7 @@ def rows(monkeypatch):
 
 @pytest.fixture
 def approach(rows):
-    some = [
-        *fine_tuned("continued", 0.70), *fine_tuned("better", 0.90), *fine_tuned("twin", 0.70),
-        *fine_tuned("worse", 0.50),
-    ]  # fmt: skip
+    some = [row for name, right in ARMS.items() for row in fine_tuned(name, right)]
     rows("approach", pre_trained("continued", 1.5) + differences(some, first="continued"))
 
 
@@ -82,7 +80,10 @@ def test_what_is_told_apart_and_what_is_not(approach):
     assert "twin" not in said
     assert "1 of 3 not" in said
     assert "beside <i>continued</i>, 3 seeds" in said
-    assert "would have been seen" in said
+    f1 = {n: [r["metrics"]["f1"] for r in fine_tuned("", x)] for n, x in ARMS.items()}
+    least = [stats.detectable(f1[name], f1["continued"]) for name in ("better", "twin", "worse")]
+    assert f"a difference of {min(least):.1f} to {max(least):.1f} points would have been" in said
+    assert all(f">{x:.1f}<" in verdicts.answer("approach") for x in least)
 
 
 def test_one_seed_tells_nothing_apart(rows):

@@ -190,7 +190,7 @@ def test_fertility_weighs_words_by_their_counts():
         fertility(tokenizer, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=40))
 def test_own_cutting_is_the_tokenizers(text):
     tokenizer = toy(["the", "##the", "##he", "cat"])

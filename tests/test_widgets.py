@@ -78,11 +78,21 @@ def test_lab_follows_its_controls(tokenizer):
     assert controls["phase"].value == "v0.4"
 
 
+def test_every_control_has_a_hint(tokenizer):
+    """ipywidgets 8 writes "null" over the label of a slider without one."""
+    *controls, _ = widgets.masking_lab(tokenizer, TEXT).children
+    assert [c.tooltip for c in controls] == ["phase", "unit", "rate", "corruption", "draw"]
+
+
 def test_widgets_take_only_what_ipywidgets_7_has():
     """Names that came with version 8 are not used: Colab has 7.7."""
-    source = open(widgets.__file__, encoding="utf-8").read()
-    new = ("TagsInput", "ColorsInput", "FileUpload", "TimePicker", "NaiveDatetimePicker", "Stack(")
-    assert not [name for name in new if name in source]
+    library = Path(widgets.__file__).parent
+    sources = [path.read_text("utf-8") for path in library.glob("*.py")]
+    used = set(re.findall(r"ipywidgets\.([A-Za-z_]+)", "\n".join(sources)))
+    assert used == {
+        "Checkbox", "Dropdown", "FloatSlider", "IntSlider", "Layout", "Text", "Textarea", "VBox",
+        "interactive_output",
+    }  # fmt: skip
 
 
 # -- set-up --------------------------------------------------------------------------------------
@@ -231,12 +241,19 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
     row = {"model": "v0.4", "dataset": "NCBI-disease", "profile": "laptop", "device": "CPU",
            "command": "bioptimus run --profile laptop", "versions": {}, "data": {}, "commit": None}
     rows = [{**row, "seed": seed, "metrics": {"f1": f1}} for seed, f1 in enumerate((70.0, 72.0))]
+    timed = {"steps": 1096, "tokens": 2_244_608, "command": "bioptimus run --minutes 25 --quiet"}
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
     assert "holds no rows" in evidence.score_table("run")
     assert "bioptimus run --profile laptop" in evidence.score_table("run")
     ledger.append("run", rows, folder=tmp_path)
     html = evidence.score_table("run")
     assert "71.00 ± 1.41" in html and "NCBI-disease" in html and ">2<" in html
+    assert "pieces read" not in html and "fitted into" not in html
+    ledger.append("run", [{**rows[0], "model": "v0.1", **timed}], folder=tmp_path)
+    html = evidence.score_table("run")
+    assert ">1,096<" in html and ">2,244,608<" in html and ">–<" in html
+    assert "--quiet</code>, as many steps as fitted into 25 minutes<" in html
+    assert html.count("fitted into") == 1
     assert "holds no rows" in evidence.score_table("run", metric="accuracy")
 
 

@@ -23,3 +23,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     rooms = parser.add_subparsers(title="rooms", metavar="ROOM", required=True)
     for room in ROOMS:
         import_module(f"bioptimus_lib.bench_{room}").add(rooms)
+    for shown in rooms._choices_actions:  # a line in the list above, and so the room's own words
+        words = shown.help or ""
+        rooms.choices[shown.dest].description = words[:1].upper() + words[1:] + "."

@@ -32,7 +32,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "calibrated_distilled",
     )
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of random rows and of training (0)")
     parser.add_argument("--device", help="cpu, cuda, …; cpu if left")
     parser.add_argument("--ledger", metavar="FILE", help="put a row into the ledger, in this file")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -116,6 +116,7 @@ def named_models(given: Sequence[str], *, progress: bool) -> dict[str, Path]:
 
 
 def say(line: str) -> None:
+    """A line of progress, on standard error, at once."""
     print(line, file=sys.stderr, flush=True)
 
 

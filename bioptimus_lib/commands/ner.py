@@ -61,7 +61,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     own = parser.add_argument_group("your own CoNLL files (token<TAB>tag, IOB2)")
     for split in SPLITS:
-        own.add_argument(f"--{split}", metavar="FILE")
+        own.add_argument(f"--{split}", metavar="FILE", help=f"its {split} split")
     own.add_argument("--name", help="of your set (default: the folder of the training file)")
     parser.add_argument("--seeds", type=int, metavar="N", help="runs per model and set (3)")
     recipe = parser.add_argument_group(
@@ -72,8 +72,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="NAME",
         help=f"epochs, learning rate, sentences and seeds of a profile: {', '.join(PROFILES)}",
     )
-    recipe.add_argument("--epochs", type=int, metavar="N")
-    recipe.add_argument("--learning-rate", type=float, metavar="X")
+    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over train")
+    recipe.add_argument("--learning-rate", type=float, metavar="X", help="its peak")
     recipe.add_argument("--batch-tokens", type=int, metavar="N", help="pieces per batch")
     recipe.add_argument("--max-length", type=int, metavar="N", help="window in pieces")
     recipe.add_argument("--sentences", type=int, metavar="N", help="the first N of train alone")

@@ -69,8 +69,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="how the two mentions of a relation are shown: markers, blinded or plain",
     )  # fmt: skip
     recipe = parser.add_argument_group("recipe (default: by the size of each model)")
-    recipe.add_argument("--epochs", type=int, metavar="N")
-    recipe.add_argument("--learning-rate", type=float, metavar="X")
+    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over train")
+    recipe.add_argument("--learning-rate", type=float, metavar="X", help="its peak")
     recipe.add_argument("--batch-tokens", type=int, metavar="N", help="pieces per batch")
     recipe.add_argument("--max-length", type=int, metavar="N", help="most pieces of an example")
     recipe.add_argument("--examples", type=int, metavar="N", help="the first N of train alone")

@@ -240,7 +240,8 @@ GAIN = Exercise(
         ),
     ),
     gives="two numbers, the mean of the differences and its standard error",
-    praise="A gain below about two standard errors cannot be told from chance.",
+    praise="With many seeds a gain below about two standard errors cannot be told from chance; "
+    "with three seeds it takes 4.3 of them, with five 2.8.",
 )
 
 EXERCISES = {"00-1": PIECES_PER_WORD, "00-2": FIRST_EMBEDDING, "00-3": GAIN}

@@ -238,7 +238,7 @@ HEAPS = Exercise(
         ),
     ),
     gives="the slope of log(types) over log(words), by least squares",
-    praise="The same three lines gave the exponents of the figure.",
+    praise="A line like yours gives the exponents of the next figure.",
 )
 
 EXERCISES = {"01-1": CLEAN, "01-2": DEDUPLICATE, "01-3": HEAPS}

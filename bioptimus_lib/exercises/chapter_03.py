@@ -121,7 +121,7 @@ CUT = Exercise(
         ),
     ),
     gives="the list of pieces, longest match first, or ['[UNK]']",
-    praise="Twenty lines, and the whole of BERT's cutting; the rest is which pieces there are.",
+    praise="A dozen lines, and the whole of BERT's cutting; the rest is which pieces there are.",
 )
 
 # -- 03-2: pieces per word ------------------------------------------------------------------------

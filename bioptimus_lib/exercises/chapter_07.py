@@ -61,7 +61,7 @@ RISE = Exercise(
         ),
     ),
     gives="price × pieces of words of several pieces / all pieces",
-    praise="Share times price: the smaller one of the two decides how hard whole words are.",
+    praise="Share times price: where few words have siblings, no price makes whole words hard.",
 )
 
 # -- 07-2: words that are right --------------------------------------------------------------------

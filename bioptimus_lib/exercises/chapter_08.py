@@ -105,13 +105,17 @@ def causes(before: Any, control: Any, phase: Any) -> tuple[float, float, float]:
 def _cause_cases() -> list[tuple[Any, ...]]:
     return [
         (np.array([80.0, 81.5, 79.9]), np.array([81.0, 82.9, 80.1]), np.array([81.7, 82.6, 81.0])),
-        (np.array([60.0, 64.0, 61.0, 63.0]), np.array([62.5, 63.0, 63.5, 66.0]),
-         np.array([61.0, 66.0, 64.0, 65.5])),
-    ]  # fmt: skip
+        ([60.0, 64.0, 61.0, 63.0], [62.5, 63.0, 63.5, 66.0], [61.0, 66.0, 64.0, 65.5]),
+    ]  # lists, too: that is what the chapter gives
 
 
 def _error(difference: np.ndarray, *, ddof: int = 1, of_mean: bool = True) -> float:
     return float(difference.std(ddof=ddof) / (len(difference) ** 0.5 if of_mean else 1.0))
+
+
+def _of_arrays(answer: Any) -> Any:
+    """A mistake that is made with arrays, whatever it is given."""
+    return lambda *models: answer(*(np.asarray(f1, float) for f1 in models))
 
 
 def _unpaired(before: np.ndarray, control: np.ndarray, phase: np.ndarray) -> float:
@@ -124,60 +128,60 @@ CAUSES = Exercise(
     solution=causes,
     mistakes=(
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (control - before).mean(), (phase - before).mean(), _error(phase - before)
-            ),
+            )),
             "the gain over the version before is taken for the effect of the rate. That gain has "
             "both causes in it; compare the phase with the control.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (phase - before).mean(), (phase - control).mean(), _error(phase - control)
-            ),
+            )),
             "the first number is the whole gain. Training alone is what the control has over the "
             "version before.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (control - before).mean(), (control - phase).mean(), _error(phase - control)
-            ),
+            )),
             "the second number has the wrong sign: a rate that helps should give a positive one.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (phase - control).mean(), (control - before).mean(), _error(phase - control)
-            ),
+            )),
             "the two effects have changed places: first the one of training, then that of the "
             "rate.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (control - before).mean(), (phase - control).mean(),
                 _error(phase - control, of_mean=False),
-            ),
+            )),
             "this is the spread of single differences. The mean of n of them is surer: divide by "
             "the root of n.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (control - before).mean(), (phase - control).mean(),
                 _error(phase - control, ddof=0),
-            ),
+            )),
             "NumPy divides by n unless told otherwise. The mean was estimated from the same "
             "numbers: `ddof=1`.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (control - before).mean(), (phase - control).mean(),
                 _unpaired(before, control, phase),
-            ),
+            )),
             "the seeds are treated as if they were not shared. Both models were fine-tuned with "
             "the same ones: take the differences first, then their spread.",
         ),
         Mistake(
-            lambda before, control, phase: (
+            _of_arrays(lambda before, control, phase: (
                 (control - before).mean(), (phase - control).mean(), _error(control - before)
-            ),
+            )),
             "this is the standard error of the first effect. Asked for is that of the second.",
         ),
     ),

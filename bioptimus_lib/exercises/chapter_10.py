@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bioptimus_lib.checks import Exercise, Mistake
-from bioptimus_lib.experiments.compared import POWER
+from bioptimus_lib.stats import power_factor
 
 # -- 10-1: in what do two arms differ? -------------------------------------------------------------
 
@@ -109,22 +109,17 @@ DIFFER = Exercise(
 
 def _seed_cases() -> list[tuple[Any, ...]]:
     draw = np.random.default_rng(10)
-    return [
+    arms = [
         ([70.1, 70.9, 69.2], [71.0, 71.3, 72.9]),
         *((draw.normal(66, 1.1, n).tolist(), draw.normal(68, 0.6, m).tolist())
           for n, m in ((5, 5), (3, 6), (8, 4))),
     ]  # fmt: skip
+    return [(a, b, power_factor(len(a), len(b))) for a, b in arms]
 
 
-def _detectable(ddof: int = 1, factor: float = POWER) -> Any:
-    def answer(a: Sequence[float], b: Sequence[float]) -> float:
-        return factor * math.sqrt(sum(np.var(some, ddof=ddof) / len(some) for some in (a, b)))
-
-    return answer
-
-
-detectable = _detectable()
-detectable.__doc__ = "The solution of 10-2: 2.8 standard errors of the difference of two means."
+def detectable(a: Sequence[float], b: Sequence[float], factor: float, *, ddof: int = 1) -> float:
+    """The solution of 10-2: so many standard errors of the difference of two means."""
+    return factor * math.sqrt(sum(np.var(some, ddof=ddof) / len(some) for some in (a, b)))
 
 
 DETECTABLE = Exercise(
@@ -133,42 +128,50 @@ DETECTABLE = Exercise(
     solution=detectable,
     mistakes=(
         Mistake(
-            lambda a, b: POWER * math.sqrt(np.var(a, ddof=1) + np.var(b, ddof=1)),
+            lambda a, b, f: f * math.sqrt(np.var(a, ddof=1) + np.var(b, ddof=1)),
             "this is the spread of a difference between single runs. Means of n runs vary less: "
             "each variance is divided by its number of runs.",
         ),
         Mistake(
-            _detectable(ddof=0),
+            lambda a, b, f: detectable(a, b, f, ddof=0),
             "the variances are too small: divided by n instead of n − 1. NumPy does so unless told "
             "`ddof=1`, and with three seeds it is a third of the variance.",
         ),
         Mistake(
-            lambda a, b: POWER * sum(np.std(v, ddof=1) / math.sqrt(len(v)) for v in (a, b)),
+            lambda a, b, f: f * sum(np.std(v, ddof=1) / math.sqrt(len(v)) for v in (a, b)),
             "standard errors are added. Chance in one mean may undo chance in the other: add the "
             "*variances* of the means, and take the root at the end.",
         ),
-        Mistake(
-            _detectable(factor=1.96),
-            "1.96 standard errors are the threshold of the test. A true difference of just that "
-            "size falls below it in every second experiment; for four of five add 0.84.",
+        *(
+            Mistake(
+                lambda a, b, f, fixed=fixed: detectable(a, b, fixed),
+                f"{fixed:.1f} standard errors are for very many runs. With few the spread is "
+                "itself guessed, and it takes more: use `factor`.",
+            )
+            for fixed in (2.8, 1.96 + 0.84162)
         ),
         Mistake(
-            _detectable(factor=1.0),
+            lambda a, b, f: detectable(a, b, 1.96),
+            "1.96 standard errors are the threshold of a test with many runs. A true difference of "
+            "just that size falls below it in every second experiment; use `factor`.",
+        ),
+        Mistake(
+            lambda a, b, f: detectable(a, b, 1.0),
             "this is the standard error of the difference, which is right so far. Multiply it by "
-            "2.8.",
+            "`factor`.",
         ),
         Mistake(
-            lambda a, b: POWER * math.sqrt(np.var([*a, *b], ddof=1) * (1 / len(a) + 1 / len(b))),
+            lambda a, b, f: f * math.sqrt(np.var([*a, *b], ddof=1) * (1 / len(a) + 1 / len(b))),
             "both arms were thrown together, so their difference counts as spread. Take the "
             "variance within each arm.",
         ),
         Mistake(
-            lambda a, b: abs(np.mean(a) - np.mean(b)),
+            lambda a, b, f: abs(np.mean(a) - np.mean(b)),
             "this is the difference that was found. Asked for is how large a *true* one must be "
             "to be found as a rule; it depends on the spread alone.",
         ),
     ),
-    gives="a number of F1 points: 2.8 standard errors of the difference of the means",
+    gives="a number of F1 points: `factor` standard errors of the difference of the means",
     praise="Do this before the experiment, with the spread of a pilot. Afterwards it tells what "
     "“no difference” can mean.",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Exercises of chapter 13: the first steps of Adam, a rate for each layer, paired differences."""
+"""Exercises of chapter 13: the first steps of Adam, a rate for each layer, ratios of spreads."""
 
 from __future__ import annotations
 
@@ -185,17 +185,10 @@ LAYER_RATES = Exercise(
     praise="Freezing is a rate of 0; a decay says the same more gently.",
 )  # fmt: skip
 
-# -- 13-3: differences of the same seeds -----------------------------------------------------------
+# -- 13-3: is one recipe steadier? -----------------------------------------------------------------
 
 
 BySeed = Mapping[int, float]
-
-
-def paired_gain(values: BySeed, base: BySeed) -> tuple[float, float]:
-    """The solution of 13-3: mean gain over the seeds that both have, and its standard error."""
-    both = sorted(values.keys() & base.keys())
-    gains = np.array([values[seed] - base[seed] for seed in both])
-    return float(gains.mean()), float(gains.std(ddof=1) / len(gains) ** 0.5)
 
 
 def _both(values: BySeed, base: BySeed) -> tuple[np.ndarray, np.ndarray]:
@@ -204,38 +197,56 @@ def _both(values: BySeed, base: BySeed) -> tuple[np.ndarray, np.ndarray]:
     return one, other
 
 
-def _error(gains: np.ndarray) -> float:
-    return float(gains.std(ddof=1) / len(gains) ** 0.5)
+def _left_out(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The ratio of the spreads without each pair in turn."""
+    pairs = [(np.delete(a, i), np.delete(b, i)) for i in range(len(a))]
+    return np.array([x.std(ddof=1) / y.std(ddof=1) for x, y in pairs])
+
+
+def _jackknife(numbers: np.ndarray) -> float:
+    return float((len(numbers) - 1) / len(numbers) ** 0.5 * numbers.std(ddof=1))
+
+
+def steadier(values: BySeed, base: BySeed) -> tuple[float, float]:
+    """The solution of 13-3: ratio of the spreads, and the jackknife error of its logarithm."""
+    a, b = _both(values, base)
+    return float(a.std(ddof=1) / b.std(ddof=1)), _jackknife(np.log(_left_out(a, b)))
+
+
+def _of(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """``steadier`` of two lists, pair by pair."""
+    return steadier(dict(enumerate(a)), dict(enumerate(b)))
 
 
 def _by_order(values: BySeed, base: BySeed) -> tuple[float, float]:
     n = min(len(values), len(base))
-    gains = np.array(list(values.values())[:n]) - np.array(list(base.values())[:n])
-    return float(gains.mean()), _error(gains)
-
-
-def _apart(values: BySeed, base: BySeed) -> tuple[float, float]:
-    a, b = _both(values, base)
-    return float((a - b).mean()), float((a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)) ** 0.5)
+    return _of(list(values.values())[:n], list(base.values())[:n])
 
 
 def _all_of_each(values: BySeed, base: BySeed) -> tuple[float, float]:
-    gains = np.subtract(*_both(values, base))
-    return float(np.mean(list(values.values())) - np.mean(list(base.values()))), _error(gains)
+    a, b = (np.array(list(some.values())) for some in (values, base))
+    return float(a.std(ddof=1) / b.std(ddof=1)), steadier(values, base)[1]
 
 
-PAIRED_GAIN = Exercise(
-    name="paired_gain",
+def _one_side(values: BySeed, base: BySeed) -> tuple[float, float]:
+    a, b = _both(values, base)
+    ratios = [np.delete(a, i).std(ddof=1) / b.std(ddof=1) for i in range(len(a))]
+    return steadier(values, base)[0], _jackknife(np.log(ratios))
+
+
+STEADIER = Exercise(
+    name="steadier",
     cases=lambda: [
-        ({0: 61.0, 1: 55.0, 2: 70.0}, {0: 60.0, 1: 52.0, 2: 71.0}),
+        ({0: 61.0, 1: 55.0, 2: 70.0, 3: 64.0}, {0: 60.0, 1: 52.0, 2: 71.0, 3: 66.5}),
         ({3: 40.0, 0: 66.0, 1: 58.0, 2: 61.0}, {0: 64.0, 1: 59.0, 2: 57.0, 5: 10.0}),
-        ({7: 1.0, 9: 4.0, 8: 2.0, 1: 0.0}, {9: 3.5, 8: 0.0, 7: 0.5, 1: 1.0}),
+        ({7: 1.0, 9: 4.0, 8: 2.0, 1: 0.0, 4: 3.0}, {9: 3.5, 8: 0.0, 7: 0.5, 1: 1.0, 4: 9.0}),
     ],
-    solution=paired_gain,
+    solution=steadier,
     mistakes=(
         Mistake(
-            lambda a, b: paired_gain(b, a),
-            "the sign is turned round: values minus base, so that a gain is positive.",
+            lambda v, b: steadier(b, v),
+            "the ratio is turned round: the spread of values over that of base, so that below 1 "
+            "is steadier.",
         ),
         Mistake(
             _by_order,
@@ -243,38 +254,44 @@ PAIRED_GAIN = Exercise(
             "only one side has.",
         ),
         Mistake(
-            _apart,
-            "this is the error for two independent groups. Take the difference of each seed "
-            "first, then one spread.",
-        ),
-        Mistake(
             _all_of_each,
-            "the mean is over all seeds of each side. A seed that only one side has is no pair, "
-            "and must not count.",
+            "the spread is over all seeds of each side. A seed that only one side has must not "
+            "count.",
         ),
         Mistake(
-            lambda a, b: (
-                paired_gain(a, b)[0], float(np.subtract(*_both(a, b)).std(ddof=1)),
-            ),
-            "this is the spread of the differences. The error of their mean is that over √n.",
+            lambda v, b: (steadier(v, b)[0] ** 2, 2 * steadier(v, b)[1]),
+            "this is the ratio of the variances. A spread is the root of one.",
         ),
         Mistake(
-            lambda a, b: (
-                paired_gain(a, b)[0],
-                float(np.subtract(*_both(a, b)).std() / len(_both(a, b)[0]) ** 0.5),
+            lambda v, b: (
+                steadier(v, b)[0], steadier(v, b)[1] / (len(v.keys() & b.keys()) - 1),
             ),
-            "the spread is divided by n. From so few seeds take n − 1 (`ddof=1`).",
+            "the error is that of a mean of ratios that know nothing of each other. These share "
+            "all seeds but one and are nearly the same: the sum of squares is times (n − 1) / n, "
+            "not divided by n (n − 1).",
         ),
         Mistake(
-            lambda a, b: (
-                paired_gain(a, b)[0],
-                float(np.subtract(*_both(a, b)).std(ddof=1) / len(_both(a, b)[0])),
+            lambda v, b: (steadier(v, b)[0], _jackknife(_left_out(*_both(v, b)))),
+            "this is the error of the ratio. Take logarithms first: half as much and twice as much "
+            "are then equally far from 1.",
+        ),
+        Mistake(
+            _one_side,
+            "a seed is left out of values alone. It goes from both sides.",
+        ),
+        Mistake(
+            lambda v, b: (
+                steadier(v, b)[0],
+                _jackknife(np.log(_left_out(*_both(v, b)))) / (
+                    (len(v.keys() & b.keys()) - 1) / len(v.keys() & b.keys()) ** 0.5
+                ),
             ),
-            "divide by the root of n, not by n.",
+            "this is the spread of the logarithms. The sum of their squares is multiplied by "
+            "(n − 1) / n, not divided by n − 1.",
         ),
     ),
-    gives="(mean of values minus base over the seeds of both, its standard error)",
-    praise="What both runs owe to their seed cancels, if there is anything to cancel.",
+    gives="(spread of values over spread of base, jackknife error of its logarithm)",
+    praise="A spread from few seeds is known up to a factor, and the factor is large.",
 )  # fmt: skip
 
-EXERCISES = {"13-1": ADAM_STEPS, "13-2": LAYER_RATES, "13-3": PAIRED_GAIN}
+EXERCISES = {"13-1": ADAM_STEPS, "13-2": LAYER_RATES, "13-3": STEADIER}

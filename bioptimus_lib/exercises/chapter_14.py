@@ -107,6 +107,7 @@ LAYERS_FOR = Exercise(
     name="layers_for",
     cases=lambda: [
         (6, 12, False), (6, 12, True), (4, 12, True), (2, 4, False), (3, 12, False), (1, 4, True),
+        (5, 12, False), (5, 12, True),
     ],
     solution=layers_for,
     mistakes=(
@@ -133,6 +134,11 @@ LAYERS_FOR = Exercise(
             lambda n, m, last: list(range(1 if last else 0, m, 2))[:n],
             "every second layer is right for half as many layers. For other sizes the step is the "
             "teacher's layers over the student's.",
+        ),
+        Mistake(
+            lambda n, m, last: [k * (m // n) + (m // n - 1 if last else 0) for k in range(n)],
+            "the groups need not be equally large: 5 of 12 leave layers over at the top. Begin "
+            "each at ⌊n · teachers / students⌋, which divides last.",
         ),
         Mistake(
             lambda n, m, last: [

@@ -73,6 +73,12 @@ INDEX_VALUE = Exercise(
                                    len(_own(rows, version))),
             "this is a share of one. The ledger and the card of this course give F1 in per cent.",
         ),
+        Mistake(
+            lambda rows, version: (sum(_own(rows, version)) / len(_own(rows, version)),
+                                   len(_own(rows, version))),
+            "the mean is not rounded: give two places. More of them would promise what so few "
+            "seeds cannot know.",
+        ),
     ),
     gives="a pair: mean F1 in per cent, rounded to two places, and the number of seeds",
     praise="One number, and how many measurements are behind it.",

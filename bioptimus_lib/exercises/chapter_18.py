@@ -18,11 +18,15 @@ def together(gradients: list[np.ndarray], counts: list[int]) -> np.ndarray:
 
 
 def _together_cases() -> list[tuple[Any, ...]]:
+    import torch
+
     draw = np.random.default_rng(18)
-    return [
+    cases = [
         ([draw.normal(size=4) for _ in counts], list(counts))
         for counts in ((12, 3), (40, 41, 39), (7, 0, 20, 5))
     ]
+    as_tensors = [torch.tensor(gradient) for gradient in cases[0][0]]  # as in the chapter
+    return [*cases, (as_tensors, cases[0][1])]
 
 
 TOGETHER = Exercise(

@@ -7,11 +7,8 @@ as ``stats.entity_counts`` gives them.
 from __future__ import annotations
 
 import json
-import math
 
 from bioptimus_lib.experiments.cells import Row
-
-POWER = 2.8  # standard errors that are found at 5 % in 80 % of the cases (1.96 + 0.84)
 
 
 def counts_of(rows: list[Row]) -> dict[tuple[str, str], dict[str, list[Row]]]:
@@ -33,13 +30,12 @@ def differences(rows: list[Row], *, first: str) -> list[Row]:
     """The rows without their counts, and one for each model beside the first, on each set.
 
     Of a difference in F1 a row tells the interval over sentences and seeds, p of the paired test
-    over sentences, the same corrected for all comparisons (Holm), p over whole trainings, and
-    ``detectable``: what difference these seeds would have shown at 5 % in four of five cases, by
-    the spread over the seeds. Sets without the first model have no such row.
+    over sentences, the same corrected for all comparisons (Holm), and p over whole trainings. Sets
+    without the first model have no such row.
     """
     import numpy as np
 
-    from bioptimus_lib import significance, stats
+    from bioptimus_lib import significance
 
     groups = counts_of(rows)
     counts = {
@@ -54,17 +50,14 @@ def differences(rows: list[Row], *, first: str) -> list[Row]:
     for found in significance.compare(counts):
         dataset, variant = json.loads(found.dataset)
         pair = [counts[found.dataset][name] for name in (found.model, found.first)]
-        seeds = min(map(len, pair))
-        scores = [stats.f1(side[:seeds].sum(axis=1)) for side in pair]
-        spread = math.sqrt(sum(side.var(ddof=1) for side in scores) / seeds) if seeds > 1 else None
         more.append({
             "model": f"{found.model} − {found.first}", "dataset": dataset, "seed": None,
             "variant": f"{variant}, difference",
             "metrics": {
                 "difference": found.difference.value, "low": found.difference.low,
                 "high": found.difference.high, "p": found.p, "p_holm": found.p_holm,
-                "p_runs": found.p_runs, "comparisons": found.together, "seeds": seeds,
-                **({} if spread is None else {"detectable": POWER * spread}),
+                "p_runs": found.p_runs, "comparisons": found.together,
+                "seeds": min(map(len, pair)),
             },
         })  # fmt: skip
     return without_counts(rows) + more

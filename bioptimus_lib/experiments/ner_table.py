@@ -22,6 +22,7 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting, same_setting
 from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.inputs import ner_folder
+from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.ner_runs import Job
@@ -33,7 +34,6 @@ OLD, SCRATCH, LAST = "old", "scratch", PHASES[-1].version
 FAMILY = (OLD, "continued", SCRATCH, *(phase.version for phase in PHASES))
 SETS = ("NCBI-disease", "BC5CDR-chem", "BC5CDR-disease", "BC2GM", "JNLPBA")
 PUBLISHED, TRAINED = "as published", "pre-training"
-PER_RUN = 1000  # the seed of a cell is this times its run, plus that of fine-tuning
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Setting, grouped
 from bioptimus_lib.experiments.laptop import laptop_run
 from bioptimus_lib.gap_filling import Gap, fill_mask
+from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.pipeline import Run
@@ -137,9 +138,9 @@ def tagged(run: Run, model: str, setting: Setting, *, seed: int, again: int) -> 
 
     done = fine_tune(
         run.folder(model), ner_splits(run),
-        settings=ner_settings(run.profile, seed=1000 * seed + again), device=run.device,
+        settings=ner_settings(run.profile, seed=PER_RUN * seed + again), device=run.device,
     )  # fmt: skip
     return {
-        "model": model, "dataset": run.profile.ner, "seed": 1000 * seed + again,
+        "model": model, "dataset": run.profile.ner, "seed": PER_RUN * seed + again,
         "variant": "fine-tuned", "metrics": done.metrics, "epoch": done.epoch,
     }  # fmt: skip

@@ -74,18 +74,21 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
 def finish(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add to each row the steps that it needs to be where ``random`` ends, in the mean of seeds.
 
-    Rows that never get there have no such number.
+    Rows that never get there have no such number, nor has ``random`` itself: to be where one ends
+    takes all of one's steps.
     """
-    ends = [
-        row["curve"][-1][1] for row in rows if row["model"] == "random" and NO_BIAS not in
-        row["variant"]
-    ]  # fmt: skip
+
+    def sets_the_goal(row: dict[str, Any]) -> bool:
+        return row["model"] == "random" and NO_BIAS not in row["variant"]
+
+    ends = [row["curve"][-1][1] for row in rows if sets_the_goal(row)]
     if not ends:
         return rows
     goal = statistics.mean(ends)
     done = []
     for row in rows:
-        needed = None if row["model"] == OLD else steps_to(row["curve"], goal)
+        beside = row["model"] == OLD or sets_the_goal(row)
+        needed = None if beside else steps_to(row["curve"], goal)
         extra = {} if needed is None else {"steps_to_random": round(needed, 1)}
         done.append({**row, "metrics": {**row["metrics"], **extra}})
     return done

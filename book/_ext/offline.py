@@ -52,6 +52,13 @@ def drop_thebe(app, pagename: str, templatename: str, context: dict, doctree) ->
     ]
 
 
+def drop_mathjax(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Take MathJax off a page without mathematics: it is a megabyte."""
+    if 'class="math' not in context.get("body", ""):
+        scripts = context.get("script_files", [])
+        context["script_files"] = [one for one in scripts if "mathjax" not in str(one).lower()]
+
+
 INDEX = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url={page}"></head>
@@ -73,6 +80,7 @@ def setup(app) -> dict[str, bool]:
     """Called by Sphinx."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_mathjax, priority=900)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", write_index, priority=900)  # in place of etoc's
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from queue import Empty
@@ -36,6 +37,7 @@ from tidy import run_of, tags
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "_build" / ".jupyter_cache"
 MEASURES, LONG = "measures-time", "takes-long"
+BUSY, DONE = "iopub.status.busy", "shell.execute_reply"  # when a cell began and ended
 Result = TypeVar("Result")
 MOST = 4  # at a time: each holds torch and a model or two
 LOOK_AGAIN = 5.0  # seconds after which a client that waits looks whether something has come
@@ -99,7 +101,8 @@ def execute(path: Path, timeout: int) -> tuple[Path, nbformat.NotebookNode | Non
     """(path, executed notebook or None, traceback of what failed, seconds)."""
     began = time.monotonic()
     client = Client(
-        nbformat.read(path, nbformat.NO_CONVERT), timeout=timeout, record_timing=False,
+        nbformat.read(path, nbformat.NO_CONVERT), timeout=timeout,
+        record_timing=True,  # for the report of the execution
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
     )  # fmt: skip
@@ -109,6 +112,18 @@ def execute(path: Path, timeout: int) -> tuple[Path, nbformat.NotebookNode | Non
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         problem = str(error) or type(error).__name__
     return path, None if problem else client.nb, problem, time.monotonic() - began
+
+
+def take_times(notebook: nbformat.NotebookNode) -> list[float | None]:
+    """Seconds of each code cell, taken out of the notebook: the cache compares metadata, too."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            times = cell.metadata.pop("execution", {})
+            ends = [times[name].replace("Z", "+00:00") for name in (BUSY, DONE) if name in times]
+            begin, end = map(datetime.fromisoformat, ends) if len(ends) == 2 else (None, None)
+            found.append(begin and (end - begin).total_seconds())
+    return found
 
 
 def side_by_side(
@@ -150,7 +165,8 @@ def execute_all(
             if notebook is None:
                 failed.append((path, problem))
                 continue
-            bundle = CacheBundleIn(notebook, path, data={"execution_seconds": seconds})
+            times = {"execution_seconds": seconds, "cell_seconds": take_times(notebook)}
+            bundle = CacheBundleIn(notebook, path, data=times)
             store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     return failed
 

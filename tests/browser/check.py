@@ -4,37 +4,32 @@
 
 Looked for on each page: errors on the console, requests that fail, requests to any other host (the
 book must be complete without a network), images that do not load or have no alt text, a page that
-scrolls sideways at 400 px; and that the search finds a word of the course. Screenshots wide, at
-400 px and dark are kept to be looked at.
+scrolls sideways at 400 px, and what axe-core calls critical or serious, light, dark and narrow;
+what it calls moderate or minor is listed as a remark. One chapter is walked through by keyboard,
+and the search must find a word of the course. Screenshots wide, at 400 px and dark are kept.
 
-Exit code 1 when something was found, 2 when the check could not run.
+Exit code 1 when something was found, 2 when the check could not run; remarks change neither.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "book/_tools"))
+
+import axe
+import keyboard
+from chromium import BROWSERS, browser, find_browser, served, settle
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
 WORD = "bronchoconstriction"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
+Found = dict[str, list[str]]
+CHAPTER = "notebooks/05_masking.html"  # has all that can be pressed: solutions, answers, a quiz
 # What sticks out to the right, where the page scrolls sideways; boxes that scroll inside may.
 CULPRITS = """() => {
   const width = document.documentElement.clientWidth, found = [];
@@ -50,59 +45,17 @@ BROKEN_IMAGES = """() => [...document.images]
   .filter(i => getComputedStyle(i).display !== 'none' && !(i.complete && i.naturalWidth > 0))
   .map(i => i.getAttribute('src'))"""
 
+THEME = "theme => { document.documentElement.dataset.theme = theme; }"
 WORDLESS_IMAGES = """() => [...document.images]
   .filter(i => i.closest('main, body') && i.getAttribute('role') !== 'presentation')
   .filter(i => !(i.alt || '').trim() || /^\\S+\\.(png|svg|jpe?g|gif)$/.test(i.alt))
   .map(i => i.getAttribute('src').slice(0, 80))"""
 
 
-def find_browser() -> str | None:
-    """The path of a Chromium of this system, or None."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
 def pages_of(root: Path) -> list[str]:
     """The pages of the book as addresses below its root; Sphinx's own folders are left out."""
     found = (page.relative_to(root).as_posix() for page in sorted(root.rglob("*.html")))
     return [page for page in found if not page.startswith(("_static/", "_sources/", "_images/"))]
-
-
-@contextmanager
-def served(root: Path) -> Iterator[str]:
-    """The folder behind a web server on the loopback interface; gives its address."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:  # a browser hangs up when it has enough
-            pass
-
-    handler = functools.partial(Quiet, directory=str(root))
-    with Server(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-
-
-@contextmanager
-def browser(executable: str) -> Iterator:
-    """A fresh Chromium that can reach nothing but this machine."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=executable, headless=True, args=list(FLAGS)
-        )
-        try:
-            yield chromium
-        finally:
-            chromium.close()
 
 
 @contextmanager
@@ -153,16 +106,10 @@ class Watch:
         return found
 
 
-def settle(page) -> None:
-    """Wait until the page is quiet and its mathematics is set."""
-    page.wait_for_load_state("networkidle")
-    page.evaluate("() => window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
-    page.evaluate("""() => { for (const i of document.images) i.loading = 'eager'; }""")
-    page.wait_for_load_state("networkidle")
-
-
-def check_page(page, watch: Watch, address: str, pictures: Path | None) -> list[str]:
-    """Everything that is wrong with one page, in words."""
+def check_page(
+    page, watch: Watch, address: str, pictures: Path | None
+) -> tuple[list[str], list[str]]:
+    """Everything that is wrong with one page, in words, and what might be better."""
     name = address.removeprefix(watch.base).strip("/").removesuffix(".html").replace("/", "-")
 
     def keep(kind: str) -> None:
@@ -175,9 +122,11 @@ def check_page(page, watch: Watch, address: str, pictures: Path | None) -> list[
     problems = [f"missing image: {source}" for source in page.evaluate(BROKEN_IMAGES)]
     problems += [f"image without alt text: {s}" for s in page.evaluate(WORDLESS_IMAGES)]
     keep("wide")
-    if pictures is not None:
-        page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
-        keep("dark")
+    page.evaluate(THEME, "dark")
+    keep("dark")
+    found = axe.findings(page, "dark")  # after the pictures, for it opens what is closed
+    page.evaluate(THEME, "light")
+    found += axe.findings(page, "wide")
     page.set_viewport_size(NARROW)
     page.goto(address)  # as a phone would load it, not a desktop page made narrow
     settle(page)
@@ -189,7 +138,10 @@ def check_page(page, watch: Watch, address: str, pictures: Path | None) -> list[
         problems.append(f"scrolls sideways at 400 px: {inside} > {outside} ({culprits})")
     problems += [f"missing image at 400 px: {source}" for source in page.evaluate(BROKEN_IMAGES)]
     keep("narrow")
-    return list(dict.fromkeys(watch.take() + problems))
+    found += axe.findings(page, "narrow")
+    problems += [str(finding) for finding in found if finding.fails]
+    remarks = [str(finding) for finding in found if not finding.fails]
+    return list(dict.fromkeys(watch.take() + problems)), remarks
 
 
 def check_search(page, watch: Watch, word: str, patience: float) -> list[str]:
@@ -208,13 +160,16 @@ def check(
     executable: str,
     pictures: Path | None = None,
     word: str | None = WORD,
+    chapter: str | None = None,
     patience: float = 15.0,
-) -> dict[str, list[str]]:
-    """All problems of the book under ``root``: page → list of problems, only where there are any.
+) -> tuple[Found, Found]:
+    """All problems of the book under ``root``, and remarks: page → list, where there are any.
 
-    ``word`` must be found by the book's search within ``patience`` seconds; None asks for nothing.
+    ``word`` must be found by the book's search within ``patience`` seconds, and ``chapter`` is the
+    page to be walked through by keyboard; None asks for nothing.
     """
-    found: dict[str, list[str]] = {}
+    found: Found = {}
+    remarks: Found = {}
     pages = pages_of(root)
     if not pages:
         raise FileNotFoundError(f"{root} holds no page: run `make book` first")
@@ -224,13 +179,20 @@ def check(
     with served(root) as base, browser(executable) as chromium:
         for name in pages:
             with first_visit(chromium, base) as (page, watch):
-                if problems := check_page(page, watch, f"{base}/{name}", pictures):
-                    found[name] = problems
+                problems, better = check_page(page, watch, f"{base}/{name}", pictures)
+            found.update({name: problems} if problems else {})
+            remarks.update({name: better} if better else {})
+        if chapter:
+            with first_visit(chromium, base) as (page, _):
+                page.goto(f"{base}/{chapter}")
+                settle(page)
+                if problems := keyboard.walk(page):
+                    found.setdefault(chapter, []).extend(problems)
         if word:
             with first_visit(chromium, base) as (page, watch):
                 if problems := check_search(page, watch, word, patience):
                     found.setdefault("search.html", []).extend(problems)
-    return found
+    return found, remarks
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -243,15 +205,23 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no browser found: install one of {', '.join(BROWSERS)}", file=sys.stderr)
         return 2
     try:
-        found = check(options.root, executable=executable, pictures=options.screenshots, word=WORD)
+        found, remarks = check(
+            options.root,
+            executable=executable,
+            pictures=options.screenshots,
+            word=WORD,
+            chapter=CHAPTER,
+        )
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    for page, problems in found.items():
-        for problem in problems:
-            print(f"{page}: {problem}")
-    total = sum(map(len, found.values()))
-    print(f"browser check: {len(pages_of(options.root))} pages, {total} problems")
+    for kind, of_pages in (("remark, ", remarks), ("", found)):
+        for page, lines in of_pages.items():
+            for line in lines:
+                print(f"{kind}{page}: {line}")
+    total, more = (sum(map(len, of_pages.values())) for of_pages in (found, remarks))
+    pages = len(pages_of(options.root))
+    print(f"browser check: {pages} pages, {total} problems, {more} remarks")
     if options.screenshots:
         print(f"screenshots: {options.screenshots}")
     return 1 if total else 0

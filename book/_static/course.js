@@ -1,0 +1,23 @@
+// What the theme leaves open for readers who do not use a mouse.
+
+document.addEventListener("DOMContentLoaded", () => {
+  // The logo stands in the side bar, which the theme makes no landmark.
+  const sidebar = document.getElementById("pst-primary-sidebar");
+  sidebar?.setAttribute("role", "complementary");
+  sidebar?.setAttribute("aria-label", "Book");
+
+  // A box that scrolls sideways is a stop for Tab, so that the arrows move it; the theme asks once,
+  // when boxes in closed dropdowns have no width yet.
+  const stops = new WeakSet();
+  const watch = new ResizeObserver((changed) => {
+    for (const { target: box } of changed) {
+      const scrolls = box.scrollWidth > box.clientWidth;
+      if (scrolls && box.tabIndex < 0) {
+        box.tabIndex = 0;
+        stops.add(box);
+      } else if (!scrolls && stops.delete(box)) box.removeAttribute("tabindex");
+    }
+  });
+  const boxes = "pre, table, .cell_output, .bio, .math, .pst-scrollable-table-container";
+  for (const box of document.querySelectorAll(`.bd-article :is(${boxes})`)) watch.observe(box);
+});
