@@ -407,6 +407,7 @@ class Reader:
         if self.pictures is not None:
             self.page.emulate_media(color_scheme="dark")  # the themes follow the system's
             self.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+            self.page.wait_for_selector("#jupyterlab-splash", state="detached")
             self.widget.scroll_into_view_if_needed()
             self.keep("dark")
         return problems, seconds
