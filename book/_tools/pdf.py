@@ -26,7 +26,9 @@ from pikepdf import ObjectStreamMode, Pdf
 ROOT = Path(__file__).resolve().parents[2]
 PRINT_CSS = Path(__file__).with_name("print.css")
 PAPER = {"width": 657, "height": 971}  # A4 without its margins, at 96 pixels an inch
-HIDDEN = "<style>body * { visibility: hidden } .contents .number { visibility: visible }</style>"
+# All but the numbers of the contents leaves its place free, so that what lies below is seen.
+HIDDEN = """<style>html, body { background: none !important }
+  body * { visibility: hidden } .contents .number { visibility: visible }</style>"""
 # Gives title, text and styles of a page. Addresses of other pages become places in the document,
 # so each id begins with the key of its page. Rules go to the head, once: hundreds of the same among
 # the text are read for minutes. They come from the sheets, because MathJax adds the letters that a
@@ -151,12 +153,13 @@ def document(title: str, first: str, articles: Iterable[Article]) -> str:
         for article in articles
         if article.html
     )
+    if text:
+        text = f'<div class="bd-content" style="display:block">{text}</div>'
     return (
         f'<!doctype html><html lang="en" data-theme="light" data-mode="light"><head>'
         f'<meta charset="utf-8"><title>{escape(title)}</title>{links}'
         f"<style>{''.join(rules)}</style><style>{PRINT_CSS.read_text(encoding='utf-8')}</style>"
-        f"</head><body>{first}<div class='bd-content' style='display:block'>{text}</div>"
-        "</body></html>"
+        f"</head><body>{first}{text}</body></html>"
     )
 
 
