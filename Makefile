@@ -6,6 +6,7 @@
 #   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
 #   SOLUTIONS=0         make pdf leaves the solutions of the exercises out
+#   LIVE_ARGS=...       more arguments for make live, for example 05 for one chapter
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
 PYTHON ?= python3
@@ -16,6 +17,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 TEST_JOBS ?= logical
 BENCH_ARGS ?=
+LIVE_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,7 +25,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint bench notebooks browser colab pdf slides student adopt clean
+.PHONY: help setup book test lint bench notebooks browser live colab pdf slides student adopt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -69,6 +71,9 @@ pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves
 
 colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells
 	@$(BIN)/python tests/colab/colab.py notebooks/*.ipynb
+
+live: $(READY) ## use every widget of the chapters in JupyterLab, in a headless Chromium
+	@$(BIN)/python tests/browser/live.py --screenshots _build/live $(LIVE_ARGS)
 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb

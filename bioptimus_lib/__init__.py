@@ -62,6 +62,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | tasks beyond NER | ``task_tables`` | ``plots_tasks`` |
 | figures of many workers | ``plots_scale`` | |
 | releases on a page | ``release_tables`` | ``plots_release`` |
+| controls above a picture | ``controls`` | |
 | widgets | ``widgets`` | ``widgets_vocab`` ``widgets_distill`` ``widgets_ner`` ``widgets_tag`` |
 | the course | ``chapter`` ``checks`` | ``exercises`` |
 | benchmarks | | ``bench_scan`` ``bench_text`` ``bench_sentences`` |

@@ -23,9 +23,10 @@ from bioptimus_lib.profile import profile
 #: Modules that show what a run has made and do not change it.
 LEAVES = (
     "plots", "plots_corpus", "plots_scan", "plots_vocab", "plots_distill", "plots_ledger",
-    "pictures", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter", "ledger",
-    "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding", "comparison",
-    "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases", "looks", "trials",
+    "pictures", "controls", "widgets", "widgets_vocab", "widgets_distill", "checks", "chapter",
+    "ledger", "evidence", "report", "scan_steps", "distill_steps", "samplers", "qik", "adding",
+    "comparison", "word_classes", "cli", "masking_steps", "plots_masking", "plots_phases",
+    "looks", "trials",
     "guessing", "gap_filling", "word_guesses", "plots_rates", "rate_steps", "visible_steps",
     "ner_errors", "ner_scoring", "ner_facts", "plots_ner",
     "finetune", "stability", "bias_correction", "plots_stability",

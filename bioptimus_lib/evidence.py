@@ -6,7 +6,7 @@ An experiment without rows gives a panel that says so, and how to make some.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -160,7 +160,7 @@ def metrics_table(
         each, below = "pre-trainings × fine-tunings", panel(f"<p>{nested.READ}</p>")
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
     if experiment == "phases":
-        below += missing(rows)
+        below += missing(rows_of(experiment), {row["model"] for row in rows})
     lines = []
     for (dataset, variant, _, model), some in found:
         line = {first: model, "setting": ", ".join(filter(None, (dataset, variant)))}
@@ -172,15 +172,15 @@ def metrics_table(
     return table(lines, numbers=[*metrics, each]) + below + origins(rows)
 
 
-def missing(rows: Iterable[Row]) -> str:
-    """A panel that says which versions of ``phases`` lack the F1 of some of their pre-trainings."""
+def missing(rows: Iterable[Row], models: Collection[str] = nested.TRAINED) -> str:
+    """A panel that says which of some versions of ``phases`` lack the F1 of some pre-trainings."""
     every: set[int] = set()
-    tested: dict[str, set[int]] = {model: set() for model in nested.TRAINED}
+    tested: dict[str, set[int]] = {model: set() for model in nested.TRAINED if model in models}
     for row in rows:
         number = nested.pre_training(row)
-        if row["model"] in tested and number is not None:
+        if row["model"] in nested.TRAINED and number is not None:
             every.add(number)
-            if "f1" in row["metrics"]:
+            if row["model"] in tested and "f1" in row["metrics"]:
                 tested[row["model"]].add(number)
     gaps = [
         f"{model} ({len(every - done)} of {len(every)} pre-trainings)"

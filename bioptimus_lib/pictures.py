@@ -41,17 +41,18 @@ STAGES: tuple[tuple[str, str, str], ...] = (
     ("NER", "entity F1", RED),
 )
 
+# Written twice, .bio.bio is stronger than what JupyterLab says of tables: fixed, and to the right.
 CSS = f"""<style>
 .bio{{background:{PAGE};color:{INK};border-radius:8px;padding:.6rem .7rem;max-width:46rem;
  font-size:.95rem;line-height:1.45;overflow-wrap:break-word;overflow-x:auto}}
-.bio table{{border-collapse:collapse;width:100%;margin:0;display:table}}
+.bio.bio table{{border-collapse:collapse;width:100%;margin:0;display:table;table-layout:auto}}
 .bio table,.bio th,.bio td{{background:{PAGE};color:{INK}}}
-.bio th,.bio td{{text-align:left;vertical-align:top;padding:.3rem .5rem;border:0;
+.bio.bio th,.bio.bio td{{text-align:left;vertical-align:top;padding:.3rem .5rem;border:0;
  border-bottom:1px solid {LINE}}}
 .bio th{{color:{SOFT};font-weight:600}}
 .bio td.n,.bio th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}
 .bio .cuts td:first-child{{width:8.5em}}
-.bio .cuts th{{padding-top:.7rem;color:{INK}}}
+.bio .cuts th{{padding-top:.7rem;color:{INK};overflow-wrap:anywhere}}
 .bio mark{{background:#fde9b8;color:{INK};border-bottom:2px solid {ORANGE};padding:0 .1em}}
 .bio code{{background:{PALE};color:{INK};border-color:{LINE};overflow-wrap:anywhere}}
 .bio ol{{margin:0;padding-left:1.6rem}}

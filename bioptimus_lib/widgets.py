@@ -1,15 +1,13 @@
-"""Widgets: a few controls around a pure function that draws.
-
-The book shows a static twin of each. Only what ipywidgets 7.7 and 8 share is used, since Colab has
-7.7: widgets by keyword, ``interactive``, and outputs by ``display``.
-"""
+"""Widgets: a few controls around a pure function that draws, and its static twin for the book."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib.controls import above_picture
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.masking import UNITS, Masking
 from bioptimus_lib.pictures import contexts_list, masked_text, masks, panel
@@ -32,7 +30,6 @@ def masking_lab(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
         The widget; the last expression of a cell shows it.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     first = PHASES[0].masking
     phase = ipywidgets.Dropdown(
@@ -51,10 +48,8 @@ def masking_lab(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
     }
     settings = {p.version: _values(p.masking) for p in PHASES}
 
-    def draw(unit: str, rate: float, corruption: bool, seed: int) -> None:
-        display(HTML(lab_picture(tokenizer, text, Masking(unit, rate, corruption), seed=seed)))
-
-    output = ipywidgets.interactive_output(draw, controls)
+    def picture(unit: str, rate: float, corruption: bool, seed: int) -> str:
+        return lab_picture(tokenizer, text, Masking(unit, rate, corruption), seed=seed)
 
     choosing = [False]  # while a phase sets the controls, their changes are not the reader's
 
@@ -72,7 +67,7 @@ def masking_lab(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
     phase.observe(choose, names="value")
     for name in ("unit", "rate", "corruption"):
         controls[name].observe(leave, names="value")
-    return ipywidgets.VBox([phase, *controls.values(), output])
+    return above_picture(controls, picture, first=[phase])
 
 
 def _values(masking: Masking) -> dict[str, Any]:
@@ -124,7 +119,6 @@ def contexts_browser(contexts: Contexts, *, most: int = 5) -> Any:
         ValueError: there is no keyword to choose.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     if not contexts:
         raise ValueError("no keywords to browse: scan for at least one")
@@ -137,11 +131,7 @@ def contexts_browser(contexts: Contexts, *, most: int = 5) -> Any:
         ),
     }
 
-    def draw(keyword: str, most: int) -> None:
-        display(HTML(browser_picture(contexts, keyword, most=most)))
-
-    output = ipywidgets.interactive_output(draw, controls)
-    return ipywidgets.VBox([*controls.values(), output])
+    return above_picture(controls, partial(browser_picture, contexts))
 
 
 def browser_picture(contexts: Contexts, keyword: str, *, most: int = 5) -> str:
@@ -165,16 +155,12 @@ def cleaning_lab(text: str) -> Any:
         The widget; the last expression of a cell shows it.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     box = ipywidgets.Textarea(
         value=text, description="text", layout=ipywidgets.Layout(width="95%", height="5em")
     )
 
-    def draw(text: str) -> None:
-        display(HTML(cleaning_steps(text)))
-
-    return ipywidgets.VBox([box, ipywidgets.interactive_output(draw, {"text": box})])
+    return above_picture({"text": box}, cleaning_steps)
 
 
 def cleaning_steps(text: str) -> str:

@@ -1,13 +1,12 @@
-"""The widget of the distillation chapter: one new word, its neighbours under each strategy.
-
-As in ``widgets``, the book shows a static twin, and only what ipywidgets 7.7 and 8 share is used.
-"""
+"""The widget of the distillation chapter: one new word, its neighbours under each strategy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from bioptimus_lib.controls import above_picture
 from bioptimus_lib.plots import image, nearest, neighbours
 
 
@@ -78,7 +77,6 @@ def neighbours_browser(
         ValueError: there is no word to choose.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     words = list(words)
     if not words:
@@ -90,7 +88,4 @@ def neighbours_browser(
         ),
     }
 
-    def draw(word: str, n: int) -> None:
-        display(HTML(neighbours_picture(tables, names, word, classes=classes, n=n)))
-
-    return ipywidgets.VBox([*controls.values(), ipywidgets.interactive_output(draw, controls)])
+    return above_picture(controls, partial(neighbours_picture, tables, names, classes=classes))

@@ -1,6 +1,5 @@
 """The error browser of the evaluation chapter: what stands in a sentence, and what was found.
 
-As in ``widgets``, the book shows a static twin, and only what ipywidgets 7.7 and 8 share is used.
 Colours tell the types apart, and so does the small print; what is wrong has a dashed frame.
 """
 
@@ -11,6 +10,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from bioptimus_lib.conll import Entity, Sentence, entities
+from bioptimus_lib.controls import above_picture
 from bioptimus_lib.ner_errors import KINDS, Mistake, errors
 from bioptimus_lib.pictures import panel
 
@@ -113,19 +113,22 @@ def errors_picture(
     kind: str = ALL,
     first: int = 0,
     most: int = 3,
+    model: str = "",
 ) -> str:
     """What the browser shows: some sentences with mistakes of a kind, as HTML.
 
     Args:
         kind: of ``ner_errors.KINDS``, or ``ALL``.
         first, most: which of these sentences; beyond the last one there is none.
+        model: whose predictions these are, for the heading.
     """
     found = cases(sentences, predicted, kind=kind)
     shown = found[first : first + most]
     about = f": {escape(KINDS[kind])}" if kind in KINDS else ""
+    whose = f"{model}: " if model else ""
     head = (
-        f"<h3>{escape(kind)} <small>{len(found):,} of {len(sentences):,} sentences{about}</small>"
-        "</h3>"
+        f"<h3>{escape(whose + kind)} "
+        f"<small>{len(found):,} of {len(sentences):,} sentences{about}</small></h3>"
     )
     body = "".join(case_html(case, types=_types(sentences, predicted)) for case in shown)
     label = f"Sentences with mistakes, {kind}"
@@ -165,7 +168,6 @@ def errors_browser(sentences: Sequence[Sentence], models: Mapping[str, Predicted
         ValueError: no model to choose.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     if not models:
         raise ValueError("no predictions to browse: give those of at least one model")
@@ -182,10 +184,10 @@ def errors_browser(sentences: Sequence[Sentence], models: Mapping[str, Predicted
         found = cases(sentences, models[controls["model"].value], kind=controls["kind"].value)
         controls["first"].max = max(0, len(found) - 1)  # a value beyond it becomes the last one
 
-    def draw(model: str, kind: str, first: int) -> None:
-        display(HTML(errors_picture(sentences, models[model], kind=kind, first=first)))
+    def picture(model: str, kind: str, first: int) -> str:
+        return errors_picture(sentences, models[model], kind=kind, first=first, model=model)
 
     for name in ("model", "kind"):
         controls[name].observe(limit, names="value")
     limit()
-    return ipywidgets.VBox([*controls.values(), ipywidgets.interactive_output(draw, controls)])
+    return above_picture(controls, picture)

@@ -1,6 +1,5 @@
 """A box to type into: text in, coloured entities out; the demo of the chapter on releases.
 
-As in ``widgets``, the book shows a static twin, and only what ipywidgets 7.7 and 8 share is used.
 A type has a colour and stands behind its entity in small print; all that comes from a text is
 escaped.
 """
@@ -9,9 +8,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib.controls import above_picture
 from bioptimus_lib.markup import parts
 from bioptimus_lib.pictures import panel
 from bioptimus_lib.tagging import Marked, read_lines
@@ -76,14 +77,10 @@ def tag_box(tagger: TextTagger, text: str = "") -> Any:
         The widget; the last expression of a cell shows it.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     box = ipywidgets.Textarea(
         value=text, description="text", continuous_update=False,
         layout=ipywidgets.Layout(width="95%", height="6em"),
     )  # fmt: skip
 
-    def draw(text: str) -> None:
-        display(HTML(tag_picture(tagger, text)))
-
-    return ipywidgets.VBox([box, ipywidgets.interactive_output(draw, {"text": box})])
+    return above_picture({"text": box}, partial(tag_picture, tagger))

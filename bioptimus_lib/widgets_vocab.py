@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib.controls import above_picture
 from bioptimus_lib.pictures import panel, pieces_table
 
 if TYPE_CHECKING:
@@ -25,16 +27,12 @@ def cutting_lab(tokenizers: Mapping[str, PreTrainedTokenizerBase], text: str) ->
         The widget; the last expression of a cell shows it.
     """
     import ipywidgets
-    from IPython.display import HTML, display
 
     box = ipywidgets.Text(
         value=text, description="words", layout=ipywidgets.Layout(width="95%")
     )
 
-    def draw(text: str) -> None:
-        display(HTML(cuts(tokenizers, text)))
-
-    return ipywidgets.VBox([box, ipywidgets.interactive_output(draw, {"text": box})])
+    return above_picture({"text": box}, partial(cuts, tokenizers))
 
 
 def cuts(tokenizers: Mapping[str, PreTrainedTokenizerBase], text: str) -> str:

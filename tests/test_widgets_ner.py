@@ -50,7 +50,8 @@ def test_a_sentence_shows_gold_and_found_and_frames_what_is_wrong():
     assert gold.count("class='ent'") == 1 and gold.count("class='ent bad'") == 1
     assert "asthma<small>Disease</small>" in gold and "asthma<small>" not in found
     assert found.count("class='ent") == 1 and "and asthma</p>" in found
-    assert "missed <small>1 of 4 sentences" in html and KINDS["missed"] in html
+    assert "<h4>missed <small>1 of 4 sentences" in html and KINDS["missed"] in html
+    assert "<h4>v&lt;1&gt;: all kinds <small>" in errors_picture(SENTENCES, PREDICTED, model="v<1>")
 
 
 def test_text_is_escaped():
@@ -101,5 +102,5 @@ def test_the_browser_keeps_its_slider_in_range():
 def test_only_what_ipywidgets_7_has_is_used():
     source = open(widgets_ner.__file__, encoding="utf-8").read()
     assert set(re.findall(r"ipywidgets\.(\w+)", source)) <= {
-        "Dropdown", "IntSlider", "VBox", "interactive_output",
+        "Dropdown", "IntSlider",
     }  # fmt: skip

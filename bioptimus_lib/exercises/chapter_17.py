@@ -69,11 +69,6 @@ INDEX_VALUE = Exercise(
             "the mean is right, the number is not: count the seeds of this version, not all rows.",
         ),
         Mistake(
-            lambda rows, version: (sum(_own(rows, version)) / len(_own(rows, version)),
-                                   len(_own(rows, version))),
-            "the mean is not rounded. Give two places: more of them are below any noise.",
-        ),
-        Mistake(
             lambda rows, version: (round(_mean(_own(rows, version)) / 100, 4),
                                    len(_own(rows, version))),
             "this is a share of one. The ledger and the card of this course give F1 in per cent.",

@@ -24,7 +24,7 @@ FOLDED = re.compile(r"<details\b|:::+\{dropdown\}|:class: .*\bdropdown\b")
 CARD = {
     "no one-sentence promise in italics below the title": r"\A# [^\n]+\n\n\*[^*\n](?:[^*]|\n)+\*\n",
     "no pipeline picture with *you are here*": (
-        r'<img class="bio-map" alt="[^"]+(?:You are at|This chapter goes through)[^"]+"'
+        r'<img class="bio-map" alt="[^"]+(?:You are at|This chapter goes (?:through|on from))[^"]+"'
     ),
     "no objectives that begin with a verb": (
         r"\*\*You will be able to\*\*\n\n(?:- \*\w[^*]*\*.*\n(?:  .*\n)*){2,}"
