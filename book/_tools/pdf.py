@@ -28,7 +28,7 @@ PRINT_CSS = Path(__file__).with_name("print.css")
 PAPER = {"width": 657, "height": 971}  # A4 without its margins, at 96 pixels an inch
 # All but the numbers of the contents leaves its place free, so that what lies below is seen.
 HIDDEN = """<style>html, body { background: none !important }
-  body * { visibility: hidden } .contents .number { visibility: visible }</style>"""
+  body * { visibility: hidden } .contents-page .number { visibility: visible }</style>"""
 # Gives title, text and styles of a page. Addresses of other pages become places in the document,
 # so each id begins with the key of its page. Rules go to the head, once: hundreds of the same among
 # the text are read for minutes. They come from the sheets, because MathJax adds the letters that a
@@ -43,7 +43,7 @@ ARTICLE = """([key, keys, solutions]) => {
   for (const e of article.querySelectorAll(gone.join())) e.remove();
   for (const e of article.querySelectorAll('details.api, details.ledger'))  // hundreds of pages
     e.replaceChildren(e.querySelector('summary'));
-  for (const e of article.querySelectorAll('details')) e.open = true;
+  for (const e of article.querySelectorAll('details')) e.open = e.childNodes.length > 1;
   for (const e of article.querySelectorAll('.toggle-hidden')) e.classList.remove('toggle-hidden');
   for (const e of article.querySelectorAll('.bio :is(h2, h3, h4)')) {  // no bookmarks
     const line = document.createElement('p');
@@ -138,7 +138,7 @@ def front(
     return (
         f'<section class="front title-page"><img src="{escape(logo)}" alt="">'
         f"<p style='font-size:30px'>{escape(title)}</p><p>{escape(author)}</p></section>"
-        f'<nav class="front contents"><h1>Contents</h1>{"".join(lines)}</nav>'
+        f'<nav class="front contents-page"><h1>Contents</h1>{"".join(lines)}</nav>'
     )
 
 
