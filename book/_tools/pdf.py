@@ -82,7 +82,8 @@ FIT = """() => {
     if (room > 0 && wide > room + 1) e.style.zoom = Math.max(0.45, room / wide);
   }
   for (const e of document.querySelectorAll('.cell_input, div.highlight, .bio'))
-    if (e.getBoundingClientRect().height < 420) e.classList.add('keep');
+    if (!e.parentElement.closest('.cell_input, .bio') && e.getBoundingClientRect().height < 420)
+      e.classList.add('keep');
 }"""
 
 
@@ -136,9 +137,9 @@ def front(
             for article in articles
         ]
     return (
-        f'<section class="front title-page"><img src="{escape(logo)}" alt="">'
+        f'<section class="of-book title-page"><img src="{escape(logo)}" alt="">'
         f"<p style='font-size:30px'>{escape(title)}</p><p>{escape(author)}</p></section>"
-        f'<nav class="front contents-page"><h1>Contents</h1>{"".join(lines)}</nav>'
+        f'<nav class="of-book contents-page"><h1>Contents</h1>{"".join(lines)}</nav>'
     )
 
 
