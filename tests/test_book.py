@@ -172,7 +172,7 @@ def test_results_page_shows_what_the_ledger_holds(tmp_path, monkeypatch):
             "date": "2026-11-21", "commit": "0123456789abcdef"}  # fmt: skip
     ledger.append("ner", {**row, **more}, folder=tmp_path)
     exec(cell, {})
-    assert "<details id='ner'>" in shown[0] and "4 rows" in shown[0]
+    assert "<details class='ledger' id='ner'>" in shown[0] and "4 rows" in shown[0]
     assert "<td>f1</td><td>85 ± 1</td><td>3</td><td>cpu</td>" in shown[0], "means"
     assert "<td>1</td><td>f1 86</td><td></td><td>cpu</td><td></td><td></td>" in shown[0], "a row"
     assert (

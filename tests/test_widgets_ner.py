@@ -50,8 +50,8 @@ def test_a_sentence_shows_gold_and_found_and_frames_what_is_wrong():
     assert gold.count("class='ent'") == 1 and gold.count("class='ent bad'") == 1
     assert "asthma<small>Disease</small>" in gold and "asthma<small>" not in found
     assert found.count("class='ent") == 1 and "and asthma</p>" in found
-    assert "<h4>missed <small>1 of 4 sentences" in html and KINDS["missed"] in html
-    assert "<h4>v&lt;1&gt;: all kinds <small>" in errors_picture(SENTENCES, PREDICTED, model="v<1>")
+    assert "<h3>missed <small>1 of 4 sentences" in html and KINDS["missed"] in html
+    assert "<h3>v&lt;1&gt;: all kinds <small>" in errors_picture(SENTENCES, PREDICTED, model="v<1>")
 
 
 def test_text_is_escaped():

@@ -26,7 +26,9 @@ from pikepdf import ObjectStreamMode, Pdf
 ROOT = Path(__file__).resolve().parents[2]
 PRINT_CSS = Path(__file__).with_name("print.css")
 PAPER = {"width": 657, "height": 971}  # A4 without its margins, at 96 pixels an inch
-HIDDEN = "<style>body * { visibility: hidden } .contents .number { visibility: visible }</style>"
+# All but the numbers of the contents leaves its place free, so that what lies below is seen.
+HIDDEN = """<style>html, body { background: none !important }
+  body * { visibility: hidden } .contents-page .number { visibility: visible }</style>"""
 # Gives title, text and styles of a page. Addresses of other pages become places in the document,
 # so each id begins with the key of its page. Rules go to the head, once: hundreds of the same among
 # the text are read for minutes. They come from the sheets, because MathJax adds the letters that a
@@ -41,7 +43,7 @@ ARTICLE = """([key, keys, solutions]) => {
   for (const e of article.querySelectorAll(gone.join())) e.remove();
   for (const e of article.querySelectorAll('details.api, details.ledger'))  // hundreds of pages
     e.replaceChildren(e.querySelector('summary'));
-  for (const e of article.querySelectorAll('details')) e.open = true;
+  for (const e of article.querySelectorAll('details')) e.open = e.childNodes.length > 1;
   for (const e of article.querySelectorAll('.toggle-hidden')) e.classList.remove('toggle-hidden');
   for (const e of article.querySelectorAll('.bio :is(h2, h3, h4)')) {  // no bookmarks
     const line = document.createElement('p');
@@ -80,7 +82,8 @@ FIT = """() => {
     if (room > 0 && wide > room + 1) e.style.zoom = Math.max(0.45, room / wide);
   }
   for (const e of document.querySelectorAll('.cell_input, div.highlight, .bio'))
-    if (e.getBoundingClientRect().height < 420) e.classList.add('keep');
+    if (!e.parentElement.closest('.cell_input, .bio') && e.getBoundingClientRect().height < 420)
+      e.classList.add('keep');
 }"""
 
 
@@ -134,9 +137,9 @@ def front(
             for article in articles
         ]
     return (
-        f'<section class="front title-page"><img src="{escape(logo)}" alt="">'
+        f'<section class="of-book title-page"><img src="{escape(logo)}" alt="">'
         f"<p style='font-size:30px'>{escape(title)}</p><p>{escape(author)}</p></section>"
-        f'<nav class="front contents"><h1>Contents</h1>{"".join(lines)}</nav>'
+        f'<nav class="of-book contents-page"><h1>Contents</h1>{"".join(lines)}</nav>'
     )
 
 
@@ -151,12 +154,13 @@ def document(title: str, first: str, articles: Iterable[Article]) -> str:
         for article in articles
         if article.html
     )
+    if text:
+        text = f'<div class="bd-content" style="display:block">{text}</div>'
     return (
         f'<!doctype html><html lang="en" data-theme="light" data-mode="light"><head>'
         f'<meta charset="utf-8"><title>{escape(title)}</title>{links}'
         f"<style>{''.join(rules)}</style><style>{PRINT_CSS.read_text(encoding='utf-8')}</style>"
-        f"</head><body>{first}<div class='bd-content' style='display:block'>{text}</div>"
-        "</body></html>"
+        f"</head><body>{first}{text}</body></html>"
     )
 
 

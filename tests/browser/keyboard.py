@@ -25,7 +25,7 @@ PRESSED = {
 }
 # What a reader sees of an element, or of the label around it where the element itself is hidden.
 PREPARE = """() => {
-  const seen = e => e.closest('label') || e;
+  const seen = e => (e.getBoundingClientRect().width < 3 && e.closest('label')) || e;
   const looks = e => { const s = getComputedStyle(seen(e));
     return [s.outlineStyle === 'none' ? '' : s.outlineWidth + s.outlineColor, s.boxShadow,
             s.borderColor, s.backgroundColor, s.textDecoration].join(); };
