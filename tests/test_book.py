@@ -40,6 +40,14 @@ def test_every_chapter_and_page_is_in_the_contents_and_in_order():
     assert pages == {page for page in listed() if page.startswith("book/")}
 
 
+def test_links_to_other_pages_name_no_anchor():
+    """The book cannot check one that stands in HTML, and warns; a label and {ref} do the same."""
+    pages = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("book/*.md")]
+    links = {path.name: re.findall(r"\]\([^)\s]*\.(?:ipynb|md)#[^)]*\)", path.read_text("utf-8"))
+             for path in pages}  # fmt: skip
+    assert len(pages) > 25 and not {name: some for name, some in links.items() if some}
+
+
 def test_every_citation_has_an_entry_and_every_entry_a_source():
     entries = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     keys = re.findall(r"^@\w+\{([^,]+),", entries, re.M)
