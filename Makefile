@@ -5,6 +5,7 @@
 #   PYTEST_ARGS=...     more arguments for pytest, for example -k scan
 #   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
+#   SCREENSHOTS=        make browser keeps no pictures of the pages
 #   SOLUTIONS=0         make pdf leaves the solutions of the exercises out
 #   LIVE_ARGS=...       more arguments for make live, for example 05 for one chapter
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
@@ -17,6 +18,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 TEST_JOBS ?= logical
 BENCH_ARGS ?=
+SCREENSHOTS ?= _build/screenshots
 LIVE_ARGS ?=
 
 export BIOPTIMUS_PROFILE ?= pocket
@@ -64,7 +66,7 @@ notebooks: $(READY) ## normalise the notebooks; EXECUTE=1 runs them and keeps ch
 
 browser: $(READY) ## weigh the built pages, follow their links, open each in a headless Chromium
 	@$(BIN)/python tests/browser/pages.py _build/html
-	@$(BIN)/python tests/browser/check.py _build/html --screenshots _build/screenshots
+	@$(BIN)/python tests/browser/check.py _build/html $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
 pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves solutions out
 	@$(BIN)/python book/_tools/pdf.py $(if $(filter 0,$(SOLUTIONS)),--without-solutions)
