@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import check as browser_check
+import chromium
 import live
 import pytest
 
@@ -122,7 +123,7 @@ def test_every_fault_is_found(tmp_path, monkeypatch):
 
 
 def test_command_says_what_it_lacks(monkeypatch, capsys):
-    monkeypatch.setattr(browser_check, "BROWSERS", ("no-such-browser",))
+    monkeypatch.setattr(chromium, "BROWSERS", ("no-such-browser",))
     assert live.main([]) == 2 and "no browser" in capsys.readouterr().err
     monkeypatch.setattr(browser_check, "find_browser", lambda: "x")
     assert live.main(["99"]) == 2 and "no widget in 99" in capsys.readouterr().err
