@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import check as browser_check
-import chromium
 import live
 import pytest
 
