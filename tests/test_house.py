@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from api_page import map_of
 
 import bioptimus_lib
 
 PACKAGE = Path(bioptimus_lib.__file__).parent
-ROOMS = bioptimus_lib.__doc__.split("| room |")[1].splitlines()[2:]
-FLOOR = {name: n for n, row in enumerate(ROOMS) for name in re.findall(r"``(\w+)``", row)}
+ROOMS = map_of(bioptimus_lib.__doc__).values()
+FLOOR = {name: n for n, (front, behind) in enumerate(ROOMS) for name in (*front, *behind)}
 
 
 def imported(node: ast.AST) -> Iterator[str]:
