@@ -252,5 +252,5 @@ def test_corpus_command_puts_what_it_dropped_into_the_ledger(corpora, tmp_path, 
     (row,) = ledger.read("corpus")
     found = row["metrics"]
     assert found["documents_in"] == 71 and found["documents_out"] == 1
-    assert found["dropped: too short"] == 70 and "megabytes_per_second" in found
+    assert found["dropped: too short"] == 70 and found["megabytes_per_second"] > 0
     assert row["dataset"] == "plain" and row["seed"] is None and len(row["data"]) == 2

@@ -80,7 +80,7 @@ def _record(arguments: argparse.Namespace, report: CorpusReport) -> None:
         "megabytes": round(megabytes, 3),
     }
     if not report.resumed:  # else the seconds are those of a part of the work
-        metrics["megabytes_per_second"] = round(megabytes / report.seconds, 3)
+        metrics["megabytes_per_second"] = float(f"{megabytes / report.seconds:.4g}")
     ledger.append("corpus", {
         "model": "corpus stage",
         "dataset": ", ".join(Path(path).name for path in arguments.inputs),
