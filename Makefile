@@ -49,6 +49,7 @@ book: $(READY) ## execute the chapters and build the book into _build/html
 
 # As many at a time as there are cores, so each with one thread; tests/conftest.py groups them.
 test: export OMP_NUM_THREADS ?= 1
+test: export BIOPTIMUS_CORES ?= 1
 test: export BIOPTIMUS_PROFILE := glance
 test: $(READY) ## unit tests, doctests and every notebook cell
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \

@@ -17,7 +17,7 @@ from typing import Any
 
 from bioptimus_lib import __version__
 from bioptimus_lib.files import data_dir
-from bioptimus_lib.machine import usable_cores
+from bioptimus_lib.machine import machine_cores
 from bioptimus_lib.profile import profile
 
 #: Modules that show what a run has made and do not change it.
@@ -95,7 +95,7 @@ def device() -> str:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
-    return f"CPU, {usable_cores()} cores, no GPU"
+    return f"CPU, {machine_cores()} cores, no GPU"
 
 
 def _version(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from typing import Any
 
-from bioptimus_lib import ledger, nested, stats
+from bioptimus_lib import ledger, nested
 from bioptimus_lib.experiments import QUESTIONS
 from bioptimus_lib.pictures import panel, table
 
@@ -73,27 +73,30 @@ COMMANDS = {
 
 
 def score_table(experiment: str, *, metric: str = "f1") -> str:
-    """A line per model: mean and spread of a metric over seeds, and how long it was trained."""
+    """A line per model: mean and spread of a metric over seeds (those of fine-tunings within those
+    of pre-trainings, ``nested``), and how long it was trained."""
     rows = rows_of(experiment, metric)
     if not rows:
         return nothing_in(experiment)
     head = metric.upper() if len(metric) < 4 else metric
     lengths = {"steps": "steps", "pieces read": "tokens"}
     lengths = {heading: of for heading, of in lengths.items() if any(of in row for row in rows)}
-    groups: dict[tuple[Any, ...], list[float]] = {}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
         trained = tuple(row.get(name) for name in lengths.values())
         names = (dataset, row["model"], trained, row["profile"], row["device"], row["command"])
-        groups.setdefault(names, []).append(row["metrics"][metric])
-    lines = [
-        {"test set": dataset, "model": model, head: str(stats.summary(values)),
-         "seeds": len(values)}
-        | {heading: "–" if n is None else f"{n:,}"
-           for heading, n in zip(lengths, trained, strict=True)}
-        for (dataset, model, trained, *_), values in groups.items()
-    ]  # fmt: skip
-    return table(lines, numbers=[head, "seeds", *lengths]) + origins(rows)
+        groups.setdefault(names, []).append(row)
+    each, below = _each(experiment)
+    lines = []
+    for (dataset, model, trained, *_), some in groups.items():
+        over = nested.summary_of(some, metric)
+        lines.append(
+            {"test set": dataset, "model": model, head: str(over), each: over.count}
+            | {heading: "–" if n is None else f"{n:,}"
+               for heading, n in zip(lengths, trained, strict=True)}
+        )  # fmt: skip
+    return table(lines, numbers=[head, each, *lengths]) + below + origins(rows)
 
 
 def rows_table(
@@ -155,9 +158,9 @@ def metrics_table(
     for row in rows:
         names = (row["dataset"], row.get("variant") or "", row["profile"], row["model"])
         groups.setdefault(names, []).append(row)
-    below, found = "", list(groups.items())
+    found = list(groups.items())
+    each, below = _each(experiment, each)
     if experiment in nested.NESTED:
-        each, below = "pre-trainings × fine-tunings", panel(f"<p>{nested.READ}</p>")
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
     if experiment == "phases":
         below += missing(rows_of(experiment), {row["model"] for row in rows})
@@ -170,6 +173,13 @@ def metrics_table(
             most = max(filter(None, of.values()), key=lambda values: sum(map(len, values)))
             lines.append(line | {each: nested.summary(most).count})
     return table(lines, numbers=[*metrics, each]) + below + origins(rows)
+
+
+def _each(experiment: str, each: str = "seeds") -> tuple[str, str]:
+    """What the spread of an experiment is over, and a panel that says how to read it."""
+    if experiment in nested.NESTED:
+        return "pre-trainings × fine-tunings", panel(f"<p>{nested.READ}</p>")
+    return each, ""
 
 
 def missing(rows: Iterable[Row], models: Collection[str] = nested.TRAINED) -> str:

@@ -10,6 +10,21 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
+    """Cores that this process should use: those that it may, or fewer if ``BIOPTIMUS_CORES`` says
+    so, for something else runs beside it.
+
+    Raises:
+        ValueError: the variable is not a number above 0.
+    """
+    given = os.environ.get("BIOPTIMUS_CORES")
+    if not given:
+        return machine_cores()
+    if not given.isdecimal() or int(given) == 0:
+        raise ValueError(f"BIOPTIMUS_CORES={given!r}: expected a number of cores above 0")
+    return min(int(given), machine_cores())
+
+
+def machine_cores() -> int:
     """Cores that this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

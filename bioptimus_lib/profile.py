@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 NOT_FOUND = "not found"  # in what we have read of the paper; it may say it
 
@@ -209,17 +209,6 @@ PROFILES: dict[str, Profile] = {
     )
 }
 
-# What the authors' README, model card and configuration say (Pavlova & Makhlouf, 2023).
-PAPER: dict[str, str] = {
-    "backbone": "bert-base-uncased",
-    "corpus": "PubMed abstracts, 2022 baseline",
-    "ner": "the five BLURB sets",
-    "learning_rate": NOT_FOUND,
-    "phase_steps": NOT_FOUND,
-    "contexts": NOT_FOUND,
-    "seeds": NOT_FOUND,
-}
-
 
 def tour(chosen: Profile) -> Profile:
     """The same profile cut down for a first look at the whole pipeline in about three minutes."""
@@ -285,14 +274,3 @@ def profile(name: str | None = None) -> Profile:
     if name not in PROFILES:
         raise ValueError(f"profile {name!r} is unknown: choose one of {', '.join(PROFILES)}")
     return PROFILES[name]
-
-
-def beside_paper(chosen: Profile) -> str:
-    """The profile's values beside the paper's, as a Markdown table."""
-    rows = [f"| setting | `{chosen.name}` | paper |", "|---|---|---|"]
-    rows += [
-        f"| {field.name} | {getattr(chosen, field.name)} | {PAPER.get(field.name, NOT_FOUND)} |"
-        for field in fields(chosen)
-        if field.name not in ("name", "about", "takes", "minutes")
-    ]
-    return "\n".join(rows)

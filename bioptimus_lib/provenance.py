@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bioptimus_lib.files import data_dir, sha256_of
-from bioptimus_lib.machine import usable_cores
+from bioptimus_lib.machine import machine_cores
 
 #: What numbers depend on.
 PACKAGES = ("bioptimus-lib", "numpy", "tokenizers", "torch", "transformers", "seqeval")
@@ -101,7 +101,7 @@ def device_name(device: str | None = None) -> str:
         import torch
 
         return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"cpu: {_processor()}, {usable_cores()} cores"
+    return f"cpu: {_processor()}, {machine_cores()} cores"
 
 
 @functools.cache

@@ -21,6 +21,7 @@ class Material:
     licence: str
     page: str | None = None
     hub: str | None = None
+    licence_url: str | None = None
 
     @classmethod
     def named(cls, name: str, *, own: bool = False) -> Material:
@@ -28,7 +29,7 @@ class Material:
         from bioptimus_lib.source_table import table
 
         if not own and (row := table().get(name)):
-            return cls(name, row.what, row.licence, row.page, row.hub)
+            return cls(name, row.what, row.licence, row.page, row.hub, row.licence_url)
         if not own and name in ("pocket", "pocket-bert"):
             what = "our own small BERT" if name == "pocket-bert" else "generated text of the course"
             return cls(name, what, "CC BY 4.0")
@@ -36,7 +37,8 @@ class Material:
 
     def __str__(self) -> str:
         link = f"[{self.name}]({self.page})" if self.page else f"`{self.name}`"
-        return f"{link}: {self.what.rstrip('.')} (licence: {self.licence})"
+        terms = f"[{self.licence}]({self.licence_url})" if self.licence_url else self.licence
+        return f"{link}: {self.what.rstrip('.')} (licence: {terms})"
 
 
 @dataclass(frozen=True)

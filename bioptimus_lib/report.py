@@ -3,8 +3,6 @@ the terminal."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from html import escape
@@ -170,11 +168,7 @@ def _figures(run: Run, report: dict[str, Any]) -> list[str]:
     ]
     pictures = []
     for figure, alt in drawn:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", bbox_inches="tight")
+        source = plots.data_uri(figure)
         pyplot.close(figure)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        pictures.append(
-            f'<figure><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}"></figure>'
-        )
+        pictures.append(f'<figure><img alt="{escape(alt)}" src="{source}"></figure>')
     return pictures

@@ -39,7 +39,7 @@ BREACHES = {
 @pytest.fixture(scope="module")
 def started():
     """One browser for many small pages."""
-    with chromium.browser(chromium.find_browser()) as started:
+    with chromium.browser() as started:
         yield started
 
 

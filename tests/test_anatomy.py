@@ -82,6 +82,7 @@ BROKEN = {
     "prerequisites": (changed("header", r"\*\*You need\*\*.*"), "prerequisites"),
     "glossary": (changed("header", r"\.\./book/glossary\.md", "x.md"), "glossary"),
     "minutes": (changed("header", r"^\| 20 minutes", "| some time"), "minutes"),
+    "few minutes": (changed("header", r"^\| 20 minutes", "| 5 minutes"), "5 minutes to read"),
     "T4": (changed("header", "T4", "V100"), "T4"),
     "set-up cell": (without("setup"), "no set-up cell"),
     "numbers at scale": (changed("scale-text", "## Numbers at scale", "## More"), "Numbers at"),

@@ -6,7 +6,7 @@ import check as browser_check
 import chromium
 import pytest
 
-CHROMIUM = browser_check.find_browser()
+CHROMIUM = chromium.find_browser()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>t</title>
@@ -40,7 +40,7 @@ def test_every_fault_is_found_on_its_page_and_nowhere_else(tmp_path):
         "<table style='width:900px'><tr><td>wide, but in a box</td></tr></table></div>"
     )
     write(tmp_path, "good.html", good)
-    found, remarks = browser_check.check(tmp_path, executable=CHROMIUM, word=None)
+    found, remarks = browser_check.check(tmp_path, word=None, jobs=2)
     assert "good.html" not in found
     assert any("landmark-one-main" in remark for remark in remarks["good.html"])
     for number, (case, (_, message)) in enumerate(FAULTS.items()):
@@ -52,15 +52,13 @@ def test_search_must_find_the_word_and_pictures_are_kept(tmp_path):
     root, pictures = tmp_path / "html", tmp_path / "pictures"
     root.mkdir()
     write(root, "search.html", "<div id='search-results'><ul class='search'></ul></div>")
-    found, _ = browser_check.check(
-        root, executable=CHROMIUM, pictures=pictures, word="bronchoconstriction", patience=1.0
-    )
+    found, _ = browser_check.check(root, pictures=pictures, word="bronchoconstriction", patience=1)
     assert found == {"search.html": ["the search does not find 'bronchoconstriction'"]}
     names = sorted(picture.name for picture in pictures.iterdir())
     assert names == ["search-dark.png", "search-narrow.png", "search-wide.png"]
     hit = "<div id='search-results'><ul class='search'><li><a href='x'>x</a></li></ul></div>"
     write(root, "search.html", hit)
-    assert browser_check.check(root, executable=CHROMIUM)[0] == {}
+    assert browser_check.check(root)[0] == {}
 
 
 def test_an_empty_folder_is_an_error(tmp_path, capsys):
@@ -72,15 +70,15 @@ def test_command_says_what_it_found(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(browser_check, "WORD", None)
     monkeypatch.setattr(browser_check, "CHAPTER", None)
     write(tmp_path, "page.html", FAULTS["missing image"][0])
-    assert browser_check.main([str(tmp_path)]) == 1
+    assert browser_check.main([str(tmp_path), "--jobs", "1"]) == 1
     assert "page.html: missing image: gone.png" in capsys.readouterr().out
     monkeypatch.setattr(chromium, "BROWSERS", ("no-such-browser",))
-    assert browser_check.main([str(tmp_path)]) == 2
+    assert browser_check.main([str(tmp_path), "--jobs", "1"]) == 2
 
 
 def test_the_chapter_is_walked_through(tmp_path):
     write(tmp_path, "page.html", "<main><details><summary>ask</summary>answer</details></main>")
-    found, _ = browser_check.check(tmp_path, executable=CHROMIUM, word=None, chapter="page.html")
+    found, _ = browser_check.check(tmp_path, word=None, chapter="page.html")
     walked = [problem for problem in found["page.html"] if problem.startswith("keyboard")]
     assert walked == [
         "keyboard: the first stop is no link to the text",

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-import check as browser_check
+import chromium
 import live
 import pytest
 
@@ -103,13 +103,12 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(browser_check.find_browser() is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(chromium.find_browser() is None, reason="no Chromium on this machine")
 def test_every_fault_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "ANSWER", 5.0)
     some = [live.Case(name, name, (WIDGETS % FAULTS[name][0],)) for name in FAULTS]
     found = live.live(
         some,
-        executable=browser_check.find_browser(),
         steps={name: steps for name, (_, steps, _) in FAULTS.items()},
         pictures=tmp_path / "pictures",
     )
@@ -122,7 +121,6 @@ def test_every_fault_is_found(tmp_path, monkeypatch):
 
 
 def test_command_says_what_it_lacks(monkeypatch, capsys):
-    monkeypatch.setattr(browser_check, "find_browser", lambda: None)
+    monkeypatch.setattr(chromium, "find_browser", lambda: None)
     assert live.main([]) == 2 and "no browser" in capsys.readouterr().err
-    monkeypatch.setattr(browser_check, "find_browser", lambda: "x")
     assert live.main(["99"]) == 2 and "no widget in 99" in capsys.readouterr().err

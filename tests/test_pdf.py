@@ -5,11 +5,12 @@ from __future__ import annotations
 import doctest
 import re
 
+import chromium
 import pdf
 import pytest
 from pikepdf import Array, Dictionary, Name, Pdf
 
-CHROMIUM = pdf.find_browser()
+CHROMIUM = chromium.find_browser()
 TOC = "{root: book/intro, parts: [{caption: Maps & masks, chapters: [{file: notebooks/01_a}]}]}"
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>t</title>
 <link rel="icon" href="data:,"><style>.here {{ color: red }}</style></head>
@@ -71,7 +72,6 @@ def test_contents_longer_than_the_book_are_refused():
 
 
 def test_a_page_that_is_not_built_is_an_error(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pdf, "find_browser", lambda: "chromium")
     assert pdf.main(["--html", str(tmp_path)]) == 2
     assert "make book" in capsys.readouterr().err
 
@@ -107,7 +107,7 @@ def test_the_book_is_printed_with_numbers_links_and_bookmarks(book, tmp_path, mo
         pdf, "printed", lambda *given: documents.append(given[2]) or printed(*given)
     )
     out = tmp_path / "book.pdf"
-    assert pdf.make(book, out, executable=CHROMIUM) == 5  # title, contents, two pages, chapter
+    assert pdf.make(book, out) == 5  # title, contents, two pages, chapter
     whole, contents = documents
     assert "explained" in whole and "solved" in whole and "color: red" in whole
     assert not [word for word in ("clicked", "headerlink", "<script") if word in whole]
@@ -124,5 +124,5 @@ def test_the_book_is_printed_with_numbers_links_and_bookmarks(book, tmp_path, mo
         assert "/StructTreeRoot" in made.Root and made.Root.MarkInfo.Marked
         assert "/XObject" in made.pages[1].Resources  # the numbers lie over the contents
 
-    pdf.make(book, out, executable=CHROMIUM, solutions=False)
+    pdf.make(book, out, solutions=False)
     assert "explained" in documents[2] and "solved" not in documents[2]

@@ -41,12 +41,6 @@ def test_unknown_profile_names_the_known_ones():
         rooms.profile("tiny")
 
 
-def test_every_value_stands_beside_the_paper_s():
-    table = rooms.beside_paper(rooms.profile("pocket"))
-    assert "| phase_steps |" in table and "not found" in table
-    assert "| backbone | pocket-bert | bert-base-uncased |" in table
-
-
 def test_the_package_loads_no_torch():
     code = (
         "import sys, bioptimus_lib, bioptimus_lib.profile, bioptimus_lib.curriculum\n"

@@ -241,3 +241,10 @@ def test_requirements_of_an_extra_are_read(tmp_path):
     assert chapter.missing_requirements(tmp_path / "p.toml") == []
     with pytest.raises(KeyError):
         chapter.missing_requirements(tmp_path / "p.toml", "old")
+
+
+def test_a_material_names_its_terms_with_their_address():
+    told = str(Material.named("biosses"))
+    assert "(licence: [" in told and "](https://" in told.rsplit("licence:", 1)[1]
+    own = str(Material.named("my-text.txt", own=True))
+    assert own.endswith("(licence: not known to this card)")

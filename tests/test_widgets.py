@@ -247,7 +247,7 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
     assert "bioptimus run --profile laptop" in evidence.score_table("run")
     ledger.append("run", rows, folder=tmp_path)
     html = evidence.score_table("run")
-    assert "71.00 ± 1.41" in html and "NCBI-disease" in html and ">2<" in html
+    assert "71.00 / 1.41" in html and "NCBI-disease" in html and ">1 × 2<" in html
     assert "pieces read" not in html and "fitted into" not in html
     ledger.append("run", [{**rows[0], "model": "v0.1", **timed}], folder=tmp_path)
     html = evidence.score_table("run")

@@ -73,6 +73,7 @@ def missing(notebook: dict[str, Any]) -> list[str]:
     scale, quiz = places["Numbers at scale"], places["Quiz"]
     return [
         *_header(texts[0]),
+        *_minutes(cells, texts),
         *_predictions(cells[:quiz], texts[:quiz]),
         *_exercises(cells[:quiz]),
         *_scale(cells[scale:quiz]),
@@ -101,6 +102,17 @@ def _header(text: str) -> Iterator[str]:
     for problem, pattern in CARD.items():
         if not re.search(pattern, text, re.M):
             yield f"header: {problem}"
+
+
+def _minutes(cells: list[dict[str, Any]], texts: list[str]) -> Iterator[str]:
+    """Whether the header's minutes are those of 200 words a minute, or 300 of code, to within 5."""
+    said = re.search(r"^\| to read .*\n.*\n\| (\d+)", texts[0], re.M)
+    needed = sum(
+        len(text.split()) / (200 if _words(cell) else 300)
+        for cell, text in zip(cells, texts, strict=True)
+    )
+    if said and abs(int(said[1]) - needed) > 5:
+        yield f"{said[1]} minutes to read, where its words take {needed:.0f}"
 
 
 def _predictions(cells: list[dict[str, Any]], texts: list[str]) -> Iterator[str]:

@@ -55,8 +55,15 @@ def served(root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def browser(executable: str) -> Iterator:
-    """A fresh Chromium that can reach nothing but this machine."""
+def browser() -> Iterator:
+    """A fresh Chromium that can reach nothing but this machine.
+
+    Raises:
+        FileNotFoundError: this system has none.
+    """
+    executable = find_browser()
+    if executable is None:
+        raise FileNotFoundError(f"no browser found: install one of {', '.join(BROWSERS)}")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

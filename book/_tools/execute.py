@@ -157,8 +157,10 @@ def execute_all(
     together = [path for path in paths if path not in alone]
     failed = []
     for waiting, at_a_time in ((dict.fromkeys(alone), 1), (queue(together), jobs)):
-        # Kernels inherit the environment: threads of two that share the cores wait for each other.
-        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // at_a_time))
+        # Kernels inherit the environment: threads of two that share the cores wait for each other,
+        # and processes that a chapter starts only cost what it takes to start them.
+        share = str(max(1, (os.cpu_count() or 1) // at_a_time))
+        os.environ |= {"OMP_NUM_THREADS": share, "BIOPTIMUS_CORES": share}
         for path, notebook, problem, seconds in side_by_side(work, waiting, jobs=at_a_time):
             said = "failed" if notebook is None else f"{seconds:4.0f} s"
             print(f"  {path.stem:28} {said}", flush=True)

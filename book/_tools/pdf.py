@@ -20,7 +20,7 @@ from html import escape
 from pathlib import Path
 
 import yaml
-from chromium import BROWSERS, browser, find_browser, served, settle
+from chromium import browser, served, settle
 from pikepdf import ObjectStreamMode, Pdf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,7 +205,7 @@ def printed(page, base: str, html: str) -> bytes:
     return answer
 
 
-def make(html: Path, out: Path, *, executable: str, solutions: bool = True) -> int:
+def make(html: Path, out: Path, *, solutions: bool = True) -> int:
     """Print the built book into a file; gives its number of pages.
 
     Raises:
@@ -217,7 +217,7 @@ def make(html: Path, out: Path, *, executable: str, solutions: bool = True) -> i
     keys = {f"{page}.html": key_of(page) for _, pages in order for page in pages}
     if missing := [page for page in keys if not (html / page).is_file()]:
         raise FileNotFoundError(f"{html / missing[0]} is not there: run `make book` first")
-    with served(html) as base, browser(executable) as chromium:
+    with served(html) as base, browser() as chromium:
         page = chromium.new_page(viewport=PAPER, reduced_motion="reduce", color_scheme="light")
         page.set_default_timeout(600_000)
         found = {}
@@ -247,17 +247,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "_build/bioptimus.pdf", metavar="FILE")
     parser.add_argument("--without-solutions", action="store_true", help="for students")
     options = parser.parse_args(arguments)
-    executable = find_browser()
-    if executable is None:
-        print(f"no browser found: install one of {', '.join(BROWSERS)}", file=sys.stderr)
-        return 2
     try:
-        pages = make(
-            options.html,
-            options.out,
-            executable=executable,
-            solutions=not options.without_solutions,
-        )
+        pages = make(options.html, options.out, solutions=not options.without_solutions)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2

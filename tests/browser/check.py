@@ -14,17 +14,22 @@ Exit code 1 when something was found, 2 when the check could not run; remarks ch
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book/_tools"))
 
 import axe
 import keyboard
-from chromium import BROWSERS, browser, find_browser, served, settle
+from chromium import browser, served, settle
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
 WORD = "bronchoconstriction"
@@ -154,34 +159,48 @@ def check_search(page, watch: Watch, word: str, patience: float) -> list[str]:
     return watch.take()
 
 
+def check_pages(
+    pages: list[str], root: Path, pictures: Path | None
+) -> list[tuple[str, list[str], list[str]]]:
+    """(page, problems, remarks) of some pages, in a browser of their own."""
+    found = []
+    with served(root) as base, browser() as chromium:
+        for name in pages:
+            with first_visit(chromium, base) as (page, watch):
+                found.append((name, *check_page(page, watch, f"{base}/{name}", pictures)))
+    return found
+
+
 def check(
     root: Path,
     *,
-    executable: str,
     pictures: Path | None = None,
     word: str | None = WORD,
     chapter: str | None = None,
     patience: float = 15.0,
+    jobs: int = 1,
 ) -> tuple[Found, Found]:
     """All problems of the book under ``root``, and remarks: page → list, where there are any.
 
     ``word`` must be found by the book's search within ``patience`` seconds, and ``chapter`` is the
-    page to be walked through by keyboard; None asks for nothing.
+    page to be walked through by keyboard; None asks for nothing. With ``jobs`` above 1 the pages
+    are shared out to as many processes.
     """
-    found: Found = {}
-    remarks: Found = {}
     pages = pages_of(root)
     if not pages:
         raise FileNotFoundError(f"{root} holds no page: run `make book` first")
     if pictures is not None:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
-    with served(root) as base, browser(executable) as chromium:
-        for name in pages:
-            with first_visit(chromium, base) as (page, watch):
-                problems, better = check_page(page, watch, f"{base}/{name}", pictures)
-            found.update({name: problems} if problems else {})
-            remarks.update({name: better} if better else {})
+    work = partial(check_pages, root=root, pictures=pictures)
+    if jobs == 1:
+        seen = work(pages)
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            seen = sorted(chain(*pool.map(work, (pages[n::jobs] for n in range(jobs)))))
+    found: Found = {name: problems for name, problems, _ in seen if problems}
+    remarks: Found = {name: better for name, _, better in seen if better}
+    with served(root) as base, browser() as chromium:
         if chapter:
             with first_visit(chromium, base) as (page, _):
                 page.goto(f"{base}/{chapter}")
@@ -199,18 +218,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check the built book in a headless Chromium.")
     parser.add_argument("root", type=Path, help="the folder with the built pages")
     parser.add_argument("--screenshots", type=Path, metavar="DIR", help="keep pictures here")
+    jobs = min(4, os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=jobs, help="pages at a time")
     options = parser.parse_args(arguments)
-    executable = find_browser()
-    if executable is None:
-        print(f"no browser found: install one of {', '.join(BROWSERS)}", file=sys.stderr)
-        return 2
     try:
         found, remarks = check(
             options.root,
-            executable=executable,
             pictures=options.screenshots,
             word=WORD,
             chapter=CHAPTER,
+            jobs=options.jobs,
         )
     except FileNotFoundError as error:
         print(error, file=sys.stderr)

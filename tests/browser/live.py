@@ -490,7 +490,6 @@ class Reader:
 def live(
     some: Sequence[Case],
     *,
-    executable: str,
     steps: Mapping[str, Sequence[Step]] = STEPS,
     pictures: Path | None = None,
     jobs: int = 2,
@@ -501,7 +500,7 @@ def live(
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
     notebooks = {case.name: notebook(case.codes) for case in some}
-    with jupyterlab(notebooks) as base, check.browser(executable) as chromium:
+    with check.browser() as chromium, jupyterlab(notebooks) as base:
         for start in range(0, len(some), jobs):
             readers = [Reader(chromium, base, c, pictures) for c in some[start : start + jobs]]
             while readers:
@@ -536,17 +535,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("chapters", nargs="*", help="how names begin, for example 05; else all")
     parser.add_argument("--screenshots", type=Path, metavar="DIR", help="keep pictures here")
     options = parser.parse_args(arguments)
-    executable = check.find_browser()
-    if executable is None:
-        print(f"no browser found: install one of {', '.join(check.BROWSERS)}", file=sys.stderr)
-        return 2
     chosen = [c for c in cases() if c.name.startswith(tuple(options.chapters) or "")]
     if not chosen:
         print(f"no widget in {', '.join(options.chapters)}", file=sys.stderr)
         return 2
     try:
-        found = live(chosen, executable=executable, pictures=options.screenshots)
-    except RuntimeError as error:
+        found = live(chosen, pictures=options.screenshots)
+    except (FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
     for name, problems in found.items():
