@@ -60,6 +60,15 @@ def test_axe_finds_what_keeps_readers_out(page, case):
     assert f"{look}, " in str(found[0]) and "first at" in str(found[0])
 
 
+@pytest.mark.parametrize(("row", "count"), [(3, 1), (8, 1), (9, 0), (30, 0)])
+def test_of_long_tables_the_first_rows_are_looked_at(page, row, count):
+    colours = ["#aaa" if n == row else "#000" for n in range(1, 31)]
+    rows = [f"<tr><td style='color:{colour}'>some words" for colour in colours]
+    table = f"<table><thead><tr><th>head<tbody>{''.join(rows)}</table>"
+    page.set_content(PAGE.format(head="", body=f"<main><h1>t</h1>{table}</main>"))
+    assert [finding.rule for finding in axe.findings(page, "wide")] == ["color-contrast"] * count
+
+
 def test_axe_is_silent_on_a_good_page_and_remarks_are_no_failures(page):
     page.set_content(PAGE.format(head="", body="<main><h1>t</h1><p>text</p></main>"))
     assert [finding for look in axe.LOOKS for finding in axe.findings(page, look)] == []
