@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import check_numbers
 from bioptimus_lib.footprint import BATCHES, Footprint, flat, measure
 
@@ -41,9 +42,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the timing (5)")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
 

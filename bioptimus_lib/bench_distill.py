@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import ratio, take_turns
 
 if TYPE_CHECKING:
@@ -241,9 +242,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--layer", type=int, default=3, metavar="N", help="to read (3)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the timing (5)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
-    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    parser.add_argument("--ledger", metavar="FILE", help="add rows to data/results/distill/FILE")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, "distill")
     parser.set_defaults(run=run)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import ratio, take_turns
 
 if TYPE_CHECKING:
@@ -162,9 +163,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="that are timed (15)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch (1)")
-    parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
 

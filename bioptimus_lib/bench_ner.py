@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bioptimus_lib import options
 from bioptimus_lib.batching import BATCHINGS, padded, pools
 from bioptimus_lib.bench import check_numbers, ratio, take_turns
 
@@ -232,9 +233,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--rounds", type=int, default=8, metavar="N", help="of an epoch (8)")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
 

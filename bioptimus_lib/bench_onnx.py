@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import check_numbers, ratio, take_turns
 from bioptimus_lib.onnx_model import FILE, SMALL
 from bioptimus_lib.onnx_release import f1_of
@@ -113,9 +114,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--singles", type=int, default=200, metavar="N", help="one by one (200)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="(5)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each (as many as torch takes)")
-    parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
 

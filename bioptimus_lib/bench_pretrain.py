@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import ratio, take_turns
 
 if TYPE_CHECKING:
@@ -308,11 +309,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="train so many steps on both forms of the text, and compare the loss (0)",
     )  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    parser.add_argument(
-        "--ledger", metavar="FILE", help=f"add rows to data/results/{EXPERIMENT}/FILE"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
 

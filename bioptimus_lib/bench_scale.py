@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib import options
 from bioptimus_lib.bench_pretrain import random_model, sentences_of, tokenizer_of, useful_flops
 from bioptimus_lib.bench_text import equal_parts, rare_words
 from bioptimus_lib.scaling import Job, ceiling_in_words, check, fit, largest_error
@@ -197,9 +198,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--only", choices=("scan", "memory", "pretrain"), help="one of three kinds of numbers"
     )
     parser.add_argument("--work", default="runs/bench", metavar="DIR", help="keeps the text")
-    parser.add_argument("--ledger", metavar="FILE", help=f"add to data/results/{EXPERIMENT}/FILE")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import ratio, take_turns
 from bioptimus_lib.bench_text import equal_parts, plain_loop, rare_words
 
@@ -65,9 +66,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="also: growth with keywords and workers, a small corpus, memory, start-up",
     )  # fmt: skip
     parser.add_argument("--work", default="runs/bench", metavar="DIR", help="keeps the text")
-    parser.add_argument("--ledger", metavar="FILE", help="add to data/results/bench-scan/FILE.json")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options.answers(parser, "bench-scan")
     parser.set_defaults(run=run)
 
 
@@ -169,9 +168,9 @@ class _Bench:
         (self.folder / "words.txt").write_text("\n".join(words) + "\n")
         best: tuple[float, Side] | None = None
         fact: dict[str, str] = {}
-        for options in PRINTS:
+        for way in PRINTS:
             for out in ("file", "null"):
-                flags = ["-o", "-w", "-F", "--no-unicode", f"-j{self.workers}", *options]
+                flags = ["-o", "-w", "-F", "--no-unicode", f"-j{self.workers}", *way]
                 command = [rg, *flags, "-f", str(self.folder / "words.txt"), *map(str, files)]
                 goal = "/dev/null" if out == "null" else str(self.folder / "rg.txt")
                 side = self.program(command, goal)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
+from bioptimus_lib import options
 from bioptimus_lib.bench import ratio, take_turns
 from bioptimus_lib.cleaning import clean
 from bioptimus_lib.errors import DataError
@@ -213,9 +214,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--text", metavar="PATH", help="text to time on (default: pocket corpus)")
     parser.add_argument("--megabytes", type=float, default=1, metavar="N", help="of it (1)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the timing (5)")
-    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
-    parser.add_argument("--ledger", metavar="FILE", help="add rows to data/results/sentences/FILE")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, "sentences")
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bioptimus_lib import options
+
 if TYPE_CHECKING:
     from bioptimus_lib.pubmed import CorpusReport
 
@@ -38,9 +40,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="store_true",
         help="leave files that are broken or cannot be read out, each as a whole, with a warning",
     )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--ledger", metavar="FILE", help="put a row into the ledger, in this file")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, "corpus")
     parser.set_defaults(run=run)
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib import options
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
@@ -34,9 +36,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0, help="of random rows and of training (0)")
     parser.add_argument("--device", help="cpu, cuda, …; cpu if left")
-    parser.add_argument("--ledger", metavar="FILE", help="put a row into the ledger, in this file")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, "distilled")
     parser.set_defaults(run=run)
 
 

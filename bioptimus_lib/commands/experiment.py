@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bioptimus_lib import options
+
 if TYPE_CHECKING:
     from bioptimus_lib.experiments.cells import Row, Setting
 
@@ -56,9 +58,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--minutes", type=float, default=0, metavar="N", help="begin no cell after these; 0: all"
     )
-    parser.add_argument("--ledger", metavar="FILE", help="add rows to data/results/NAME/FILE")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options.answers(parser, "NAME")
     parser.set_defaults(run=run)
 
 

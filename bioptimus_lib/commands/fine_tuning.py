@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
 from bioptimus_lib.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,15 +32,11 @@ def add_outputs(parser: argparse.ArgumentParser, *, out: str, ledger: str) -> No
     parser.add_argument("--out", default=out, metavar="DIR", help="results and predictions")
     parser.add_argument("--save-model", action="store_true", help="keep the fine-tuned models too")
     parser.add_argument(
-        "--ledger", metavar="FILE", help=f"add the scores to data/results/{ledger}/FILE.json"
-    )
-    parser.add_argument(
         "--workers", type=int, default=0, metavar="N",
         help="so many fine-tunings at a time, a thread each; for small models on a CPU (0: one)",
     )  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options.answers(parser, ledger)
 
 
 def job_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from bioptimus_lib import options
 from bioptimus_lib.profile import PROFILES
 
 
@@ -31,11 +32,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage; 'list' names them")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
-    parser.add_argument(
-        "--ledger", metavar="FILE", help="add the scores to data/results/run/FILE.json"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options.answers(parser, "run")
     parser.set_defaults(run=run)
 
 

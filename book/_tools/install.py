@@ -75,7 +75,9 @@ def run(command: list[str], *, say: Callable[[str], None] = print, quiet: float 
 
 
 def main(arguments: list[str]) -> int:
-    pip = [sys.executable, "-m", "pip", "install", "--progress-bar", "off", *arguments]
+    # Python compiles what it imports; to compile all packages takes longer than to unpack them.
+    calm = ["--no-compile", "--progress-bar", "off"]
+    pip = [sys.executable, "-m", "pip", "install", *calm, *arguments]
     return run(pip, say=lambda line: print(line, flush=True))
 
 
