@@ -6,7 +6,8 @@ the modules behind it follow; a room imports from rooms above it, never from one
 
 | room | front door | behind it |
 |---|---|---|
-| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` ``arrays`` ``options`` |
+| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` ``arrays`` |
+| options of commands | | ``options`` |
 | data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` ``clinical_text`` |
 | text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
