@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from bioptimus_lib import evidence, ledger, task_tables
@@ -94,3 +97,24 @@ def test_facts(filled):
     assert "449 / 51 / 500" in html and "55.2 %" in html and "6.2 %" in html
     html = task_tables.shallow_figure()
     assert all(f">{value}<" in html for value in ("55.2", "56.0", "54.8", "55.0", "60.0"))
+
+
+# --- what the chapters say in words ------------------------------------------------------------
+
+SAID = {
+    "15_clinical": ("{mts[test_in_train]:.0f} of the {mts[test]:.0f} test texts of MTS-Dialog",),
+    "16_beyond_ner": (
+        "of its {mts[test]:.0f} test texts {mts[test_in_train]:.0f} stand in train as well",
+        "{qa[test]:.0f} of the 1,000 questions of PubMedQA are test, which leaves {qa[train]:.0f}",
+    ),
+}
+
+
+@pytest.mark.parametrize("chapter", SAID)
+def test_sizes_in_the_text_are_those_of_the_ledger(chapter):
+    of = {row["dataset"]: row["metrics"] for row in evidence.rows_of("task-facts")}
+    path = Path(__file__).resolve().parents[1] / "notebooks" / f"{chapter}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = " ".join("".join(cell["source"]) for cell in cells)
+    for said in SAID[chapter]:
+        assert said.format(mts=of["mts-dialog"], qa=of["pubmedqa"]) in text
