@@ -87,16 +87,16 @@ def score_table(experiment: str, *, metric: str = "f1") -> str:
         trained = tuple(row.get(name) for name in lengths.values())
         names = (dataset, row["model"], trained, row["profile"], row["device"], row["command"])
         groups.setdefault(names, []).append(row)
-    each, below = _each(experiment)
     lines = []
     for (dataset, model, trained, *_), some in groups.items():
         over = nested.summary_of(some, metric)
         lines.append(
-            {"test set": dataset, "model": model, head: str(over), each: over.count}
+            {"test set": dataset, "model": model, head: str(over), "seeds": over.count}
             | {heading: "–" if n is None else f"{n:,}"
                for heading, n in zip(lengths, trained, strict=True)}
         )  # fmt: skip
-    return table(lines, numbers=[head, each, *lengths]) + below + origins(rows)
+    below = _how_to_read(experiment) + origins(rows)
+    return table(lines, numbers=[head, "seeds", *lengths]) + below
 
 
 def rows_table(
@@ -159,7 +159,7 @@ def metrics_table(
         names = (row["dataset"], row.get("variant") or "", row["profile"], row["model"])
         groups.setdefault(names, []).append(row)
     found = list(groups.items())
-    each, below = _each(experiment, each)
+    below = _how_to_read(experiment)
     if experiment in nested.NESTED:
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
     if experiment == "phases":
@@ -175,11 +175,9 @@ def metrics_table(
     return table(lines, numbers=[*metrics, each]) + below + origins(rows)
 
 
-def _each(experiment: str, each: str = "seeds") -> tuple[str, str]:
-    """What the spread of an experiment is over, and a panel that says how to read it."""
-    if experiment in nested.NESTED:
-        return "pre-trainings × fine-tunings", panel(f"<p>{nested.READ}</p>")
-    return each, ""
+def _how_to_read(experiment: str) -> str:
+    """A panel on seeds and spreads, where there are seeds within seeds."""
+    return panel(f"<p>{nested.READ}</p>") if experiment in nested.NESTED else ""
 
 
 def missing(rows: Iterable[Row], models: Collection[str] = nested.TRAINED) -> str:

@@ -24,8 +24,9 @@ ORDER = ("old", "continued", "scratch", *(phase.version for phase in PHASES))
 TRAINED = tuple(name for name in ORDER if name not in ("old", "scratch"))
 #: How to read ``Nested`` in a table.
 READ = (
-    "± is the standard deviation over the means of the pre-trainings; behind the stroke, that of "
-    "the fine-tunings of one."
+    "Seeds: 3 × 5 are five fine-tunings of each of three pre-trainings. ± is the standard "
+    "deviation over the means of the pre-trainings; behind the stroke, that of the fine-tunings "
+    "of one."
 )
 
 
