@@ -74,7 +74,7 @@ def scan_jobs(
         )
         size = sum(file.stat().st_size for file in some)
         yield (
-            Job(size, count, seconds, f"{many}x text, {count} workers"),
+            Job(size, count, seconds, f"{many}x text, {count} worker{'s' * (count != 1)}"),
             many <= FIT_TIMES and count <= FIT_WORKERS,
         )
 

@@ -44,7 +44,7 @@ SHOWN_VERSIONS = ("torch", "transformers", "tokenizers", "numpy")
 #: How long a chapter takes, by profile; the header of each chapter says it more exactly.
 MINUTES: dict[str, str] = {
     "glance": "under a minute on two CPU cores",
-    "pocket": "under 3 minutes on two CPU cores",
+    "pocket": "about 3 minutes at most on two free CPU cores",
     "laptop": "about 10 minutes on two CPU cores",
     "small": "5 to 25 minutes on a T4, see its header; hours without a GPU",
     "base": "about an hour on a T4; days without a GPU",
@@ -292,7 +292,7 @@ def answers_in_words(questions: Sequence[Mapping[str, Any]]) -> str:
     for question in questions:
         items = "".join(
             f"<li>{'<b>right</b>' if answer['correct'] else 'wrong'}: "
-            f"{escape(answer['answer'])}. <i>{escape(answer['feedback'])}</i></li>"
+            f"{escape(answer['answer'].rstrip('.'))}. <i>{escape(answer['feedback'])}</i></li>"
             for answer in question["answers"]
         )
         parts.append(f"<li>{escape(question['question'])}<ul>{items}</ul></li>")

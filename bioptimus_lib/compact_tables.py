@@ -3,7 +3,7 @@ rows of the experiment ``compact`` found. Whatever has not been run is a dash, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
@@ -58,9 +58,19 @@ def sizes_table(names: Iterable[str] = SIX) -> str:
             "model": name, "shape": str(row.shape), "starts from": begins(row),
             "published": f"{row.millions:g} M" if row.millions else NOT_FOUND,
             "cased": f"{found[0]:.1f} M", "uncased": f"{found[1]:.1f} M",
-            "off by": f"{100 * min(off):.0f} to {100 * max(off):.0f} %" if off else NOTHING,
+            "off by": _percent(off) if off else NOTHING,
         })  # fmt: skip
     return table(lines, numbers=("published", "cased", "uncased", "off by"))
+
+
+def _percent(shares: Sequence[float]) -> str:
+    """The least and the most of some shares, or one number if both read the same.
+
+    >>> _percent([0.019, 0.021]), _percent([0.08, 0.046])
+    ('2 %', '5 to 8 %')
+    """
+    least, most = (f"{100 * end(shares):.0f}" for end in (min, max))
+    return f"{most} %" if least == most else f"{least} to {most} %"
 
 
 def objectives_table(names: Iterable[str] = SIX) -> str:

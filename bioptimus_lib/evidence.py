@@ -6,7 +6,7 @@ An experiment without rows gives a panel that says so, and how to make some.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -83,19 +83,21 @@ def score_table(experiment: str, *, metric: str = "f1") -> str:
     lengths = {heading: of for heading, of in lengths.items() if any(of in row for row in rows)}
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        dataset = ", ".join(filter(None, (row["dataset"], row.get("variant"))))
         trained = tuple(row.get(name) for name in lengths.values())
-        names = (dataset, row["model"], trained, row["profile"], row["device"], row["command"])
+        where = row["dataset"], row.get("variant") or ""
+        names = (where, row["model"], trained, row["profile"], row["device"], row["command"])
         groups.setdefault(names, []).append(row)
+    settings, same = _settings([where for where, *_ in groups])
     lines = []
-    for (dataset, model, trained, *_), some in groups.items():
+    for (where, model, trained, *_), some in groups.items():
         over = nested.summary_of(some, metric)
         lines.append(
-            {"test set": dataset, "model": model, head: str(over), "seeds": over.count}
+            ({"test set": settings[where]} if settings else {})
+            | {"model": model, head: str(over), "seeds": over.count}
             | {heading: "–" if n is None else f"{n:,}"
                for heading, n in zip(lengths, trained, strict=True)}
         )  # fmt: skip
-    below = _how_to_read(experiment) + origins(rows)
+    below = same + _how_to_read(experiment, lines) + origins(rows)
     return table(lines, numbers=[head, "seeds", *lengths]) + below
 
 
@@ -159,25 +161,54 @@ def metrics_table(
         names = (row["dataset"], row.get("variant") or "", row["profile"], row["model"])
         groups.setdefault(names, []).append(row)
     found = list(groups.items())
-    below = _how_to_read(experiment)
     if experiment in nested.NESTED:
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
-    if experiment == "phases":
-        below += missing(rows_of(experiment), {row["model"] for row in rows})
+    settings, same = _settings([names[:2] for names, _ in found])
     lines = []
     for (dataset, variant, _, model), some in found:
-        line = {first: model, "setting": ", ".join(filter(None, (dataset, variant)))}
+        line = {first: model} | (
+            {"setting": settings[dataset, variant]} if settings else {}
+        )
         of = {heading: nested.groups_of(some, metric) for heading, metric in metrics.items()}
-        line |= {h: str(nested.summary(values)) if values else "–" for h, values in of.items()}
+        line |= {heading: _cell(values) for heading, values in of.items()}
         if any(of.values()):
             most = max(filter(None, of.values()), key=lambda values: sum(map(len, values)))
             lines.append(line | {each: nested.summary(most).count})
+    below = same + _how_to_read(experiment, lines)
+    if experiment == "phases":
+        below += missing(rows_of(experiment), {row["model"] for row in rows})
     return table(lines, numbers=[*metrics, each]) + below + origins(rows)
 
 
-def _how_to_read(experiment: str) -> str:
-    """A panel on seeds and spreads, where there are seeds within seeds."""
-    return panel(f"<p>{nested.READ}</p>") if experiment in nested.NESTED else ""
+def _cell(groups: Sequence[Sequence[float]]) -> str:
+    """Mean and spreads of a metric; large counts without decimals, a dash for nothing.
+
+    >>> _cell([[960.0], [960.0]]), _cell([[66.0], [68.0]]), _cell([])
+    ('960 ± 0', '67.00 ± 1.41', '–')
+    """
+    if not groups:
+        return "–"
+    counts = all(value >= 100 and value == int(value) for some in groups for value in some)
+    return nested.summary(groups).text(",.0f" if counts else ".2f")
+
+
+def _settings(found: Sequence[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str]:
+    """What to call pairs of dataset and variant in a table, none if there is one pair only; and a
+    panel that says once what they share, so that no line has to."""
+    shared = [some.pop() if len(some) == 1 else "" for some in map(set, zip(*found, strict=True))]
+    names = {
+        pair: ", ".join(part for part, same in zip(pair, shared, strict=True) if part and not same)
+        for pair in found
+    }
+    same = ", ".join(filter(None, shared))
+    below = panel(f"<p class='key'>All lines: {escape(same)}.</p>") if same else ""
+    return names if any(names.values()) else {}, below
+
+
+def _how_to_read(experiment: str, lines: Iterable[Mapping[str, str]]) -> str:
+    """A panel on seeds and spreads, where there are seeds within seeds and a spread is shown."""
+    spread = any("±" in value or " / " in value for line in lines for value in line.values())
+    return panel(f"<p>{nested.READ}</p>") if experiment in nested.NESTED and spread else ""
 
 
 def missing(rows: Iterable[Row], models: Collection[str] = nested.TRAINED) -> str:
@@ -209,15 +240,36 @@ def ratio_table(experiment: str) -> str:
     lines = []
     for row in rows:
         slower, _, faster = row["model"].partition(" / ")
-        found = row["metrics"]
+        found, setting = row["metrics"], row.get("variant") or ""
+        if "keywords" in faster:  # then their number is what is compared
+            setting = re.sub(r", \d+ keywords", "", setting)
         lines.append({
-            "compared": f"{faster} against {slower}",
+            "compared": _numbers(f"{faster} against {slower}"),
             "text": row["dataset"],
-            "setting": row.get("variant") or "",
-            "times as fast": f"{found['ratio']:.3g}",
-            "least to most": f"{found['least']:.3g} to {found['most']:.3g}",
+            "setting": _numbers(setting),
+            "times as fast": _times(found["ratio"]),
+            "least to most": f"{_times(found['least'])} to {_times(found['most'])}",
         })
     return table(lines, numbers=("times as fast", "least to most")) + origins(rows)
+
+
+def _numbers(text: str) -> str:
+    """A text with commas in its large numbers, and one of a thing without a plural.
+
+    >>> _numbers("1 workers, 10000 keywords")
+    '1 worker, 10,000 keywords'
+    """
+    text = re.sub(r"\b\d{5,}\b", lambda number: f"{int(number[0]):,}", text)
+    return re.sub(r"\b1 (worker|keyword|thread)s\b", r"1 \1", text)
+
+
+def _times(ratio: float) -> str:
+    """A ratio in three digits, or whole; never as a power of ten.
+
+    >>> _times(0.512345), _times(17.42), _times(3241.7)
+    ('0.512', '17.4', '3,242')
+    """
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def rows_of(experiment: str, metric: str | None = None) -> list[Row]:
@@ -251,5 +303,7 @@ def origins(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _by_clock(command: str) -> str:
-    minutes = re.search(r"--minutes[ =](\d+)", command)
-    return f", as many steps as fitted into {minutes.group(1)} minutes" if minutes else ""
+    minutes = re.search(r"--minutes[ =]([\d.]+)", command)
+    if not minutes or float(minutes[1]) < 1:  # less is no time to train: rows of before are added
+        return ""
+    return f", as many steps as fitted into {minutes[1]} minutes"

@@ -190,8 +190,8 @@ class Recipe:
                 _check_layers(name, getattr(self, name), depth)
             if self.freeze + self.reinit > depth:
                 raise ValueError(
-                    f"freeze {self.freeze} and reinit {self.reinit} overlap in {depth} layers: a "
-                    "layer that begins anew must learn"
+                    f"freeze {self.freeze} and reinit {self.reinit} overlap: there are {depth} "
+                    "layers, and one that begins anew must learn"
                 )
             reinit_top(model, self.reinit, seed=settings.seed)
             freeze_lower(model, self.freeze)

@@ -1,5 +1,5 @@
 """A masked language model of one layer that is used several times, each time with an adapter of its
-own, over a factorised embedding: after MiniALBERT (Nouriborji et al., 2022; Rohanian et al., 2023).
+own, over a factorised embedding: after MiniALBERT (Nouriborji et al., 2023; Rohanian et al., 2024).
 
 A row of the embedding table has E units instead of H, and one linear map widens it (Lan et al.,
 2020, section 3.1); the layer is shared by all passes (the same section); a pass differs from the

@@ -101,7 +101,7 @@ def differences(dataset: str) -> str:
         if row["dataset"] == dataset
     ]
     if not found and evidence.rows_of(EXPERIMENT):
-        return panel(f"<p>No two models have been run on {escape(dataset)} yet.</p>")
+        return panel(f"<p>No model has been set beside the old one on {escape(dataset)} yet.</p>")
     if not found:
         return evidence.nothing_in(EXPERIMENT)
     ordered = sorted(found, key=lambda row: nested.place(row["model"].split(" − ")[0]))

@@ -42,15 +42,23 @@ STAGES: tuple[tuple[str, str, str], ...] = (
 )
 
 # Written twice, .bio.bio is stronger than what JupyterLab says of tables: fixed, and to the right.
+# What is wider than the panel scrolls, and a shadow stands at the edge behind which there is more:
+# two covers move along with the content and hide it at the ends.
 CSS = f"""<style>
-.bio{{background:{PAGE};color:{INK};border-radius:8px;padding:.6rem .7rem;max-width:46rem;
- font-size:.95rem;line-height:1.45;overflow-wrap:break-word;overflow-x:auto}}
+.bio{{color:{INK};border-radius:8px;padding:.6rem .7rem;max-width:46rem;
+ font-size:.95rem;line-height:1.45;overflow-wrap:break-word;overflow-x:auto;
+ background:linear-gradient(to right,{PAGE} 40%,{PAGE}00) left/2.5rem 100% no-repeat local,
+ linear-gradient(to left,{PAGE} 40%,{PAGE}00) right/2.5rem 100% no-repeat local,
+ linear-gradient(to right,{LINE},{LINE}00) left/1rem 100% no-repeat,
+ linear-gradient(to left,{LINE},{LINE}00) right/1rem 100% no-repeat,{PAGE}}}
 .bio.bio table{{border-collapse:collapse;width:100%;margin:0;display:table;table-layout:auto}}
-.bio table,.bio th,.bio td{{background:{PAGE};color:{INK}}}
+.bio.bio table,.bio.bio tr,.bio.bio th,.bio.bio td{{background:none}}
+.bio table,.bio th,.bio td{{color:{INK}}}
 .bio.bio th,.bio.bio td{{text-align:left;vertical-align:top;padding:.3rem .5rem;border:0;
  border-bottom:1px solid {LINE}}}
 .bio th{{color:{SOFT};font-weight:600}}
-.bio td.n,.bio th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}
+.bio td.n,.bio th.n{{text-align:right;font-variant-numeric:tabular-nums}}
+.bio td.n{{white-space:nowrap}}
 .bio .cuts td:first-child{{width:8.5em}}
 .bio .cuts th{{padding-top:.7rem;color:{INK};overflow-wrap:anywhere}}
 .bio mark{{background:#fde9b8;color:{INK};border-bottom:2px solid {ORANGE};padding:0 .1em}}

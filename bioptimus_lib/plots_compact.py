@@ -21,9 +21,10 @@ SHOWN_PIECES = 16  # rows of an attention map that can be read at 400 px
 def softened(
     panels: Mapping[str, Sequence[tuple[str, float]]],
     *,
-    title: str = "The same answer at several temperatures",
+    title: str = "One answer at several temperatures, each on its own scale",
 ) -> Figure:
-    """Bars of probability, a panel per temperature, the same pieces in the same order.
+    """Bars of probability, a panel per temperature, the same pieces in the same order; each panel
+    has its own scale, for at a high temperature nothing would be seen on the first one's.
 
     Args:
         panels: name → (piece, probability), as many in each; at most three.
@@ -45,7 +46,8 @@ def softened(
                        lw=0.8)
             top = max(chances)
             for row, chance in enumerate(chances):
-                place.text(chance + 0.03 * top, row, f"{chance:.1%}", va="center", fontsize=9)
+                place.text(chance + 0.03 * top, row, f"{chance:.{2 if chance < 0.01 else 1}%}",
+                           va="center", fontsize=9)
             place.set_xlim(0, 1.5 * top)
             place.set_xticks([])
             place.set_title(name, fontsize=10.5, pad=6)

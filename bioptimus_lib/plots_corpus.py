@@ -101,8 +101,9 @@ def lengths(panels: Mapping[str, Sequence[int]]) -> Figure:
                        lw=0.8, weights=np.full(len(numbers), 100 / len(numbers)))
             middle = float(np.median(numbers))
             place.axvline(middle, color=RED, lw=1.6, linestyle="--")
-            place.text(0.98, 0.95, f"median {middle:g}", transform=place.transAxes, ha="right",
-                       va="top", color="#a83c00", weight="bold")
+            x, ha = (0.02, "left") if middle > most / 2 else (0.98, "right")  # beside the line
+            place.text(x, 0.95, f"median {middle:g}", transform=place.transAxes, ha=ha, va="top",
+                       color="#a83c00", weight="bold")
             place.set(xlabel=name, ylim=(0, 1.16 * place.get_ylim()[1]))
         axes[0, 0].set(ylabel="per cent")
     return figure
@@ -263,7 +264,7 @@ def _dealt(items: list[_T], lines: int) -> Iterable[list[_T]]:
 # -- characters ------------------------------------------------------------------------------------
 
 NAMES = {0x00AD: "SHY", 0x200B: "ZWSP", 0x200C: "ZWNJ", 0x200D: "ZWJ", 0x2060: "WJ",
-         0xFEFF: "BOM", 0x00A0: "NBSP", 0x2009: "THIN", 0x202F: "NNBSP"}  # fmt: skip
+         0xFEFF: "BOM", 0x0009: "TAB", 0x00A0: "NBSP", 0x2009: "THIN", 0x202F: "NNBSP"}  # fmt: skip
 
 
 def visible(text: str) -> str:
@@ -271,8 +272,13 @@ def visible(text: str) -> str:
 
     >>> print(visible("a\\u00adb\\ufb01"))
     a<span class="p">SHY</span>b<mark>\ufb01</mark>
+    >>> print(visible("a  b"))
+    a <span class="p">SP</span>b
     """
-    return "".join(map(_shown, text))
+    return "".join(
+        '<span class="p">SP</span>' if here == " " and before in " \t" else _shown(here)
+        for before, here in zip(f"\n{text}", text, strict=False)
+    )
 
 
 def _shown(character: str) -> str:

@@ -146,7 +146,12 @@ def curves(
             axes.set_xscale("log")
             axes.xaxis.set_minor_locator(_fixed([]))
         if len(places) <= 12:
-            axes.set_xticks(places, [f"{place:g}" for place in places])
+            apart = 0 if log else (places[-1] - places[0]) / 18  # or labels overlap
+            kept: list[float] = []
+            for place in places:
+                if not kept or place - kept[-1] > apart:
+                    kept.append(place)
+            axes.set_xticks(kept, [f"{place:g}" for place in kept])
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.set_title(title)
         if zero:

@@ -13,9 +13,20 @@ from bioptimus_lib.plots import INK, PAGE, SERIES, SOFT, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 COLOURS = "cividis_r"  # light is low; made for colour-blind readers, and even in grey
 STEPS = 24
+
+
+def _ink(drawn: AxesImage, value: float) -> str:
+    """Dark or light, whichever is read better on the colour of a value of an image."""
+    channels = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in drawn.to_rgba(value)[:3]
+    ]
+    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+    return INK if luminance > 0.225 else PAGE  # there both have the same contrast
 
 
 def heat_map(
@@ -53,16 +64,16 @@ def heat_map(
         figure, axes = new_figure(height=1.5 + 0.5 * len(table))
         drawn = axes.imshow(above, cmap=COLOURS, vmin=0, vmax=top, aspect="auto")
         for (row, column), value in np.ndenumerate(table):
-            dark = above[row, column] > 0.55 * top
             best = above[row, column] == 0
             mark = " ●" if best else (" ○" if above[row, column] <= noise else "")
             axes.text(column, row, f"{value:.2f}{mark}", ha="center", va="center",
-                      color=PAGE if dark else INK, weight="bold" if best else "normal")
+                      color=_ink(drawn, above[row, column]), weight="bold" if best else "normal")
         for row, column in (own or {}).items():
             if row in values and column in columns:
+                place = list(values).index(row), columns.index(column)
                 axes.add_patch(Rectangle(
-                    (columns.index(column) - 0.46, list(values).index(row) - 0.43), 0.92, 0.86,
-                    fill=False, edgecolor=INK, lw=1.6, linestyle=(0, (4, 2)),
+                    (place[1] - 0.46, place[0] - 0.43), 0.92, 0.86, fill=False, lw=1.6,
+                    edgecolor=_ink(drawn, above[place]), linestyle=(0, (4, 2)),
                 ))  # fmt: skip
         axes.set_xticks(range(len(columns)), columns)
         axes.set_yticks(range(len(table)), list(values))

@@ -7,7 +7,7 @@ They share the style of ``plots``: a colour is never the only difference, and ev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.plots import BLUE, INK, PAGE, PALE, RED, SERIES, SOFT, new_figure, style
 
@@ -25,6 +25,7 @@ def seeds(
     groups: Mapping[str, Sequence[float]],
     *,
     floors: Mapping[str, float] | None = None,
+    floor_label: str = "list of names",
     xlabel: str = "F1 on test, per cent",
     title: str = "The same fine-tuning, another seed",
 ) -> Figure:
@@ -33,17 +34,23 @@ def seeds(
     Args:
         groups: name → values, one per seed; drawn from top to bottom.
         floors: name → value above which a seed has not failed; drawn as a dashed line.
+        floor_label: what the floor is, for the legend.
 
     Raises:
         ValueError: nothing to draw.
     """
     import numpy as np
+    from matplotlib.lines import Line2D
 
     if not groups or not all(len(values) for values in groups.values()):
         raise ValueError(f"groups {list(groups)}: give one or more, each with a value")
     floors = floors or {}
     with style():
-        figure, axes = new_figure(height=1.25 + 0.56 * len(groups))
+        figure, axes = new_figure(height=(1.5 if floors else 1.25) + 0.56 * len(groups))
+        any_failed = False
+        failure: dict[str, Any] = {
+            "marker": "X", "ms": 7, "color": RED, "mec": INK, "mew": 0.5, "linestyle": "none",
+        }  # fmt: skip
         for row, (name, some) in enumerate(groups.items()):
             values = np.asarray(some, float)
             _violin(axes, values, row)
@@ -52,8 +59,8 @@ def seeds(
             off = row + 0.11 * (np.arange(len(values)) % 3 - 1)  # neighbours do not hide each other
             axes.plot(values[~failed], off[~failed], "o", ms=5.5, mfc=PAGE, mec=BLUE, mew=1.4,
                       linestyle="none")
-            axes.plot(values[failed], off[failed], "X", ms=7, color=RED, mec=INK, mew=0.5,
-                      linestyle="none")
+            axes.plot(values[failed], off[failed], **failure)
+            any_failed = any_failed or bool(failed.any())
             axes.plot(values.mean(), row, "D", ms=7, color=BLUE, mec=INK, mew=0.8)
             if floor is not None:
                 axes.plot([floor, floor], [row - HALF, row + HALF], color=SOFT, lw=1.6,
@@ -67,6 +74,11 @@ def seeds(
         _rows(axes, list(groups))
         axes.set_xlabel(xlabel)
         axes.set_title(title, x=0, ha="left")
+        if floors:
+            line = Line2D([], [], color=SOFT, lw=1.6, linestyle=(0, (3, 2)), label=floor_label)
+            cross = Line2D([], [], **failure, label="failed: not above it")
+            figure.legend(handles=[line, cross] if any_failed else [line],
+                          loc="outside lower center", ncols=2)
     return figure
 
 

@@ -129,6 +129,7 @@ def before_and_after(
         raise ValueError("no text to draw")
     with style():
         figure, axes = new_figure(height=1.35 + 0.42 * len(values))
+        named: set[str] = set()  # in the legend
         for row, (old, new) in enumerate(values.values()):
             worse = new > old
             colour = RED if worse else GREEN
@@ -137,8 +138,10 @@ def before_and_after(
                 "linestyle": "--" if worse else "-"})
             axes.plot(old, row, "o", mfc=PAGE, mec=INK, mew=1.6, ms=8,
                       label="old vocabulary" if row == 0 else None)
+            name = "new, longer" if worse else "new vocabulary"
             axes.plot(new, row, "s", color=colour, mec=INK, mew=0.8, ms=8,
-                      label="new vocabulary" if row == 0 else None)
+                      label=None if name in named else name)
+            named.add(name)
             side = 1 if worse else -1
             axes.annotate(f"{new:.2f}", (new, row), (9 * side, 0), textcoords="offset points",
                           ha="left" if worse else "right", va="center", weight="bold",
@@ -154,7 +157,7 @@ def before_and_after(
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_title(title, x=0, ha="left")
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -180,9 +183,11 @@ def coverage_curves(
         for (name, points), look in zip(curves.items(), SERIES, strict=False):
             axes.plot([p[0] for p in points], [p[1] for p in points], **look, label=name)
         marks = ("X", "*", "p", "h")
-        for (name, (size, share)), mark in zip((marked or {}).items(), marks, strict=False):
-            axes.plot([size], [share], linestyle="none", marker=mark, ms=12, mfc=ORANGE, mec=INK,
-                      mew=1, zorder=4, label=name)
+        for n, ((name, (size, share)), mark) in enumerate(
+            zip((marked or {}).items(), marks, strict=False)
+        ):  # they are often near each other: the later ones are smaller, and of another colour
+            axes.plot([size], [share], linestyle="none", marker=mark, ms=15 - 4 * n, mec=INK,
+                      mfc=(ORANGE, PAGE)[n % 2], mew=1, zorder=4 + n, label=name)
         axes.set(xscale="log", xlabel="pieces in the vocabulary")
         axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
         sizes = sorted({int(p[0]) for points in curves.values() for p in points})

@@ -33,7 +33,7 @@ def section(experiment: str) -> str:
     each = _table(ROWS, map(line, rows))
     return (
         f"<details class='ledger' id='{escape(experiment)}'>"
-        f"<summary><b>{escape(experiment)}</b>, {len(rows)} rows</summary>"
+        f"<summary><b>{escape(experiment)}</b>, {len(rows)} row{'s' * (len(rows) != 1)}</summary>"
         f"{_table(MEANS, means(rows))}{read}"
         f"<details><summary>{escape(experiment)}, row by row</summary>{each}</details>"
         f"<p>Made by {made}</p></details>"

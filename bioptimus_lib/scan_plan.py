@@ -33,8 +33,9 @@ class ScanPlan:
 
     def __str__(self) -> str:
         cut = sum(map(len, self.groups))
+        files = "1 file" if len(self.files) == 1 else f"{len(self.files):,} files"
         return (
-            f"{len(self.files):,} files, {self.bytes / 1e6:.1f} MB on disk, {cut:,} pieces "
+            f"{files}, {self.bytes / 1e6:.1f} MB on disk, {cut:,} pieces "
             f"in {len(self.groups)} groups, {self.workers} workers"
         )
 

@@ -308,7 +308,7 @@ def test_a_combination_does_all_that_its_parts_do(house):
 WRONG = {
     "too many frozen": (Recipe(freeze=4), "freeze is 4, the model has 3 layers: give 0 to 3"),
     "too many new": (Recipe(reinit=4), "reinit is 4, the model has 3 layers"),
-    "frozen and new": (Recipe(freeze=2, reinit=2), "freeze 2 and reinit 2 overlap in 3 layers"),
+    "frozen and new": (Recipe(freeze=2, reinit=2), "2 and reinit 2 overlap: there are 3 layers"),
 }
 
 

@@ -111,7 +111,7 @@ def test_a_cell_is_mean_spread_and_seeds_and_models_are_in_order(rows):
 def test_differences_of_a_set(rows):
     html = text(ner_tables.differences("BC2GM"))
     assert "v0.4 − old: +9.0, +7.0 to +11.0" in html and "<td class=n>0.0020</td>" in html
-    assert "No two models have been run on JNLPBA" in ner_tables.differences("JNLPBA")
+    assert "No model has been set beside the old one on JNLPBA" in ner_tables.differences("JNLPBA")
 
 
 def test_nothing_yet(monkeypatch):

@@ -11,7 +11,7 @@ from bioptimus_lib.recipes import RECIPES
 
 TRAPS = ("teacher-in-training", "random-head", "attention-per-element")
 EPILOG = """\
-the recipes (Rohanian et al., 2022 and 2023), at full size:
+the recipes (Rohanian et al., 2023 and 2024), at full size:
 {recipes}
 
 A recipe that is distilled needs --teacher; its student is as much smaller than this teacher as the

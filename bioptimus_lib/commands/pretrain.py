@@ -92,7 +92,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--evaluate-steps", type=int, default=0, metavar="N",
         help="between tests on held-out text (before the first step and after the last)",
     )  # fmt: skip
-    size.add_argument("--loader-workers", type=int, default=0, metavar="N", help="(0)")
+    size.add_argument("--loader-workers", type=int, default=0, metavar="N",
+                      help="processes that make batches ready (0: none of their own)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.set_defaults(run=run)

@@ -15,7 +15,7 @@ from unittest import mock
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-WIDTH = 88  # letters in a line of the page
+WIDTH = 80  # letters in a line of the page
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -98,7 +98,8 @@ def symbols(formula: str) -> set[str]:
     >>> sorted(symbols(r"\\text{loss} = \\frac{1}{|S_c|} \\sum_i \\log h_{c,i}^{\\beta}"))
     ['S', 'beta', 'c', 'h', 'i']
     """
-    formula = re.sub(r"\\(?:text|mathrm|operatorname)\{[^}]*\}", " ", formula)
+    formula = re.sub(r"\\(?:text|mathrm|operatorname|begin|end)\{[^}]*\}", " ", formula)
+    formula = re.sub(r"\\\\\[\w+\]", " ", formula)  # the space between two lines
     found = {name for name in re.findall(r"\\([A-Za-z]+)", formula) if name in GREEK}
     return found | set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+|%", " ", formula)))
 
