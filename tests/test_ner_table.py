@@ -66,6 +66,17 @@ def test_the_first_seed_of_all_comes_first_and_what_lacks_is_told(setting, house
     assert len(names) == 25
 
 
+def test_the_old_model_is_there_once_whichever_runs_are(setting, house, tmp_path):
+    place = tmp_path / "phases"
+    for name in ("run-1/models/v0.4", "run-2/models/v0.4"):
+        (place / name).mkdir(parents=True)
+        (place / name / "config.json").write_text("{}")
+    (place / "setting.json").write_bytes((house / "phases" / "setting.json").read_bytes())
+    assert ner_table.cells(replace(setting, phases=str(place))) == [
+        "one+old+0+0", "one+v0.4+1+0", "one+v0.4+2+0",
+    ]  # fmt: skip
+
+
 def test_a_cell_is_made_once_and_rows_say_what_they_are(setting, monkeypatch):
     rows, missing = run_cells("ner-table", ner_table, setting)
     assert not missing and "counts" not in json.dumps(rows)

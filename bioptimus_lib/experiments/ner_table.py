@@ -69,11 +69,12 @@ def _cells(setting: Setting) -> list[Cell]:
     if family:
         numbers, phases = runs(setting), str(phases_folder(setting).resolve())
         same_setting(setting.out / "ner-table" / "phases.json", {"phases": phases})
-        made = [
+        made = [Cell(OLD, 0)] if OLD in family else []  # it is the same for all runs
+        made += [
             Cell(model, run)
             for run in numbers
             for model in family
-            if (run == 0 or model != OLD) and (model == SCRATCH or folder(setting, model, run))
+            if model != OLD and (model == SCRATCH or folder(setting, model, run))
         ]
     trainings = [cell for cell in made if cell.model == SCRATCH]
     return trainings + [
