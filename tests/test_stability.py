@@ -312,3 +312,69 @@ def test_rows_go_to_the_ledger_with_the_files_of_the_set(pocket, tmp_path, monke
     assert [row["model"] for row in rows] == ["list of names", "pocket-bert"]
     assert {name.split("/")[-1] for name in rows[1]["data"]} >= {"train.tsv", "test.tsv"}
     assert all(math.isfinite(value) for row in rows for value in row["metrics"].values())
+
+
+# -- what chapter 13 says of the ledger ------------------------------------------------------------
+
+FEW, LARGER = (50, 100), (500, 5424)
+
+
+@pytest.fixture(scope="module")
+def real():
+    """Sentences → recipe → seed → F1 of the ledger, and sentences → F1 of the list of names."""
+    from bioptimus_lib import evidence
+
+    rows = evidence.rows_of("stability", "f1")
+    rows = [row for row in rows if row["dataset"] == "NCBI-disease"]
+    floors = {row["sentences"]: row["metrics"]["f1"] for row in rows if "remedy" not in row}
+    return stability.by_size(rows), floors
+
+
+def gain_of(found, name, base="plain"):
+    return stability.gain(*stability.shared(found[name], found[base]))
+
+
+def test_the_ledger_has_ten_seeds_of_each_recipe(real):
+    f1, _ = real
+    assert set(f1) == {*FEW, *LARGER}
+    assert all(set(f1[n]) == {*REMEDIES, "together"} for n in FEW)
+    assert all(set(f1[n]) == {"plain", "together"} for n in LARGER)
+    assert all(len(runs) == 10 for some in f1.values() for runs in some.values())
+
+
+def test_what_fails_is_what_the_chapter_names(real):
+    f1, floors = real
+    failed = {
+        (n, name): sum(value <= floors[n] for value in runs.values())
+        for n, some in f1.items() for name, runs in some.items()
+    }  # fmt: skip
+    assert all(failed[n, "shorter"] == 10 and failed[n, "uncorrected"] > 5 for n in FEW)
+    others = {name for (_, name), count in failed.items() if count}
+    assert others == {"shorter", "uncorrected", "freeze-3", "reinit-3"}
+
+
+def test_remedies_gain_and_lose_as_the_chapter_says(real):
+    f1, _ = real
+    remedies = [name for name in REMEDIES if name != "plain"]
+    above = {(n, name) for n in FEW for name in remedies if gain_of(f1[n], name).low > 0}
+    assert above == {(50, "longer-2")}
+    for n in FEW:
+        for name in ("freeze-2", "freeze-3", "decay-0.75", "reinit-3"):
+            assert gain_of(f1[n], name).high < 0
+        for name in ("freeze-1", "decay-0.95", "decay-0.9"):
+            assert gain_of(f1[n], name).low < 0 < gain_of(f1[n], name).high
+        found = gain_of(f1[n], "together", "longer-2")
+        assert found.low < 0 < found.high
+    for n in LARGER:
+        assert gain_of(f1[n], "together").low < 0 < gain_of(f1[n], "together").high
+
+
+def test_one_recipe_is_less_steady_at_both_sizes(real):
+    f1, _ = real
+    for n in FEW:
+        ratios = {
+            name: stability.spread_ratio(*stability.shared(runs, f1[n]["plain"]))
+            for name, runs in f1[n].items() if name not in ("plain", "shorter")
+        }  # fmt: skip
+        assert ratios.pop("uncorrected").low > 1
+        assert sum(not found.low <= 1 <= found.high for found in ratios.values()) <= 1
