@@ -163,12 +163,12 @@ def metrics_table(
     found = list(groups.items())
     if experiment in nested.NESTED:
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
-    settings, same = _settings([names[:2] for names, _ in found])
+    settings, same = _settings([(names[0], names[1]) for names, _ in found])
     lines = []
     for (dataset, variant, _, model), some in found:
-        line = {first: model} | (
-            {"setting": settings[dataset, variant]} if settings else {}
-        )
+        line = {first: model}
+        if settings:
+            line["setting"] = settings[dataset, variant]
         of = {heading: nested.groups_of(some, metric) for heading, metric in metrics.items()}
         line |= {heading: _cell(values) for heading, values in of.items()}
         if any(of.values()):
