@@ -67,7 +67,8 @@ def groups(
 
 def f1_table() -> str:
     """Mean and spreads of F1 (``nested.READ``) for each model and set, and in brackets how many
-    pre-trainings × fine-tunings, as HTML."""
+    pre-trainings × fine-tunings; behind them the mean of all sets of the paper, for those who have
+    all. As HTML, with what each model is below."""
     rows = evidence.rows_of(EXPERIMENT)
     found = groups(rows)
     if not found:
@@ -75,11 +76,34 @@ def f1_table() -> str:
     others = {name for models in found.values() for sets in models.values() for name in sets}
     columns = (*SETS, *sorted(others - set(SETS)))
     lines = [
-        {"model": model, "of": variant, **{name: _cell(sets.get(name, ())) for name in columns}}
-        for variant, models in found.items()
+        {"model": model, **{name: _cell(sets.get(name, ())) for name in columns},
+         "mean": mean_of_sets(sets)}
+        for models in found.values()
         for model, sets in models.items()
-    ]
-    return table(lines, numbers=columns) + evidence.origins(rows)
+    ]  # fmt: skip
+    said = "; ".join(f"{', '.join(models)}: {variant}" for variant, models in found.items())
+    below = panel(f"<p class='key'>{escape(said)}.</p>") + evidence.origins(rows)
+    return table(lines, numbers=(*columns, "mean")) + below
+
+
+def mean_of_sets(sets: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The mean of ``SETS`` over the pre-trainings that have all of them, as in ``f1_table``; a dash
+    if there is none."""
+    found = [[nested.pre_training(row) for row in sets.get(name, ())] for name in SETS]
+    runs = [{run for run in some if run is not None} for some in found]
+    means = [
+        sum(
+            nested.summary_of(
+                [row for row in sets[name] if nested.pre_training(row) == run], "f1"
+            ).mean
+            for name in SETS
+        ) / len(SETS)
+        for run in sorted(set.intersection(*runs))
+    ]  # fmt: skip
+    if not means:
+        return "–"
+    over = nested.summary([[mean] for mean in means])
+    return f"{over} ({over.count})"
 
 
 def _cell(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -104,8 +104,20 @@ def test_a_cell_is_mean_spread_and_seeds_and_models_are_in_order(rows):
     lines = re.findall(r"<tr><td>(.*?)</td>(.*?)</tr>", html)
     assert [model for model, _ in lines] == ["old", "v0.4", "minilm"]
     assert "51.00 ± 1.41 (2)" in lines[0][1] and "12.00 (1)" in lines[0][1]
-    assert "60.00 (1)" in lines[1][1] and lines[1][1].count("–") == 5
+    assert "60.00 (1)" in lines[1][1] and lines[1][1].count("–") == 6
     assert "<th class=n>mine</th>" in html and "cpu: &lt;one&gt;" in html
+
+
+def test_the_mean_of_sets_is_one_of_pre_trainings_that_have_all():
+    def row(seed, f1):
+        return {"experiment": "ner-table", "seed": seed, "metrics": {"f1": f1}}
+
+    sets = {name: [row(1000, 60.0 + n), row(1001, 62.0 + n), row(2000, 70.0 + n)]
+            for n, name in enumerate(ner_tables.SETS)}  # fmt: skip
+    assert ner_tables.mean_of_sets(sets) == "67.50 ± 6.36 (2)"  # of 63.0 and 72.0
+    sets["JNLPBA"] = sets["JNLPBA"][:2]
+    assert ner_tables.mean_of_sets(sets) == "63.00 (1)"
+    assert ner_tables.mean_of_sets({**sets, "JNLPBA": []}) == "–"
 
 
 def test_differences_of_a_set(rows):
