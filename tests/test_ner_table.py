@@ -196,3 +196,26 @@ def test_by_the_command(setting, house, capsys, monkeypatch):
     assert str(house) not in json.dumps(rows)
     assert main(list(map(str, words))) == 0  # once more: the same rows take their own places
     assert ledger.read("ner-table", folder=setting.out / "results") == rows
+
+
+def test_what_chapter_12_says_of_the_table_is_what_the_ledger_holds():
+    from bioptimus_lib import evidence, nested
+    from bioptimus_lib.ner_tables import PAPER, SETS, groups
+
+    rows = [row for row in evidence.rows_of("ner-table") if row["model"] in ("old", *VERSIONS)]
+    ((_, models),) = groups(rows).items()
+    f1 = {
+        model: {name: nested.groups_of(sets[name], "f1") for name in SETS}
+        for model, sets in models.items()
+    }
+    assert all(len(runs) == 2 for model in VERSIONS for runs in f1[model].values())
+    means = {  # over the sets, of each pre-training
+        model: [sum(f1[0] for f1 in run) / len(SETS) for run in zip(*sets.values(), strict=True)]
+        for model, sets in f1.items()
+    }
+    (old,) = means.pop("old")
+    assert all(mean > old for some in means.values() for mean in some)
+    first, last = (sum(means[name]) / 2 for name in ("v0.1", "v0.4"))
+    assert 0 < last - first < 1 and first - old > last - first
+    rise = [sum(PAPER[name].values()) / len(SETS) for name in ("v0.1", "v0.4")]
+    assert f"{rise[1] - rise[0]:.1f}" == "1.1"
