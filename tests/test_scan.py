@@ -811,7 +811,7 @@ def test_plan_reads_nothing(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x" * 100)
     plan = plan_scan(tmp_path, workers=0, piece_bytes=30)
     assert plan.bytes == 100 and [len(group) for group in plan.groups] == [4]
-    assert "1 files" in str(plan)
+    assert "1 file," in str(plan)
 
 
 @pytest.mark.skipif("BIOPTIMUS_MIRROR" not in os.environ, reason="needs the real corpus")
