@@ -17,6 +17,7 @@ import pipeline_picture
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import bioptimus_lib
 from bioptimus_lib import cli
@@ -48,6 +49,18 @@ def test_constraints_pin_every_package_inside_its_range():
         version = pins[re.sub(r"[-_.]+", "-", wanted.name).lower()]
         assert version in wanted.specifier, f"{line}, but constraints.txt has {version}"
         assert "+" not in version, f"{wanted.name} is pinned to a local build"
+
+
+def test_pinned_packages_install_on_the_first_release_of_the_oldest_python():
+    """Debian's Python is 3.11.2; a package that asks for 3.11.5 ends `make setup` on it."""
+    oldest = f"{PROJECT['requires-python'].removeprefix('>=')}.0"
+    for name, version in pinned().items():
+        try:
+            package = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of another platform
+        if package.version == version and (asks := package.metadata["Requires-Python"]):
+            assert oldest in SpecifierSet(asks), f"{name} {version} asks for Python {asks}"
 
 
 COLAB = {  # the versions of Colab that are known; the course must not replace any of them
