@@ -59,7 +59,7 @@ def test_pinned_packages_install_on_the_first_release_of_the_oldest_python():
             package = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # of another platform
-        if package.version == version and (asks := package.metadata["Requires-Python"]):
+        if package.version == version and (asks := package.metadata.get("Requires-Python")):
             assert oldest in SpecifierSet(asks), f"{name} {version} asks for Python {asks}"
 
 
