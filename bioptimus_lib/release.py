@@ -55,7 +55,7 @@ def finished(folder: str | Path, *, progress: bool = True) -> tuple[Run, dict[st
         what = f"stage {missing[0]}" if missing else "the report"
         raise DataError(
             f"the run is not complete, {what} is missing: go on with 'bioptimus run "
-            f"--profile {run.profile.name} --out {folder}' and the options it was begun with",
+            f"--out {folder}'",
             path=folder,
         )
     return run, json.loads(file.read_text(encoding="utf-8"))

@@ -152,6 +152,17 @@ def test_a_folder_of_another_configuration_is_refused(finished):
         Run(finished.out, profile=finished.profile, seed=1)
 
 
+def test_a_run_goes_on_by_its_folder_alone(small_profile, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BIOPTIMUS_PROFILE", "pocket")  # as it would be begun here
+    here = ["run", "--device", "cpu", "--quiet", "--until", "corpus", "--out", str(tmp_path / "r")]
+    Run(tmp_path / "r", profile=small_profile, seed=3, progress=False)
+    assert main(here) == 0
+    assert small_profile.about in capsys.readouterr().err
+    assert Run.opened(tmp_path / "r").done("corpus")
+    assert main([*here, "--seed", "0"]) == 2  # what is asked for is not what is there
+    assert "another configuration" in capsys.readouterr().err
+
+
 def test_minutes_become_steps_once(small_profile, tmp_path):
     # An hour: enough on a machine that is busy with something else.
     run = Run(tmp_path / "r", profile=small_profile, minutes=60, progress=False, device="cpu")

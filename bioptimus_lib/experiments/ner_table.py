@@ -26,7 +26,6 @@ from bioptimus_lib.nested import PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.ner_runs import Job
-    from bioptimus_lib.pipeline import Run
 
 ABOUT = "entity F1 of old, continued, from scratch and v0.1 to v0.4 on the NER sets"
 METRICS = ["f1", "recall_unseen", "devel_f1"]
@@ -222,10 +221,11 @@ def trained(setting: Setting, number: int) -> Row:
     """A model from scratch, in the new vocabulary, through the four phases of a run; a phase that
     is done is not done again."""
     from bioptimus_lib.models import place, random_masked_lm
+    from bioptimus_lib.pipeline import Run
     from bioptimus_lib.provenance import provenance
     from bioptimus_lib.stages import packed, settings_of
 
-    run = opened(phases_folder(setting) / f"run-{number}")
+    run = Run.opened(phases_folder(setting) / f"run-{number}", progress=False)
     goals = setting.out / "scratch" / f"run-{number}"
     tokenizer = run.tokenizer("new")
     blocks, held_out = (packed(run, name, tokenizer, "new") for name in ("train", "held-out"))
@@ -246,19 +246,6 @@ def trained(setting: Setting, number: int) -> Row:
         "variant": TRAINED, "metrics": rows[-1]["held_out"],
         **{name: sum(row[name] for row in rows) for name in ("steps", "tokens", "seconds")},
     }  # fmt: skip
-
-
-def opened(place: Path) -> Run:
-    """A run that is there, with the configuration that it was made with."""
-    from bioptimus_lib.pipeline import Run
-    from bioptimus_lib.profile import Profile
-
-    there = json.loads((place / "config.json").read_text(encoding="utf-8"))
-    names = ("minutes", "corpus", "ner", "seed")
-    return Run(
-        place, profile=Profile(**there["profile"]), progress=False,
-        **{name: there[name] for name in names},
-    )  # fmt: skip
 
 
 # --- all cells together --------------------------------------------------------------------------
