@@ -127,7 +127,7 @@ def results_table(dataset: str = SET) -> str:
                 "starts from": begins(RECIPES[name]) if name in RECIPES else setting,
                 "F1": _spread(found.f1.values()),
                 "MLM alone": _spread(arms.get(f"{name}-{ALONE}", Found()).f1.values()),
-                "lost in 8 bits": f"{sum(lost) / len(lost):+.2f}" if lost else NOTHING,
+                "lost in 8 bits": f"{sum(lost) / len(lost):+z.2f}" if lost else NOTHING,
                 "ms, batch 1": _number(found.speed, "milliseconds_1", "{:.1f}"),
                 "ms, batch 32": _number(found.speed, "milliseconds_32", "{:.0f}"),
                 "8 bits, times as fast": " and ".join(
@@ -177,13 +177,15 @@ def differences(control: str, *, title: str, dataset: str = SET) -> str:
         bars[label] = Row(m["difference"], m["low"], m["high"])
         lines.append({
             "pair": _question(row), "setting": _setting(row),
-            "difference": f"{m['difference']:+.2f}",
-            "95 %": f"{m['low']:+.2f} to {m['high']:+.2f}", "p by Holm": f"{m['p_holm']:.4f}",
+            "difference": f"{m['difference']:+z.2f}",
+            "95 %": f"{m['low']:+z.2f} to {m['high']:+z.2f}", "p by Holm": f"{m['p_holm']:.4f}",
             "p over runs": f"{m['p_runs']:.3f}", "seeds": f"{m['seeds']:.0f}",
         })  # fmt: skip
-    said = "; ".join(f"{' '.join(name.split())} {bar.value:+.1f}, {bar.low:+.1f} to {bar.high:+.1f}"
-                     for name, bar in bars.items())  # fmt: skip
-    figure = forest(bars, title=title, zero=True, form="{:+.1f}",
+    said = "; ".join(
+        f"{' '.join(name.split())} {bar.value:+z.1f}, {bar.low:+z.1f} to {bar.high:+z.1f}"
+        for name, bar in bars.items()
+    )
+    figure = forest(bars, title=title, zero=True, form="{:+z.1f}",
                     xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
     return image(figure, alt=f"{title}: differences in F1 on {dataset}. {said}.") + table(
         lines, numbers=list(lines[0])[2:]
@@ -231,7 +233,7 @@ def eight_bits(dataset: str = SET) -> str:
             lost = sum(found.f1[seed] - found.eight[seed] for seed in seeds) / len(seeds)
             lines.append({
                 "model": name, "setting": setting, "throughput, times": f"{times:.2f}",
-                "F1 lost": f"{lost:+.2f}", "seeds": len(seeds),
+                "F1 lost": f"{lost:+z.2f}", "seeds": len(seeds),
                 "1.8 times at 0.5": "reached" if times >= 1.8 and lost <= 0.5 else "not reached",
             })
     if not lines:

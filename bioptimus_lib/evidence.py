@@ -266,10 +266,10 @@ def _numbers(text: str) -> str:
 def _times(ratio: float) -> str:
     """A ratio in three digits, or whole; never as a power of ten.
 
-    >>> _times(0.512345), _times(17.42), _times(3241.7)
-    ('0.512', '17.4', '3,242')
+    >>> _times(0.512345), _times(2), _times(17.42), _times(3241.7)
+    ('0.512', '2.00', '17.4', '3,242')
     """
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+    return f"{ratio:,.0f}" if ratio >= 99.95 else f"{ratio:#.3g}"
 
 
 def rows_of(experiment: str, metric: str | None = None) -> list[Row]:

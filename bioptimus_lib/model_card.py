@@ -246,7 +246,7 @@ def about_onnx(onnx: Mapping[str, Any]) -> str:
         cost = (
             f"On the {text['sentences']:,} test sentences, in 32 bits, F1 is {text['f1']:.2f} with "
             f"the first and {text['int8_f1']:.2f} with the second "
-            f"({text['int8_f1'] - text['f1']:+.2f})."
+            f"({text['int8_f1'] - text['f1']:+z.2f})."
         )
     else:
         cost = (

@@ -135,12 +135,12 @@ def differences(dataset: str) -> str:
         label: Row(*(row["metrics"][name] for name in ("difference", "low", "high")))
         for label, row in zip(names, ordered, strict=True)
     }
-    said = "; ".join(f"{name}: {row.value:+.1f}, {row.low:+.1f} to {row.high:+.1f}"
+    said = "; ".join(f"{name}: {row.value:+z.1f}, {row.low:+z.1f} to {row.high:+z.1f}"
                      for name, row in rows.items())  # fmt: skip
-    figure = forest(rows, title=f"{dataset}: F1 beside the old model", zero=True, form="{:+.1f}",
+    figure = forest(rows, title=f"{dataset}: F1 beside the old model", zero=True, form="{:+z.1f}",
                     xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
     lines = [
-        {"models": label, "difference": f"{row['metrics']['difference']:+.2f}",
+        {"models": label, "difference": f"{row['metrics']['difference']:+z.2f}",
          "p": f"{row['metrics']['p']:.4f}", "p by Holm": f"{row['metrics']['p_holm']:.4f}",
          "p over runs": f"{row['metrics']['p_runs']:.3f}",
          "seeds": f"{row['metrics']['seeds']:.0f}"}

@@ -128,7 +128,7 @@ def phase(before: str, after: str) -> str:
         return evidence.nothing_in("phases")
     gained = [
         f"{name} " + ", ".join(format(gap, form) for gap in gaps)
-        for metric, name, form in (("loss", "loss", "+.2f"), ("f1", "F1", "+.1f"))
+        for metric, name, form in (("loss", "loss", "+z.2f"), ("f1", "F1", "+z.1f"))
         if (gaps := _by_training(rows, metric, before, after))
     ]
     said = f"{after} − {before}, a number for each pre-training: {'; '.join(gained)}"

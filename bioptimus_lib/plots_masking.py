@@ -206,7 +206,7 @@ def ladder(
             axes.barh(row, values.mean(), height=0.55, color=RED if harder else GREEN,
                       hatch="//" if harder else "", edgecolor=PAGE, lw=0)
             axes.plot([values.min(), values.max()], [row, row], color=INK, lw=2)
-            axes.annotate(f"{values.mean():+.2f}", (max(values.max(), 0), row), xytext=(6, 0),
+            axes.annotate(f"{values.mean():+z.2f}", (max(values.max(), 0), row), xytext=(6, 0),
                           textcoords="offset points", va="center", weight="bold")
         axes.axvline(0, color=SOFT, lw=1.2)
         axes.set_yticks(range(len(steps)), list(steps))

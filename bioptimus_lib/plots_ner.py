@@ -158,7 +158,7 @@ def ways(
                     place.plot(values, [row] * len(values), marker, mfc=PAGE, mec=colour, ms=5,
                                mew=1.2, linestyle="none")
                 place.plot(mean, row, marker, color=colour, ms=8, mec=INK, mew=0.7)
-                said = f"{mean:.1f}" if row == list(rows).index(reference) else f"{above:+.1f}"
+                said = f"{mean:.1f}" if row == list(rows).index(reference) else f"{above:+z.1f}"
                 place.annotate(said, (1.0, row), xycoords=("axes fraction", "data"), ha="right",
                                va="center", weight="bold", fontsize=10)
             every = np.concatenate([np.asarray(some, float) for some in rows.values()])

@@ -304,7 +304,7 @@ def comparison(
         a, b = shared(runs, f1[base])
         if name != base and len(a) > 2:
             found = gain(a, b)
-            line["gain"] = f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+            line["gain"] = f"{found.mean:+z.1f} [{found.low:+z.1f}, {found.high:+z.1f}]"
             if np.std(a) > 0 and np.std(b) > 0:
                 line["spread ratio"] = str(spread_ratio(a, b))
         lines.append(line)

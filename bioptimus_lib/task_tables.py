@@ -85,8 +85,8 @@ def _line(row: Found) -> dict[str, str]:
         "constant": f"{found['baseline']:.1f}",
         "score": f"{found['score']:.1f}{sd}",
         "95 %": f"{found['low']:.1f} to {found['high']:.1f}",
-        "over the constant": f"{found['margin']:+.1f} "
-        f"[{found['margin_low']:+.1f}, {found['margin_high']:+.1f}]",
+        "over the constant": f"{found['margin']:+z.1f} "
+        f"[{found['margin_low']:+z.1f}, {found['margin_high']:+z.1f}]",
         "seeds": f"{found['seeds']:.0f}",
         "tested": f"{found['tested']:,.0f}",
     }
@@ -113,10 +113,10 @@ def margins() -> str:
 
 def _forest(rows: Mapping[str, Row], *, title: str, xlabel: str) -> str:
     said = "; ".join(
-        f"{name}: {row.value:+.1f}, {row.low:+.1f} to {row.high:+.1f}"
+        f"{name}: {row.value:+z.1f}, {row.low:+z.1f} to {row.high:+z.1f}"
         for name, row in rows.items()
     )
-    figure = forest(rows, title=title, zero=True, form="{:+.1f}", xlabel=xlabel)
+    figure = forest(rows, title=title, zero=True, form="{:+z.1f}", xlabel=xlabel)
     return image(figure, alt=f"{title}, {xlabel}. {said}.")
 
 

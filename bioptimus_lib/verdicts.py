@@ -97,7 +97,7 @@ def _forest(question: str, dataset: str, rows: Sequence[Row]) -> str:
         for row in rows
     }
     figure = forest(
-        lines, title=f"{dataset}: F1 beside “{first_arm(rows)}”", zero=True, form="{:+.1f}",
+        lines, title=f"{dataset}: F1 beside “{first_arm(rows)}”", zero=True, form="{:+z.1f}",
         xlabel="difference in F1, 95 % over sentences and seeds",
     )  # fmt: skip
     words = "; ".join(f"{name} {_gap(row)}" for name, row in zip(lines, rows, strict=True))
@@ -194,7 +194,7 @@ def _arm(row: Row) -> str:
 
 def _gap(row: Row) -> str:
     found = row["metrics"]
-    return f"{found['difference']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+    return f"{found['difference']:+z.1f} [{found['low']:+z.1f}, {found['high']:+z.1f}]"
 
 
 def _spread(values: Sequence[float] | None, digits: int = 1) -> str:

@@ -98,7 +98,7 @@ def test_ratios_of_the_ledger_name_both_sides_and_the_spread(tmp_path, monkeypat
     ledger.append("bench-scan", rows, folder=tmp_path)
     html = ratio_table("bench-scan")
     assert html.index("scan against ripgrep") < html.index("scan against qik-find")
-    assert ">2.5<" in html and "2.4 to 2.6" in html and ">543<" in html
+    assert ">2.50<" in html and "2.40 to 2.60" in html and ">543<" in html
     assert html.count("bioptimus bench scan") == 1 and "CPU &lt;2 cores&gt;" in html
 
 
