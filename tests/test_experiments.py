@@ -305,3 +305,29 @@ def test_phases_have_a_row_per_version_and_per_fine_tuning(tmp_path, monkeypatch
     more = phases.cells(replace(setting, seeds=2))
     assert "ner-old-0-0" in more and "ner-old-1-0" not in more and "ner-v0.4-1-0" in more
     assert "gaps-old-0" in more and "gaps-old-1" not in more and "gaps-continued-1" in more
+
+
+def test_what_chapter_10_says_of_continued_is_what_the_ledger_holds():
+    from statistics import fmean
+
+    from bioptimus_lib import evidence, nested
+
+    def means(experiment: str) -> dict[str, dict[int, float]]:
+        """Mean F1 on NCBI-disease of each pre-training of each model."""
+        found: dict[str, dict[int, list[float]]] = {}
+        for row in evidence.rows_of(experiment, "f1"):
+            if row["dataset"] == "NCBI-disease" and row["seed"] is not None:
+                runs = found.setdefault(row["model"], {})
+                runs.setdefault(nested.pre_training(row), []).append(row["metrics"]["f1"])
+        return {m: {run: fmean(f1) for run, f1 in runs.items()} for m, runs in found.items()}
+
+    few = means("phases")
+    (old,), ((run, continued),) = few["old"].values(), few["continued"].items()
+    assert 2.5 < continued - old < 3 and 1.5 < few["v0.4"][run] - continued < 2
+    all_of_train = means("ner-table")
+    assert all_of_train["v0.4"][run] < all_of_train["continued"][run]
+    short = means("run")
+    assert short["continued"][0] > short["v0.4"][0]
+    (pieces,) = {row["tokens"] for row in evidence.rows_of("run") if row["model"] == "v0.4"}
+    (phase,) = {row["tokens"] for row in evidence.rows_of("phases", "loss")}
+    assert pieces < 4 * phase / 4  # all four of a run, and a quarter of the four
