@@ -173,6 +173,7 @@ def test_a_tagger_is_released_with_labels_and_its_score(finished, tmp_path, capl
     values = [r["metrics"][0]["value"] for r in head["model-index"][0]["results"]]
     assert values[0] == pytest.approx(result["metrics"]["f1"], abs=1e-4)
     assert 'aggregation_strategy="first"' in card and "Drug, Gene" in card
+    assert "best *valid* tags" in card  # which the pipeline's are not
     with pytest.raises(ValueError, match="another model"):
         release(finished, "0.1", tmp_path, tagger=place)
     with pytest.raises(ValueError, match=re.escape("no seed 7 of v0.4: there are [0, 1]")):
