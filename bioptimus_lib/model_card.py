@@ -236,8 +236,8 @@ def results(facts: Facts) -> str:
         own = ", ".join(f"{name} {value:.2f}" for name, value, _ in scores(facts))
         lines += ["", f"This tagger (seed {facts.tagger.seed}), on the test part of "
                   f"{facts.tagger.dataset.name}: {own}. All scores are of the best *valid* tags of "
-                  "a sentence, without an `I-` that continues nothing. The pipeline above takes the "
-                  "best tag of each word, so it may score a little lower."]  # fmt: skip
+                  "a sentence, without an `I-` that continues nothing. The pipeline above takes "
+                  "the best tag of each word, so it may score a little lower."]  # fmt: skip
     return "\n".join(lines)
 
 
