@@ -108,10 +108,12 @@ def batches(tagger: TextTagger, texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def bare(tagger: TextTagger, prepared: Sequence[Mapping[str, Any]]) -> None:
-    """The model on batches that are there, and nothing else."""
+    """The model on batches that are there, and nothing else; its products as ``tag`` has them."""
     import torch
 
-    with torch.inference_mode():
+    from bioptimus_lib.onednn import by_onednn
+
+    with torch.inference_mode(), by_onednn(tagger.tagger.model):
         for inputs in prepared:
             tagger.tagger.model(**inputs)
     if tagger.tagger.model.device.type == "cuda":

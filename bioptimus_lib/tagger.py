@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,10 +77,13 @@ class Tagger:
         )
 
     def scores(self, encoding: Encoding) -> list[np.ndarray]:
-        """Log-probabilities (tokens, labels) of each sentence."""
+        """Log-probabilities (tokens, labels) of each sentence; in 32 bits on a CPU by oneDNN."""
         import torch
 
+        from bioptimus_lib.onednn import by_onednn
+
         self.model.eval()
+        ours = self.settings.precision == "fp32" and isinstance(self.model, torch.nn.Module)
         device, outputs = self.model.device, [np.empty(0)] * len(encoding.windows)
         lengths = [len(piece.ids) for piece in encoding.windows]
         # Without gradients a batch needs a fraction of the memory.
@@ -87,7 +91,11 @@ class Tagger:
             some = [encoding.windows[i].ids for i in members]
             layout = padded([lengths[i] for i in members])
             inputs = model_inputs(some, layout, self.model, self.tokenizer)
-            with torch.inference_mode(), autocast(device, self.settings.precision):
+            with (
+                torch.inference_mode(),
+                autocast(device, self.settings.precision),
+                by_onednn(self.model) if ours else nullcontext(),
+            ):
                 logits = self.model(**inputs).logits
             for i, row in zip(members, logits.float().log_softmax(-1).cpu().numpy(), strict=True):
                 outputs[i] = row[: lengths[i]]
