@@ -83,3 +83,22 @@ def test_what_is_remembered_is_what_the_user_says_or_64(monkeypatch):
     monkeypatch.delenv(name)
     onednn.remember_less()
     assert os.environ[name] == "64"
+
+
+@pytest.mark.parametrize("precision, products", [("fp32", True), ("bf16", False)])
+def test_a_tagger_in_32_bits_computes_by_it(tiny, monkeypatch, precision, products):
+    from bioptimus_lib.conll import Sentence
+    from bioptimus_lib.tagger import NerSettings, Tagger, classifier_on
+
+    labels = ("O", "B-Drug", "I-Drug")
+    model, tokenizer = classifier_on(tiny, labels, seed=0)
+    tagger = Tagger(model, tokenizer, labels, NerSettings(precision=precision))
+    words = [tuple(text.split()) for text in SENTENCES]
+    encoding = tagger.encode([Sentence(some, ("O",) * len(some)) for some in words])
+    monkeypatch.setattr(onednn, "product", lambda: None)
+    expected = tagger.scores(encoding)
+    monkeypatch.undo()
+    asked = calls(monkeypatch)
+    for rows, others in zip(tagger.scores(encoding), expected, strict=True):
+        torch.testing.assert_close(rows, others, rtol=1e-4, atol=1e-5)
+    assert bool(asked) == products
