@@ -248,3 +248,23 @@ def test_a_material_names_its_terms_with_their_address():
     assert "(licence: [" in told and "](https://" in told.rsplit("licence:", 1)[1]
     own = str(Material.named("my-text.txt", own=True))
     assert own.endswith("(licence: not known to this card)")
+
+
+def test_what_chapter_17_says_of_rates_is_what_the_ledger_holds():
+    from bioptimus_lib import evidence
+
+    torch, onnx, small = (
+        next(row["metrics"] for row in evidence.rows_of("bench-onnx") if row["model"] == name)
+        for name in ("PyTorch", "ONNX", "ONNX, 8 bits")
+    )
+    assert round(onnx["faster_one"]) == 2 and 3.5 < small["faster_one"] < 4
+    assert abs(onnx["faster_many"] - 1) < 0.1 and 1.7 < small["faster_many"] < 2
+    assert 0 < torch["f1"] - small["f1"] < 0.2 and onnx["differing"] == 0
+    assert round(940 / small["differing"]) == 30  # sentences of the test part
+    rates = {row["model"]: row["metrics"] for row in evidence.rows_of("bench-tag", "ratio")}
+    bare, stock, batches = (
+        rates[f"{side} / tag"] for side in ("model", "pipeline", "pipeline, batches of 32")
+    )
+    assert bare["least"] < 1 < bare["most"] and abs(bare["ratio"] - 1) < 0.1
+    assert 3 < stock["least"] and stock["ratio"] < batches["ratio"]
+    assert stock["differing"] == batches["differing"] == 0
