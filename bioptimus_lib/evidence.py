@@ -12,9 +12,10 @@ from typing import Any
 
 from bioptimus_lib import ledger, nested
 from bioptimus_lib.experiments import QUESTIONS
-from bioptimus_lib.pictures import panel, table
+from bioptimus_lib.pictures import folded, panel, table
 
 Row = dict[str, Any]
+SITTINGS = 3  # commands below a table that are shown without a click
 
 #: What a reader can run to fill an experiment.
 COMMANDS = {
@@ -291,15 +292,22 @@ def nothing_in(experiment: str) -> str:
 
 
 def origins(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A panel with the devices and the commands that made some rows.
+    """A panel with the devices and the commands that made some rows; to be opened if it is long.
 
     A training that was given minutes made as many steps as the device could: that is said.
+
+    >>> rows = [{"device": "cpu", "command": f"bioptimus scan {n}"} for n in range(4)]
+    >>> "<details>" in origins(rows), "<details>" in origins(rows[:3])
+    (True, False)
     """
     made = dict.fromkeys((row["device"], row["command"]) for row in rows)
-    return panel("".join(
+    lines = "".join(
         f"<p class='key'>{escape(device)}: <code>{escape(command)}</code>{_by_clock(command)}</p>"
         for device, command in made
-    ))
+    )
+    if len(made) > SITTINGS:
+        return folded(f"The {len(made)} commands that made these rows", lines)
+    return panel(lines)
 
 
 def _by_clock(command: str) -> str:
