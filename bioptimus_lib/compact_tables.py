@@ -181,11 +181,8 @@ def differences(control: str, *, title: str, dataset: str = SET) -> str:
             "95 %": f"{m['low']:+z.2f} to {m['high']:+z.2f}", "p by Holm": f"{m['p_holm']:.4f}",
             "p over runs": f"{m['p_runs']:.3f}", "seeds": f"{m['seeds']:.0f}",
         })  # fmt: skip
-    said = "; ".join(
-        f"{' '.join(name.split())} {bar.value:+z.1f}, {bar.low:+z.1f} to {bar.high:+z.1f}"
-        for name, bar in bars.items()
-    )
-    figure = forest(bars, title=title, zero=True, form="{:+z.1f}",
+    said = "; ".join(f"{' '.join(name.split())} {bar.difference}" for name, bar in bars.items())
+    figure = forest(bars, title=title, zero=True,
                     xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
     return image(figure, alt=f"{title}: differences in F1 on {dataset}. {said}.") + table(
         lines, numbers=list(lines[0])[2:]

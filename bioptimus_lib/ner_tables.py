@@ -135,9 +135,8 @@ def differences(dataset: str) -> str:
         label: Row(*(row["metrics"][name] for name in ("difference", "low", "high")))
         for label, row in zip(names, ordered, strict=True)
     }
-    said = "; ".join(f"{name}: {row.value:+z.1f}, {row.low:+z.1f} to {row.high:+z.1f}"
-                     for name, row in rows.items())  # fmt: skip
-    figure = forest(rows, title=f"{dataset}: F1 beside the old model", zero=True, form="{:+z.1f}",
+    said = "; ".join(f"{name}: {row.difference}" for name, row in rows.items())
+    figure = forest(rows, title=f"{dataset}: F1 beside the old model", zero=True,
                     xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
     lines = [
         {"models": label, "difference": f"{row['metrics']['difference']:+z.2f}",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -115,7 +114,7 @@ def read_states(
     moved(model, device)
     with (
         torch.inference_mode(),
-        by_onednn(model) if precision == "fp32" else nullcontext(),
+        by_onednn(model, precision=precision),
         only_layers(model, 1 if last is None else deepest - 1),  # transformers needs one layer
         recorded(model) as output,
         autocast(device, precision),

@@ -39,11 +39,12 @@ def product() -> Callable[..., torch.Tensor] | None:
 
 
 @contextmanager
-def by_onednn(model: PreTrainedModel) -> Iterator[None]:
-    """Let the linear layers of an encoder compute by oneDNN; those with other numbers than 32-bit
-    ones, or not on the CPU, stay as they are. For inference without autocast."""
+def by_onednn(model: PreTrainedModel, *, precision: str = "fp32") -> Iterator[None]:
+    """Let the linear layers of an encoder compute by oneDNN, for inference; those with other
+    numbers than 32-bit ones, or not on the CPU, stay as they are. Nothing changes in another
+    precision, which is autocast's, nor in what only answers as a model does."""
     linear, changed = product(), []
-    if linear is not None:
+    if linear is not None and precision == "fp32" and isinstance(model, torch.nn.Module):
         for module in model.base_model.modules():
             if type(module) is not torch.nn.Linear or module.weight.dtype != torch.float32:
                 continue

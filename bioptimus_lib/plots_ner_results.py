@@ -27,6 +27,15 @@ class Row(NamedTuple):
     high: float
     points: Sequence[float] = ()
 
+    @property
+    def difference(self) -> str:
+        """A difference in words.
+
+        >>> Row(-0.04, -1.5, 0.8).difference
+        '+0.0, -1.5 to +0.8'
+        """
+        return f"{self.value:+z.1f}, {self.low:+z.1f} to {self.high:+z.1f}"
+
 
 def forest(
     rows: Mapping[str, Row],
@@ -34,14 +43,13 @@ def forest(
     title: str,
     xlabel: str,
     zero: bool = False,
-    form: str = "{:.1f}",
 ) -> Figure:
     """A line per row, from top to bottom: a bar for the interval, open marks for single values.
 
     Args:
         rows: label → estimate; an interval of NaN is not drawn.
-        zero: mark 0, for differences; rows whose interval holds it are drawn pale.
-        form: of the estimates at the right.
+        zero: mark 0, for differences, which have a sign; rows whose interval holds it are drawn
+            pale.
 
     Raises:
         ValueError: nothing to draw.
@@ -50,6 +58,7 @@ def forest(
 
     if not rows:
         raise ValueError("no rows to draw")
+    form = "+z.1f" if zero else ".1f"
     with style():
         figure, axes = new_figure(height=1.1 + 0.42 * len(rows))
         values = np.array([v for row in rows.values() for v in (*row[:3], *row.points)])
@@ -66,7 +75,7 @@ def forest(
                       mew=1.0, linestyle="none")
             axes.plot(row.value, place, "D" if unsure else "o", color=BLUE, ms=8, mec=INK, mew=0.8,
                       mfc=PAGE if unsure else BLUE)
-            axes.text(high + 0.04 * width, place, form.format(row.value), va="center",
+            axes.text(high + 0.04 * width, place, format(row.value, form), va="center",
                       weight="normal" if unsure else "bold")
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,22 +82,20 @@ class Tagger:
         from bioptimus_lib.onednn import by_onednn
 
         self.model.eval()
-        ours = self.settings.precision == "fp32" and isinstance(self.model, torch.nn.Module)
         device, outputs = self.model.device, [np.empty(0)] * len(encoding.windows)
         lengths = [len(piece.ids) for piece in encoding.windows]
+        precision = self.settings.precision
         # Without gradients a batch needs a fraction of the memory.
-        for members in by_length(lengths, budget=4 * self.settings.batch_tokens):
-            some = [encoding.windows[i].ids for i in members]
-            layout = padded([lengths[i] for i in members])
-            inputs = model_inputs(some, layout, self.model, self.tokenizer)
-            with (
-                torch.inference_mode(),
-                autocast(device, self.settings.precision),
-                by_onednn(self.model) if ours else nullcontext(),
-            ):
-                logits = self.model(**inputs).logits
-            for i, row in zip(members, logits.float().log_softmax(-1).cpu().numpy(), strict=True):
-                outputs[i] = row[: lengths[i]]
+        with torch.inference_mode(), by_onednn(self.model, precision=precision):
+            for members in by_length(lengths, budget=4 * self.settings.batch_tokens):
+                some = [encoding.windows[i].ids for i in members]
+                layout = padded([lengths[i] for i in members])
+                inputs = model_inputs(some, layout, self.model, self.tokenizer)
+                with autocast(device, precision):
+                    logits = self.model(**inputs).logits
+                rows = logits.float().log_softmax(-1).cpu().numpy()
+                for i, row in zip(members, rows, strict=True):
+                    outputs[i] = row[: lengths[i]]
         return encoding.merge(outputs)
 
     def predict(

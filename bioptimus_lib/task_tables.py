@@ -112,11 +112,8 @@ def margins() -> str:
 
 
 def _forest(rows: Mapping[str, Row], *, title: str, xlabel: str) -> str:
-    said = "; ".join(
-        f"{name}: {row.value:+z.1f}, {row.low:+z.1f} to {row.high:+z.1f}"
-        for name, row in rows.items()
-    )
-    figure = forest(rows, title=title, zero=True, form="{:+z.1f}", xlabel=xlabel)
+    said = "; ".join(f"{name}: {row.difference}" for name, row in rows.items())
+    figure = forest(rows, title=title, zero=True, xlabel=xlabel)
     return image(figure, alt=f"{title}, {xlabel}. {said}.")
 
 

@@ -97,7 +97,7 @@ def _forest(question: str, dataset: str, rows: Sequence[Row]) -> str:
         for row in rows
     }
     figure = forest(
-        lines, title=f"{dataset}: F1 beside “{first_arm(rows)}”", zero=True, form="{:+z.1f}",
+        lines, title=f"{dataset}: F1 beside “{first_arm(rows)}”", zero=True,
         xlabel="difference in F1, 95 % over sentences and seeds",
     )  # fmt: skip
     words = "; ".join(f"{name} {_gap(row)}" for name, row in zip(lines, rows, strict=True))

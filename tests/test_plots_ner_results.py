@@ -20,7 +20,7 @@ FIGURES = {
     ),
     "differences": lambda: forest(
         {"new − old": Row(5, 2, 8), "other − old": Row(1, -1, 3)},
-        title="Beside the old", xlabel="difference", zero=True, form="{:+.1f}",
+        title="Beside the old", xlabel="difference", zero=True,
     ),
     "resamples": lambda: draws(
         NORMAL + 80, title="Resamples", xlabel="F1", band=(78.0, 82.0), marks={"found": 80.0}
