@@ -237,7 +237,7 @@ def results(facts: Facts) -> str:
         lines += ["", f"This tagger (seed {facts.tagger.seed}), on the test part of "
                   f"{facts.tagger.dataset.name}: {own}. All scores are of the best *valid* tags of "
                   "a sentence, without an `I-` that continues nothing. The pipeline above takes "
-                  "the best tag of each word, so it may score a little lower."]  # fmt: skip
+                  "the best tag of each word: its score may differ by some tenths."]  # fmt: skip
     return "\n".join(lines)
 
 
