@@ -129,7 +129,7 @@ def frame(experiment: str, *, folder: str | os.PathLike[str] | None = None) -> p
     """An experiment as a table: a row each, metrics as columns beside model, set and seed."""
     import pandas
 
-    hidden = ("metrics", "versions", "data")
+    hidden = ("metrics", "versions", "data", "setting", "counts")
     return pandas.DataFrame(
         {**{k: v for k, v in row.items() if k not in hidden}, **row["metrics"]}
         for row in read(experiment, folder=folder)

@@ -12,11 +12,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+from bioptimus_lib import ledger  # noqa: E402
+from bioptimus_lib.cli import main  # noqa: E402
 from bioptimus_lib.curriculum import PHASES  # noqa: E402
 from bioptimus_lib.experiments import arms, experiment, questions  # noqa: E402
 from bioptimus_lib.experiments.arms import OLD, SCRATCH, Arm, trained  # noqa: E402
 from bioptimus_lib.experiments.cells import Setting, run_cells  # noqa: E402
-from bioptimus_lib.experiments.compared import differences  # noqa: E402
+from bioptimus_lib.experiments.compared import differences, packed, unpacked  # noqa: E402
 from bioptimus_lib.masking import Masking  # noqa: E402
 from bioptimus_lib.pocket import write_corpus  # noqa: E402
 from bioptimus_lib.pocket_ner import write_ner  # noqa: E402
@@ -139,8 +141,8 @@ def test_a_question_has_rows_for_arms_sets_and_differences(setting):
     names = asked.cells(setting)
     assert names[:4] == ["one+0", "set+one+0", "two+0", "set+two+0"] and len(names) == 8
     rows, missing = run_cells("asked", asked, setting)
-    assert not missing and not any("counts" in row for row in rows)
     tuned = [row for row in rows if row["variant"] == questions.TUNED]
+    assert not missing and all(unpacked(row["counts"]).shape == (20, 3) for row in tuned)
     assert [(row["model"], row["seed"]) for row in tuned] == [
         ("one", 0), ("two", 0), ("one", 1), ("two", 1)
     ]  # fmt: skip
@@ -174,9 +176,10 @@ def test_questions_share_arms_and_ask_one_thing_at_a_time():
         assert experiment(question.name) is question
 
 
-def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path):
+def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path, monkeypatch):
     setting = Setting(tmp_path, seeds=2, datasets=("D",))
-    with pytest.raises(FileNotFoundError, match="no fine-tuning of the experiment init"):
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
+    with pytest.raises(FileNotFoundError, match="a fine-tuning of the experiment init"):
         questions.BEST.cells(setting)
 
     def found(question, name, devel, test, *, seed=0):
@@ -199,7 +202,73 @@ def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path):
     assert questions.BEST.table(setting)["ours"].start == "calibrated"
 
 
-def test_differences_are_beside_the_first_model_and_keep_no_counts():
+# -- what the ledger has already -------------------------------------------------------------------
+
+
+def test_what_the_ledger_has_is_not_made_again(setting, tmp_path, monkeypatch):
+    """A question asked on another machine takes the rows of the arms that an earlier one had."""
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
+    earlier, later = (
+        questions.Question(name, "for a test", some) for name, some in {
+            "earlier": {"one": Arm(OLD, ()), "two": Arm("random")},
+            "later": {"first": Arm("random"), "new": Arm(SCRATCH)},
+        }.items()
+    )  # fmt: skip
+    monkeypatch.setattr(questions, "QUESTIONS", (earlier, later))
+    origin = {**ledger.provenance(data=[]), "profile": "any", "device": "another machine"}
+    rows, _ = run_cells("earlier", earlier, setting)
+    ledger.append("earlier", [{**origin, "setting": setting.recorded(), **row} for row in rows])
+
+    elsewhere, made = replace(setting, out=tmp_path / "out", reuse=True), []
+    for name in ("trained", "tagged"):
+        real = getattr(questions, name)
+        monkeypatch.setattr(
+            questions, name,
+            lambda *args, real=real: (made.append(args[1].start), real(*args))[1],
+        )  # fmt: skip
+    found, missing = run_cells("later", later, elsewhere)
+    assert not missing and set(made) == {SCRATCH}
+    before = {(r["dataset"], r["seed"]): r["metrics"] for r in rows if r["model"] == "two"}
+    taken = [row for row in found if row["model"] == "first"]
+    assert {(r["dataset"], r["seed"]): r["metrics"] for r in taken} == before and len(taken) == 4
+    assert {row["device"] for row in taken} == {"another machine"}
+    assert "device" not in next(row for row in found if row["model"] == "new")
+    (difference,) = (row for row in found if "difference" in row["metrics"])
+    assert difference["metrics"]["seeds"] == 2
+    ledger.append("later", [{**origin, **row} for row in found])  # under its own name
+    # With another setting they are other rows.
+    made.clear()
+    run_cells("earlier", earlier, replace(elsewhere, out=tmp_path / "more", steps=1, seeds=1))
+    assert len(made) == 4
+
+
+def test_the_best_recipe_may_be_read_off_the_ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
+    setting, origin = Setting(tmp_path, seeds=1), {**ledger.provenance(data=[]), "profile": "any"}
+
+    def found(question, name, devel, **changes):
+        ledger.append(question.name, origin | {
+            "model": name, "dataset": "D", "seed": 0, "variant": questions.TUNED,
+            "setting": replace(setting, **changes).recorded(), "metrics": {"devel_f1": devel},
+        })  # fmt: skip
+
+    found(questions.INIT, "calibrated", 70.0)
+    found(questions.INIT, "random", 80.0, steps=7)  # another setting does not choose
+    found(questions.MASKING, "spans", 71.0)
+    found(questions.CURRICULUM, "reversed", 70.5)
+    ours = questions.BEST.table(setting)["ours"]
+    assert ours.start == "calibrated" and {masking.unit for masking in ours.course} == {"span"}
+
+
+def test_only_questions_can_be_taken_from_the_ledger(tmp_path, capsys):
+    words = ["experiment", "start", "--reuse", "--out", str(tmp_path)]
+    assert main(words) == 2 and "--reuse is for the experiments approach" in capsys.readouterr().err
+
+
+# -- beside one another ----------------------------------------------------------------------------
+
+
+def test_differences_are_beside_the_first_model():
     generator = np.random.default_rng(0)
 
     def rows(model, found):
@@ -207,14 +276,11 @@ def test_differences_are_beside_the_first_model_and_keep_no_counts():
             hits = generator.random((50, 1)) < found
             counts = np.concatenate([hits, np.zeros((50, 1)), ~hits], axis=1).astype(int)
             yield {"model": model, "dataset": "D", "seed": seed, "variant": "v",
-                   "metrics": {"f1": 0.0}, "counts": counts.tolist()}  # fmt: skip
+                   "metrics": {"f1": 0.0}, "counts": packed(counts)}  # fmt: skip
 
     all_rows = [*rows("low", 0.4), *rows("high", 0.8), {"model": "x", "metrics": {}}]
-    *kept, last = differences(all_rows, first="low")
-    assert len(kept) == 9 and not any("counts" in row for row in kept)
+    (last,) = differences(all_rows, first="low")
     metrics = last["metrics"]
     assert last["model"] == "high − low" and metrics["low"] > 0 and metrics["p_holm"] < 0.01
     assert metrics["seeds"] == 4
-    assert differences(all_rows, first="absent") == [
-        {k: v for k, v in row.items() if k != "counts"} for row in all_rows
-    ]
+    assert differences(all_rows, first="absent") == []

@@ -6,6 +6,7 @@ import json
 import types
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from test_ner import toy
 
@@ -14,6 +15,7 @@ from bioptimus_lib.cli import main
 from bioptimus_lib.conll import write_conll
 from bioptimus_lib.experiments import ner_table, phases
 from bioptimus_lib.experiments.cells import Setting, run_cells
+from bioptimus_lib.experiments.compared import packed
 from bioptimus_lib.significance import holm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,7 +82,7 @@ def test_the_old_model_is_there_once_whichever_runs_are(setting, house, tmp_path
 
 def test_a_cell_is_made_once_and_rows_say_what_they_are(setting, monkeypatch):
     rows, missing = run_cells("ner-table", ner_table, setting)
-    assert not missing and "counts" not in json.dumps(rows)
+    assert not missing
     old, new, *more = rows
     assert [(r["model"], r["dataset"], r["seed"]) for r in (old, new)] == [
         ("old", "one", 0), ("v0.4", "one", 0),
@@ -162,7 +164,7 @@ def test_from_scratch_is_trained_as_long_and_once(setting):
 
 def counted(model, dataset, seed, found, *, variant="tiny, 4 × 2 steps"):
     """A row of a cell with two entities in each of 40 sentences, so many of them found."""
-    counts = [[2, 0, 0]] * found + [[0, 1, 2]] * (40 - found)
+    counts = packed(np.array([[2, 0, 0]] * found + [[0, 1, 2]] * (40 - found)))
     return {"model": model, "dataset": dataset, "seed": seed, "variant": variant, "seconds": 1.0,
             "metrics": {"f1": 50.0, "recall_unseen": 40.0}, "counts": counts}  # fmt: skip
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bioptimus_lib import evidence, ledger, stats, verdicts
-from bioptimus_lib.experiments.compared import differences
+from bioptimus_lib.experiments.compared import differences, packed
 
 SENTENCES = 120
 ARMS = {"continued": 0.70, "better": 0.90, "twin": 0.70, "worse": 0.50}
@@ -25,9 +25,13 @@ def fine_tuned(model: str, right: float, seeds: int = 3, dataset: str = "NCBI-di
         f1 = 100 * sum(row[0] for row in some) / (2 * SENTENCES)
         rows.append({
             "model": model, "dataset": dataset, "variant": "fine-tuned", "seed": seed,
-            "metrics": {"f1": f1, "devel_f1": f1}, "counts": some,
+            "metrics": {"f1": f1, "devel_f1": f1}, "counts": packed(np.array(some)),
         })  # fmt: skip
     return rows
+
+
+def finished(some: list, *, first: str) -> list:
+    return some + differences(some, first=first)
 
 
 def pre_trained(model: str, bits: float, tokens: int = 2_000_000) -> list:
@@ -59,7 +63,7 @@ def rows(monkeypatch):
 @pytest.fixture
 def approach(rows):
     some = [row for name, right in ARMS.items() for row in fine_tuned(name, right)]
-    rows("approach", pre_trained("continued", 1.5) + differences(some, first="continued"))
+    rows("approach", pre_trained("continued", 1.5) + finished(some, first="continued"))
 
 
 def test_a_question_without_rows_says_how_to_make_some(rows):
@@ -70,7 +74,7 @@ def test_a_question_without_rows_says_how_to_make_some(rows):
 
 
 def test_rows_without_a_first_arm_are_no_answer(rows):
-    rows("approach", differences(fine_tuned("better", 0.9), first="continued"))
+    rows("approach", finished(fine_tuned("better", 0.9), first="continued"))
     assert "no rows" in verdicts.answer("approach")
 
 
@@ -88,7 +92,7 @@ def test_what_is_told_apart_and_what_is_not(approach):
 
 def test_one_seed_tells_nothing_apart(rows):
     some = fine_tuned("continued", 0.5, seeds=1) + fine_tuned("better", 0.9, seeds=1)
-    rows("approach", differences(some, first="continued"))
+    rows("approach", finished(some, first="continued"))
     said = verdicts.said("approach")
     assert "told apart from it are none; 1 of 1 not" in said
     assert "would have been seen" not in said, "one seed has no spread"
@@ -122,14 +126,14 @@ def test_the_abstract_names_gains_and_losses_and_how_many_are_sure(approach):
 
 def test_an_arm_that_only_loses_is_no_gain(rows):
     some = fine_tuned("first", 0.9) + fine_tuned("worse", 0.5)
-    rows("masking", differences(some, first="first"))
+    rows("masking", finished(some, first="first"))
     page = verdicts.abstract({"masking": "masks"})
     assert "none" in page and "worse: -" in page
 
 
 def test_names_are_escaped(rows):
     some = fine_tuned("a<b>", 0.5) + fine_tuned("<script>", 0.9)
-    rows("approach", differences(some, first="a<b>"))
+    rows("approach", finished(some, first="a<b>"))
     for page in (verdicts.answer("approach"), verdicts.abstract({"approach": "<i>"})):
         assert "<script>" not in page and "a<b>" not in page
 

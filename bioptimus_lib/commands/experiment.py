@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
-    from bioptimus_lib.experiments import EXPERIMENTS
+    from bioptimus_lib.experiments import EXPERIMENTS, QUESTIONS
 
     parser = subparsers.add_parser(
         "experiment",
@@ -51,6 +51,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="make these alone, 'v0.?-1' say, to share the work among machines (all)",
     )
     parser.add_argument(
+        "--reuse", action="store_true",
+        help="take what the ledger has of the same setting, whatever machine made it, instead of "
+        f"making it again; for {', '.join(QUESTIONS)}",
+    )  # fmt: skip
+    parser.add_argument(
         "--workers", type=int, default=0, metavar="N",
         help="so many cells at a time, a thread each; for small models on a CPU (0: one)",
     )  # fmt: skip
@@ -64,7 +69,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    from bioptimus_lib.experiments import experiment
+    from bioptimus_lib.experiments import QUESTIONS, experiment
     from bioptimus_lib.experiments.cells import Setting, run_cells, summary
     from bioptimus_lib.experiments.inputs import texts_and_weights
     from bioptimus_lib.strategies import STRATEGIES
@@ -74,14 +79,19 @@ def run(arguments: argparse.Namespace) -> int:
     unknown = set(arguments.strategies) - {*names}
     if unknown:
         raise ValueError(f"strategy {min(unknown)!r} is unknown: choose of {list(names)}")
+    if arguments.reuse and arguments.name not in QUESTIONS:
+        raise ValueError(
+            f"--reuse is for the experiments {', '.join(QUESTIONS)}: the rows of {arguments.name} "
+            "do not say which cell they are"
+        )
     setting = Setting(
         out=Path(arguments.out), model=arguments.model, corpus=arguments.corpus,
         fit_corpus=arguments.fit_corpus, megabytes=arguments.megabytes, words=arguments.words,
         contexts=arguments.contexts, seeds=arguments.seeds, steps=arguments.steps,
         strategies=tuple(arguments.strategies), models=tuple(arguments.models),
         datasets=tuple(arguments.datasets), phases=arguments.phases,
-        chosen=tuple(arguments.cells), device=arguments.device, minutes=arguments.minutes,
-        progress=not arguments.quiet,
+        chosen=tuple(arguments.cells), reuse=arguments.reuse, device=arguments.device,
+        minutes=arguments.minutes, progress=not arguments.quiet,
     )  # fmt: skip
     rows, missing = run_cells(arguments.name, module, setting, workers=arguments.workers)
     if arguments.ledger and rows:
@@ -102,6 +112,5 @@ def _keep(name: str, rows: list[Row], setting: Setting, data: list[Path], file: 
     from bioptimus_lib import ledger
 
     origin = ledger.provenance(data=data, device=setting.device)
-    ledger.append(
-        name, [{**origin, "profile": "any", **row} for row in rows], file=file, replace=True
-    )
+    origin |= {"profile": "any", "setting": setting.recorded()}
+    ledger.append(name, [{**origin, **row} for row in rows], file=file, replace=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting
+from bioptimus_lib.experiments.compared import packed
 from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.laptop import laptop_run
 from bioptimus_lib.files import atomic_write
@@ -75,11 +76,14 @@ class Arm:
             random.Random(seed).shuffle(parts)
         return tuple(parts)
 
-    def folder(self, setting: Setting, seed: int) -> Path:
-        """Where it is trained: the name says all that makes it what it is."""
+    def code(self, setting: Setting, seed: int) -> str:
+        """All that makes it what it is, in a word; two arms with the same one are the same."""
         words = [self.start, *(_code(masking) for masking in self.parts(seed))]
-        steps = f"{self.steps(setting)}{'b' * self.same_bytes}"
-        return setting.out / "arms" / "+".join([*words, steps]) / f"seed-{seed}"
+        return "+".join([*words, f"{self.steps(setting)}{'b' * self.same_bytes}"])
+
+    def folder(self, setting: Setting, seed: int) -> Path:
+        """Where it is trained."""
+        return setting.out / "arms" / self.code(setting, seed) / f"seed-{seed}"
 
     def steps(self, setting: Setting) -> int:
         """Steps of a part before they are stretched to the same bytes of text."""
@@ -197,7 +201,7 @@ def tagged(setting: Setting, arm: Arm, seed: int, dataset: str) -> Row:
     (counts,) = ner_runs.counts([job])
     return {
         "metrics": result["metrics"], "epoch": result["epoch"], "seconds": result["seconds"],
-        "sentences": job.sentences, "counts": counts.tolist(),
+        "sentences": job.sentences, "counts": packed(counts),
     }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class Setting:
         datasets: NER sets, names or folders; all five if empty.
         phases: folder of the experiment ``phases``, whose models are taken; ``out`` if empty.
         chosen: patterns of the cells to make (``v0.?-1``), as file names are matched; all if empty.
+        reuse: take rows that the ledger has of the same setting instead of making them again.
         device: cpu, cuda, …
         minutes: no cell begins after these; 0 for no limit.
         progress: show progress bars.
@@ -61,6 +62,7 @@ class Setting:
     datasets: tuple[str, ...] = ()
     phases: str = ""
     chosen: tuple[str, ...] = ()
+    reuse: bool = False
     device: str = "cpu"
     minutes: float = 0
     progress: bool = True
@@ -83,10 +85,18 @@ class Setting:
     def same(self) -> dict[str, Any]:
         """What two calls must share to share cells."""
         free = (
-            "out", "seeds", "strategies", "models", "datasets", "phases", "chosen", "device",
-            "minutes", "progress",
+            "out", "seeds", "strategies", "models", "datasets", "phases", "chosen", "reuse",
+            "device", "minutes", "progress",
         )  # fmt: skip
         return {k: v for k, v in asdict(self).items() if k not in free}
+
+    def recorded(self) -> dict[str, Any]:
+        """``same`` as the ledger keeps it: of a folder the name alone.
+
+        >>> Setting(Path("out"), corpus="/data/notes").recorded()["corpus"]
+        'notes'
+        """
+        return {k: Path(v).name if isinstance(v, str) else v for k, v in self.same().items()}
 
     def same_text(self) -> dict[str, Any]:
         """What experiments must share to share a folder: text, and the model that reads it."""

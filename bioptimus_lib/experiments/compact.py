@@ -31,6 +31,7 @@ from bioptimus_lib.experiments.compact_students import (
     of,
     pre_trained,
 )
+from bioptimus_lib.experiments.compared import differences, packed
 from bioptimus_lib.experiments.inputs import model_folder, ner_folder
 from bioptimus_lib.recipes import RECIPES
 
@@ -161,7 +162,7 @@ def tagged(setting: Setting, dataset: str, name: str, seed: int) -> Iterator[Row
         **result["provenance"], "epoch": result["epoch"], "settings": result["settings"],
     }  # fmt: skip
     yield shared | {
-        "metrics": result["metrics"], "seconds": result["seconds"], "counts": counts.tolist()
+        "metrics": result["metrics"], "seconds": result["seconds"], "counts": packed(counts)
     }
     began = time.monotonic()
     tagger = load_tagger(job.place / "model", settings=job.settings)
@@ -206,10 +207,8 @@ def timed(setting: Setting, name: str) -> Iterator[Row]:
 
 
 def finish(rows: list[Row]) -> list[Row]:
-    """The rows without their counts, and one for each pair of an arm and its control, corrected
-    for all pairs with that kind of control."""
-    from bioptimus_lib.experiments.compared import differences, without_counts
-
+    """The rows, and one for each pair of an arm and its control, corrected for all pairs with that
+    kind of control."""
     counted = [row for row in rows if "counts" in row]
     more: list[Row] = []
     for control, pairs in PAIRS:
@@ -221,6 +220,5 @@ def finish(rows: list[Row]) -> list[Row]:
             for question, (one, other) in pairs.items()
             for row in counted if row["arm"] in (one, other)
         ]  # fmt: skip
-        found = differences(sides, first=control)
-        more += [row for row in found if "difference" in row["metrics"]]
-    return without_counts(rows) + more
+        more += differences(sides, first=control)
+    return rows + more

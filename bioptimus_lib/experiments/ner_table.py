@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting, same_setting
+from bioptimus_lib.experiments.compared import counts_of, differences, packed, unpacked
 from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.inputs import ner_folder
 from bioptimus_lib.nested import PER_RUN
@@ -213,7 +214,7 @@ def tagged(setting: Setting, cell: Cell) -> Row:
         "seed": job.settings.seed, "variant": variant,
         "metrics": result["metrics"] | {"low": interval.low, "high": interval.high},
         "epoch": result["epoch"], "settings": result["settings"], "seconds": result["seconds"],
-        "counts": counts.tolist(),
+        "counts": packed(counts),
     }  # fmt: skip
 
 
@@ -252,17 +253,16 @@ def trained(setting: Setting, number: int) -> Row:
 
 
 def finish(rows: list[Row]) -> list[Row]:
-    """The rows without their counts; one for each model over all its seeds, and one for each model
-    beside the old one, corrected for all of these comparisons."""
+    """The rows; one for each model beside the old one, corrected for all of these comparisons; and
+    one for each model over all its seeds."""
     import numpy as np
 
     from bioptimus_lib import stats
-    from bioptimus_lib.experiments.compared import counts_of, differences
 
     together: list[Row] = []
     for (dataset, variant), models in counts_of(rows).items():
         for model, some in models.items():
-            interval = stats.bootstrap(np.array([row["counts"] for row in some]))
+            interval = stats.bootstrap(np.array([unpacked(row["counts"]) for row in some]))
             unseen = [row["metrics"]["recall_unseen"] for row in some]
             together.append({
                 "model": model, "dataset": dataset, "seed": None, "variant": f"{variant}, together",
@@ -270,4 +270,4 @@ def finish(rows: list[Row]) -> list[Row]:
                             "recall_unseen": float(np.mean(unseen)), "seeds": len(some)},
                 "seconds": sum(row["seconds"] for row in some),
             })  # fmt: skip
-    return differences(rows, first=OLD) + together
+    return rows + differences(rows, first=OLD) + together

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bioptimus_lib import ledger
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.arms import (
     COURSE,
@@ -78,14 +79,19 @@ class Question:
         """The row of a cell."""
         *dataset, _, number = cell.split("+")
         (name, arm), seed = self._arm(setting, cell), int(number)
-        common = {"model": name, "seed": seed, "start": arm.start, "budget": arm.budget}
-        if not dataset:
-            row = trained(setting, arm, seed)
-            yield {**common, "dataset": setting.text_name, "variant": TRAINED, **row}
-        else:
+        same = {
+            "arm": arm.code(setting, seed), "seed": seed,
+            "dataset": dataset[0] if dataset else setting.text_name,
+            "variant": TUNED if dataset else TRAINED,
+        }  # fmt: skip
+        row = _known(setting, same) if setting.reuse else None
+        if row is None and dataset:
             given = next(d for d in setting.datasets or SETS if Path(d).name == dataset[0])
             row = tagged(setting, arm, seed, given)
-            yield {**common, "dataset": dataset[0], "variant": TUNED, **row}
+        elif row is None:
+            row = trained(setting, arm, seed)
+        names = {"experiment": self.name, "model": name, "start": arm.start, "budget": arm.budget}
+        yield {**row, **same, **names}
 
     def data(self, setting: Setting) -> list[Path]:
         """The text, the old model, and the sets."""
@@ -94,8 +100,8 @@ class Question:
         return texts_and_weights(setting) + ner_files(setting, setting.datasets or SETS)
 
     def finish(self, rows: list[Row]) -> list[Row]:
-        """The rows without their counts, and one for each arm beside the first."""
-        return differences(rows, first=next(iter(self.arms)))
+        """The rows, and one for each arm beside the first."""
+        return rows + differences(rows, first=next(iter(self.arms)))
 
 
 # --- the tables ----------------------------------------------------------------------------------
@@ -168,10 +174,10 @@ class Best(Question):
     questions before, tried on seeds that these did not have."""
 
     def table(self, setting: Setting) -> dict[str, Arm]:
-        """The paper's arm and ours, which is read off the cells of other questions.
+        """The paper's arm and ours, which is read off the fine-tunings of other questions.
 
         Raises:
-            FileNotFoundError: one of them has no fine-tuning in this folder yet.
+            FileNotFoundError: one of them has no fine-tuning yet, here or in the ledger.
         """
         start, _ = best(setting, INIT)
         courses = (best(setting, question) for question in (MASKING, CURRICULUM))
@@ -190,22 +196,48 @@ def best(setting: Setting, question: Question) -> tuple[Arm, float]:
     """The arm of a question with the highest F1 on devel, mean over sets and seeds, and that F1.
 
     Raises:
-        FileNotFoundError: no fine-tuning of the question is in the folder.
+        FileNotFoundError: neither the folder nor the ledger has a fine-tuning of the question.
     """
     found: dict[str, list[float]] = {}
-    for file in sorted((setting.out / question.name).glob("*+*+*.json")):
-        for row in json.loads(file.read_text(encoding="utf-8")):
-            found.setdefault(row["model"], []).append(row["metrics"]["devel_f1"])
+    for row in _fine_tunings(setting, question):
+        found.setdefault(row["model"], []).append(row["metrics"]["devel_f1"])
     if not found:
         raise FileNotFoundError(
-            f"{setting.out} holds no fine-tuning of the experiment {question.name}, which chooses "
-            "our recipe: make it first, with the same --out"
+            f"neither {setting.out} nor the ledger holds a fine-tuning of the experiment "
+            f"{question.name} with this setting, which chooses our recipe: make it first"
         )
     # What has fewer fine-tunings than another (a run that was cut) is not compared with it.
     most = max(map(len, found.values()))
     means = {name: statistics.mean(some) for name, some in found.items() if len(some) == most}
     name = max(means, key=means.__getitem__)
     return question.arms[name], means[name]
+
+
+def _fine_tunings(setting: Setting, question: Question) -> list[Row]:
+    """Rows of a question's fine-tunings: of the folder or, if it has none, those that the ledger
+    has of the same setting, made in another folder or on another machine."""
+    files = sorted((setting.out / question.name).glob("*+*+*.json"))
+    if files:
+        return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    return [row for row in _in_ledger(setting, question) if row["variant"] == TUNED]
+
+
+def _in_ledger(setting: Setting, question: Question) -> list[Row]:
+    """The ledger's rows of a question with the same setting."""
+    try:
+        rows = ledger.read(question.name)
+    except FileNotFoundError:
+        return []
+    return [row for row in rows if row.get("setting") == setting.recorded()]
+
+
+def _known(setting: Setting, same: Row) -> Row | None:
+    """The row that the ledger has of an arm, under any question, with where and when it was made;
+    None if there is none."""
+    return next(
+        (row for question in QUESTIONS for row in _in_ledger(setting, question)
+         if all(row.get(name) == value for name, value in same.items())), None,
+    )  # fmt: skip
 
 
 BEST = Best(
