@@ -108,6 +108,11 @@ def prepared(setting: Setting) -> Run:
     return run
 
 
+def is_prepared(setting: Setting) -> bool:
+    """Whether the shared run has its contexts already."""
+    return (setting.out / "run" / "stages" / "contexts.json").exists()
+
+
 def trained(setting: Setting, arm: Arm, seed: int) -> Row:
     """Losses of an arm after its last part, and its curve; its model stands in ``folder/model``.
 

@@ -21,6 +21,7 @@ from bioptimus_lib.experiments.arms import (
     PAPER,
     SCRATCH,
     Arm,
+    is_prepared,
     tagged,
     trained,
 )  # fmt: skip
@@ -64,11 +65,15 @@ class Question:
         ]
 
     def rounds(self, setting: Setting, cells: list[str]) -> list[list[list[str]]]:
-        """The first arm makes the run that all share; then all arms at once. Two names may stand
-        for the same training (an order that a shuffle gives, say): these go together."""
+        """The first cell makes the run that all share, unless it is there; then all arms at once.
+        Two names may stand for the same training (an order that a shuffle gives, say): these go
+        together."""
         groups = grouped(cells, lambda cell: self._arm(setting, cell)[1].folder(
             setting, int(cell.rsplit("+", 1)[1])))  # fmt: skip
-        return [groups[:1], groups[1:]]
+        if not groups or is_prepared(setting):
+            return [groups]
+        first, *rest = groups[0]
+        return [[[first]], [*([rest] if rest else []), *groups[1:]]]
 
     def _arm(self, setting: Setting, cell: str) -> tuple[str, Arm]:
         """Name and arm of a cell."""
