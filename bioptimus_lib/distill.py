@@ -6,7 +6,7 @@ The steps (Pavlova & Makhlouf, 2023, figure 1; what they do not publish is our c
 2. The old model encodes the sentences in its own pieces; the hidden states of the pieces that
    overlap the token's characters are averaged (f), then averaged over the sentences (g).
 3. A strategy turns that into a row of the embedding table; ``STRATEGIES`` lists them.
-4. The rows of shared tokens are copied bit by bit, the new ones put in, the output layer stays
+4. The rows of shared tokens are copied bit for bit, the new ones put in, the output layer stays
    tied to the input, its bias is re-indexed.
 
 Tokens that the old model knows, cut as if it did not, show how well step 3 works.

@@ -318,22 +318,81 @@ def test_what_chapter_10_says_of_continued_is_what_the_ledger_holds():
     from bioptimus_lib import evidence, nested
     from bioptimus_lib.curriculum import PHASES
 
-    def means(experiment: str) -> dict[str, dict[int, float]]:
+    def means(experiment: str, metric: str = "f1") -> dict[str, dict[int, float]]:
         """Mean F1 on NCBI-disease of each pre-training of each model."""
         found: dict[str, dict[int, list[float]]] = {}
-        for row in evidence.rows_of(experiment, "f1"):
+        for row in evidence.rows_of(experiment, metric):
             if row["dataset"] == "NCBI-disease" and row["seed"] is not None:
                 runs = found.setdefault(row["model"], {})
-                runs.setdefault(nested.pre_training(row), []).append(row["metrics"]["f1"])
+                runs.setdefault(nested.pre_training(row), []).append(row["metrics"][metric])
         return {m: {run: fmean(f1) for run, f1 in runs.items()} for m, runs in found.items()}
 
     few = means("phases")
     (old,), ((run, continued),) = few["old"].values(), few["continued"].items()
     assert 2.5 < continued - old < 3 and 1.5 < few["v0.4"][run] - continued < 2
     all_of_train = means("ner-table")
-    assert all_of_train["v0.4"][run] < all_of_train["continued"][run]
-    short = means("run")
-    assert short["continued"][0] > short["v0.4"][0]
+    assert round(all_of_train["continued"][run] - all_of_train["v0.4"][run], 1) == 0.4
+    short, chosen = means("run"), means("run", "devel_f1")
+    assert short["continued"][0] > short["v0.4"][0] and chosen["continued"][0] < chosen["v0.4"][0]
     (pieces,) = {row["tokens"] for row in evidence.rows_of("run") if row["model"] == "v0.4"}
     (phase,) = {row["tokens"] for row in evidence.rows_of("phases", "loss")}
     assert pieces < len(PHASES) * phase / 4
+
+
+def test_what_chapter_10_says_of_the_beginnings_is_what_the_ledger_holds():
+    from statistics import fmean
+
+    from bioptimus_lib import evidence, verdicts
+
+    ncbi, chem = "NCBI-disease", "BC5CDR-chem"
+    gaps = {
+        (verdicts._arm(row), dataset): (-row["metrics"]["difference"], verdicts.is_sure(row))
+        for dataset, rows in verdicts.differences("approach").items() for row in rows
+    }  # fmt: skip
+    said = {
+        "new vocabulary, calibrated (ours)": (0.9, 1.3), "new vocabulary, random": (10, 17),
+        "from scratch": (25, 16),
+    }  # fmt: skip
+    for arm, points in said.items():
+        for dataset, lost in zip((ncbi, chem), points, strict=True):
+            digits = 1 if isinstance(lost, float) else None
+            assert round(gaps[arm, dataset][0], digits) == lost
+    assert {name for name, (_, sure) in gaps.items() if not sure} == {
+        ("new vocabulary, calibrated (ours)", ncbi),
+        ("continued, same bytes", ncbi), ("continued, same bytes", chem),
+    }  # fmt: skip
+
+    f1: dict[tuple[str, str], list[float]] = {}
+    for row in evidence.rows_of("approach", "f1"):
+        f1.setdefault((row["model"], row["dataset"]), []).append(row["metrics"]["f1"])
+    mean = {name: fmean(some) for name, some in f1.items()}
+    ours, random, paper = (f"new vocabulary, {name}" for name in
+                           ("calibrated (ours)", "random", "distilled (paper)"))  # fmt: skip
+    assert [round(mean[ours, some] - mean[random, some]) for some in (ncbi, chem)] == [9, 16]
+    assert [round(mean[paper, some] - mean[random, some]) for some in (ncbi, chem)] == [-13, 6]
+    assert [len(some) for some in f1.values()] == [3] * len(f1)
+    assert round(max(max(some) - min(some) for (arm, _), some in f1.items() if arm == paper)) == 12
+
+    seen = {
+        (verdicts._arm(row), dataset): verdicts.would_be_seen("approach", row)
+        for dataset, rows in verdicts.differences("approach").items() for row in rows
+    }  # fmt: skip
+    same = "continued, same bytes"
+    told = [seen[ours, ncbi], seen[same, ncbi], seen[same, chem]]
+    assert [round(points or 0, 1) for points in told] == [3.1, 4.0, 1.8]
+    devel = {
+        arm: fmean(row["metrics"]["devel_f1"] for row in evidence.rows_of("approach", "devel_f1")
+                   if (row["model"], row["dataset"]) == (arm, ncbi))
+        for arm in (ours, "continued")
+    }  # fmt: skip
+    assert round(devel[ours] - devel["continued"], 1) == 2.9
+
+    trained = evidence.rows_of("approach", "bits_per_byte")
+    bits = {
+        arm: fmean(row["metrics"]["bits_per_byte"] for row in trained if row["model"] == arm)
+        for arm in ("continued", random)
+    }
+    assert {arm: round(some, 2) for arm, some in bits.items()} == {"continued": 1.57, random: 1.47}
+    (read,) = {row["tokens"] for row in trained if row["model"] == "from scratch"}
+    (long,) = {row["tokens"] for row in evidence.rows_of("ner-table", "loss")}
+    assert round(read / 1e6, 1) == 2.5 and round(long / read) == 16

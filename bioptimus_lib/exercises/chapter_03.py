@@ -233,7 +233,7 @@ OLD_ROWS = Exercise(
         ),
     ),
     gives="for each new piece the number of its old row, or -1",
-    praise="This list is half of the plan: rows with a number are copied bit by bit, chapter 04 "
+    praise="This list is half of the plan: rows with a number are copied bit for bit, chapter 04 "
     "makes the others.",
 )
 

@@ -104,14 +104,14 @@ def _budget_cases() -> list[tuple[Any, ...]]:
         ([1, 4, 1, 2, 1, 1], 0.3, 0.55),
         ([4, 1, 1, 2, 1, 1], 0.3, 0.05),
         ([4, 1, 1, 2, 1, 1], 0.3, 0.95),
-        ([3, 1, 5, 1, 2, 2, 1, 1], 0.15, 0.4),
+        ([3, 1, 5, 1, 2, 2, 1, 1], 0.15, 0.39),
         ([5, 5], 0.15, 0.3),
         ([3], 0.15, 0.9),
     ]
 
 
 def take(sizes: Sequence[int], rate: float, turn: float) -> list[bool]:
-    """The solution of 05-2: which units begin in the window; if none does, the next one."""
+    """The solution of 05-2: which words begin in the window; if none does, the next one."""
     total = sum(sizes)
     begins, at = [], 0
     for size in sizes:
@@ -148,36 +148,41 @@ TAKE = Exercise(
     mistakes=(
         Mistake(
             _take(least=False),
-            "where no unit begins in the window, nothing is chosen. Then take the unit that "
+            "where no word begins in the window, nothing is chosen. Then take the word that "
             "begins next, the one with the smallest place.",
         ),
         Mistake(
             _take(turned=False),
-            "`turn` is not used. Without it a unit is cut off only at the end of the window, and "
+            "`turn` is not used. Without it a word is cut off only at the end of the window, and "
             "long words are chosen a little too often: turn the circle by `turn * total` first.",
         ),
         Mistake(
-            _take(window="units"),
-            "the window is `rate` times the number of *units*. The budget counts pieces: a word of "
+            lambda sizes, rate, turn: take(sizes, rate, -turn % 1),
+            "the circle is turned the other way. Add `turn * total` to where a word begins; the "
+            "window stays where it is.",
+        ),
+        Mistake(
+            _take(window="words"),
+            "the window is `rate` times the number of *words*. The budget counts pieces: a word of "
             "four uses up four.",
         ),
         Mistake(
             _take(ends=True),
-            "only units that lie in the window as a whole are chosen. Then it is never filled, and "
-            "the share stays below `rate`, most of all for long words. A unit that *begins* in it "
+            "only words that lie in the window as a whole are chosen. Then it is never filled, and "
+            "the share stays below `rate`, most of all for long words. A word that *begins* in it "
             "counts.",
         ),
         Mistake(
             lambda sizes, rate, turn: [i for i, x in enumerate(take(sizes, rate, turn)) if x],
-            "these are the places of the units that are chosen. Give True or False for each unit.",
+            "these are the places of the words that are chosen. Give True or False for each word.",
         ),
         Mistake(
             lambda sizes, rate, turn: [not taken for taken in take(sizes, rate, turn)],
-            "it is the wrong way round: True is for units that are to be guessed.",
+            "it is the wrong way round: True is for words that are to be guessed.",
         ),
     ),
-    gives="True or False for each unit: whether it begins in the window, at least one True",
-    praise="Every unit has the same chance, long or short, and the pieces are less than one unit "
+    gives="True or False for each word: whether it begins in the window, at least one True",
+    praise="Every word has the same chance, long or short, and the pieces are less than one word "
     "off the budget.",
 )  # fmt: skip
 

@@ -115,7 +115,7 @@ BITS = Exercise(
         ),
     ),
     gives="the loss in bits, times pieces per byte",
-    praise="Two models that cut the same text differently can now be put side by side.",
+    praise="Two models that cut the same text differently now have one unit; one question is another matter.",
 )
 
 EXERCISES = {"06-1": RATE, "06-2": BITS}
