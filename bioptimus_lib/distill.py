@@ -178,7 +178,8 @@ def distill(
     if not rows.isfinite().all():
         raise ValueError("the distilled embeddings hold NaN or infinite numbers")
     report |= {"layers": list(chosen) if recipe.reads_contexts else []}
-    report |= {"with_contexts": int((evidence.count > 0).sum()), "fallbacks": int((~found).sum())}
+    report |= {"with_contexts": int((found if recipe.training else evidence.count > 0).sum()),
+               "fallbacks": int((~found).sum())}
     tally = states.tally if states else {}
     for name in ("sentences", "contexts", "cropped", "too_long", "absent", "tokens"):
         report[name] = tally.get(name, 0)

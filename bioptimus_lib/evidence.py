@@ -19,12 +19,12 @@ SITTINGS = 3  # commands below a table that are shown without a click
 
 #: What a reader can run to fill an experiment.
 COMMANDS = {
-    "run": "bioptimus run --profile laptop",
+    "run": "bioptimus run --profile laptop --ledger laptop",
     "words": "bioptimus words biomed general --years --ledger corpora",
     "sentences": "bioptimus bench sentences --ledger splitters",
     "corpus": "bioptimus corpus FOLDER --out DIR --ledger biomed",
     "vocabulary": "bioptimus vocab --like minilm --corpus biomed --out DIR --ledger biomed",
-    "bench-scan": "bioptimus bench scan",
+    "bench-scan": "bioptimus bench scan --ledger pocket",
     "bench-scale": "bioptimus bench scale --corpus corpus/biomed --ledger cpu",
     "recovery": "bioptimus experiment recovery --ledger minilm",
     "layers": "bioptimus experiment layers --ledger minilm",
@@ -312,6 +312,6 @@ def origins(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _by_clock(command: str) -> str:
     minutes = re.search(r"--minutes[ =]([\d.]+)", command)
-    if not minutes or float(minutes[1]) < 1:  # less is no time to train: rows of before are added
+    if not minutes or command.startswith("bioptimus experiment"):  # there no cell begins after them
         return ""
     return f", as many steps as fitted into {minutes[1]} minutes"

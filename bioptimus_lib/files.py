@@ -116,7 +116,9 @@ def claim(
     if file.exists():
         old, new = _flat(json.loads(file.read_text(encoding="utf-8"))), _flat(mine)
         if changed := sorted(k for k in new if old.get(k) != new[k]):
-            says = ", ".join(f"{k} {old.get(k)!r} there, {new[k]!r} here" for k in changed[:3])
+            says = ", ".join(
+                f"{k.rpartition('.')[2]} {old.get(k)!r} there, {new[k]!r} here" for k in changed[:3]
+            )
             raise ValueError(
                 f"{folder} holds a run of another configuration ({says}): "
                 "choose another --out or delete it"
@@ -136,8 +138,15 @@ def claim(
 
 
 def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
-    """The values of a configuration, those of objects in it beside the others."""
-    parts = [v if isinstance(v, dict) else {k: v} for k, v in configuration.items()]
+    """The values of a configuration, those of objects in it beside the others.
+
+    >>> _flat({"profile": {"corpus": "pubmed"}, "corpus": None})
+    {'profile.corpus': 'pubmed', 'corpus': None}
+    """
+    parts = [
+        {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+        for name, value in configuration.items()
+    ]
     return {k: v for part in parts for k, v in part.items()}
 
 

@@ -76,7 +76,8 @@ def append(
 
     Raises:
         ValueError: a row is incomplete, holds a number that is not finite or an absolute path,
-            or has the key of a row that is there and ``replace`` is false.
+            or has the key of a row that is there and ``replace`` is false, or of one that was made
+            with another ``setting``.
     """
     added = [dict(rows)] if isinstance(rows, Mapping) else [dict(row) for row in rows]
     if not added:
@@ -94,13 +95,18 @@ def append(
     elsewhere = {key(r): r for r in _rows(experiment, folder, without=path)}
     here = {key(row): row for row in _load(path)} if path.exists() else {}
     keys = [key(row) for row in added]
-    for k in keys:
+    for k, row in zip(keys, added, strict=True):
         if keys.count(k) > 1:
             raise ValueError(f"two of the rows have the same key {_show(k)}")
         if k in elsewhere:
             raise ValueError(f"{_show(k)} is in another file of this experiment")
         if k in here and not replace:
             raise ValueError(f"{_show(k)} is there already: replace it, or give a variant")
+        if changed := _other_setting(here.get(k, {}), row):
+            raise ValueError(
+                f"{_show(k)} is there with another setting ({changed}): rows of both cannot stand "
+                f"under one name, so take the same setting, or take the old rows out of {path.name}"
+            )
     here |= dict(zip(keys, added, strict=True))
     with atomic_write(path) as out:
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in here.values())
@@ -171,6 +177,17 @@ def check(row: Mapping[str, Any]) -> None:
 def _check_name(field: str, name: str) -> None:
     if not NAME.fullmatch(name):
         raise ValueError(f"{field} {name!r}: letters, digits, '-', '_' and '.' alone are allowed")
+
+
+def _other_setting(there: Row, here: Row) -> str:
+    """What differs in the settings of two rows; nothing if one of them does not tell."""
+    old, new = there.get("setting"), here.get("setting")
+    if not old or not new:
+        return ""
+    return "; ".join(
+        f"{name}: {old.get(name)} there, {value} here"
+        for name, value in new.items() if old.get(name) != value
+    )  # fmt: skip
 
 
 def _file(experiment: str, file: str, folder: str | os.PathLike[str] | None) -> Path:

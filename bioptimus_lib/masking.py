@@ -67,10 +67,14 @@ class PieceTable:
         """Read the tables off a WordPiece tokenizer.
 
         Raises:
-            ValueError: the tokenizer has no ``[MASK]`` piece.
+            ValueError: the tokenizer has no ``[MASK]`` piece, or does not cut words as BERT does,
+                so that where words begin is not known.
         """
         import torch
 
+        from bioptimus_lib.wordpiece import require_wordpiece
+
+        require_wordpiece(tokenizer)
         if tokenizer.mask_token_id is None:
             raise ValueError("the tokenizer has no [MASK] piece, so nothing can be masked")
         size = len(tokenizer)

@@ -89,12 +89,17 @@ class Settings:
         for name in ("steps", "batch", "accumulate", "log_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
-        for name in ("embedding_rate", "seed", "save_steps", "loader_workers"):
+        for name in ("embedding_rate", "weight_decay", "seed", "save_steps", "loader_workers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it cannot be negative")
         for name in ("learning_rate", "save_minutes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
+        if not 0 <= self.warmup <= 1 or not 0 <= (self.dropout or 0) < 1:
+            raise ValueError(
+                f"warmup is {self.warmup}, dropout {self.dropout}: the one is a share from 0 to 1, "
+                "the other a probability below 1"
+            )
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule {self.schedule!r} is unknown: choose of {list(SCHEDULES)}")
         if self.precision not in PRECISIONS:

@@ -20,7 +20,14 @@ from itertools import combinations
 import numpy as np
 
 from bioptimus_lib.arrays import Floats
-from bioptimus_lib.stats import F1, Interval, Measure, bootstrap_difference, paired_test
+from bioptimus_lib.stats import (
+    F1,
+    Interval,
+    Measure,
+    bootstrap_difference,
+    group_means,
+    paired_test,
+)
 
 MOST_DEALS = 20_000  # ways to deal the names out; where there are more, so many are drawn
 
@@ -102,13 +109,16 @@ def compare(
     *,
     seed: int = 0,
     measures: Mapping[str, Measure] | None = None,
+    groups: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
 ) -> list[Comparison]:
     """Each model of each set beside the first of that set, corrected for all of them together.
 
     Args:
         sets: name of the set → model → counts (seeds, sentences, 3) of ``stats.entity_counts``;
-            of a pair with unequal numbers of seeds the first ones are compared that both have.
+            with unequal numbers of seeds the paired test compares the first ones that both have.
         measures: name of the set → what its rows measure; F1 where a set has none.
+        groups: name of the set → model → of which group each seed is, such as a pre-training that
+            several fine-tunings share: intervals and the test over runs are about groups then.
 
     Raises:
         ValueError: other test sentences in two models of a set.
@@ -118,12 +128,15 @@ def compare(
         first, *others = models
         measure = (measures or {}).get(dataset, F1)
         for model in others:
-            seeds = min(len(models[model]), len(models[first]))
-            pair = models[model][:seeds], models[first][:seeds]
+            pair, both = (models[model], models[first]), min(len(models[model]), len(models[first]))
+            of = [(groups or {}).get(dataset, {}).get(name, range(len(rows)))
+                  for name, rows in zip((model, first), pair, strict=True)]  # fmt: skip
+            scores = [measure.value(rows.sum(axis=1)) for rows in pair]
             found.append((
-                dataset, model, first, bootstrap_difference(*pair, measure=measure, seed=seed),
-                paired_test(*pair, measure=measure, seed=seed).p,
-                runs_test(*(measure.value(rows.sum(axis=1)) for rows in pair), seed=seed),
+                dataset, model, first,
+                bootstrap_difference(*pair, groups=(of[0], of[1]), measure=measure, seed=seed),
+                paired_test(*(rows[:both] for rows in pair), measure=measure, seed=seed).p,
+                runs_test(*map(group_means, scores, of), seed=seed),
             ))  # fmt: skip
     corrected = holm([p for *_, p, _ in found])
     return [

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "F1", "Interval", "Measure", "Paired", "Summary", "bootstrap", "bootstrap_difference",
-    "detectable", "entity_counts", "f1", "paired_test", "power_factor", "summary",
+    "detectable", "entity_counts", "f1", "group_means", "paired_test", "power_factor", "summary",
 ]  # fmt: skip
 
 CHUNK = 4_000_000  # numbers held at once while resampling
@@ -212,11 +212,14 @@ def _parts(draws: int, sentences: int) -> Iterator[int]:
 
 def _resampled(
     models: Sequence[np.ndarray],
+    groups: Sequence[np.ndarray],
     resamples: int,
     generator: np.random.Generator,
     measure: Measure,
 ) -> list[np.ndarray]:
     """For each model (seeds, sentences, width) the mean score (resamples,) of resampled seeds.
+
+    With seeds in groups, the groups are resampled first and then the seeds of each.
 
     All models see the same resampled sentences. Seeds are drawn for each model on its own, as if
     seed 3 of one had nothing to do with seed 3 of another; if the two are alike, the interval of a
@@ -227,22 +230,57 @@ def _resampled(
     parts: list[list[np.ndarray]] = [[] for _ in models]
     for size in _parts(resamples, sentences):
         times = generator.multinomial(sentences, even, size=size).astype(float)
-        for model, kept in zip(models, parts, strict=True):
+        for model, of, kept in zip(models, groups, parts, strict=True):
             flat = model.transpose(1, 0, 2).reshape(sentences, -1)
             sums = (times @ flat).reshape(size, len(model), measure.width)
             each = measure.value(sums)  # (size, seeds)
-            drawn = generator.integers(len(model), size=each.shape)
-            kept.append(np.take_along_axis(each, drawn, axis=1).mean(axis=1))
+            kept.append(_drawn(each, of, generator))
     return [np.concatenate(kept) for kept in parts]
 
 
-def _mean(rows: np.ndarray, measure: Measure) -> float:
-    return float(measure.value(rows.sum(axis=1)).mean())
+def _drawn(each: np.ndarray, of: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Scores (resamples, seeds) to means (resamples,) of resampled groups of resampled seeds."""
+    members = [np.flatnonzero(of == group) for group in dict.fromkeys(of.tolist())]
+    picked = generator.integers(len(members), size=(len(each), len(members)))
+    means = np.empty(picked.shape)
+    for number, seeds in enumerate(members):
+        rows, places = np.nonzero(picked == number)
+        some = each[rows[:, None], seeds]
+        if len(seeds) > 1:
+            again = generator.integers(len(seeds), size=some.shape)
+            some = np.take_along_axis(some, again, axis=1)
+        means[rows, places] = some.mean(axis=1)
+    found: np.ndarray = means.mean(axis=1)
+    return found
+
+
+def _groups(model: np.ndarray, groups: Sequence[int] | None, name: str) -> np.ndarray:
+    """The group of each seed; each is one of its own if nothing is given."""
+    found = np.arange(len(model)) if groups is None else np.asarray(groups)
+    if found.shape != (len(model),):
+        raise ValueError(f"{name} has {len(model)} seeds, and groups of {len(found)}")
+    return found
+
+
+def group_means(values: Floats, groups: Sequence[int]) -> list[float]:
+    """The mean of each group of values, in the order in which groups occur.
+
+    >>> group_means([80.0, 82.0, 90.0], [0, 0, 1])
+    [81.0, 90.0]
+    """
+    some, of = np.asarray(values, float), np.asarray(groups)
+    return [float(some[of == group].mean()) for group in dict.fromkeys(of.tolist())]
+
+
+def _mean(rows: np.ndarray, measure: Measure, of: np.ndarray | None = None) -> float:
+    scores = measure.value(rows.sum(axis=1))
+    return float(np.mean(scores if of is None else group_means(scores, of.tolist())))
 
 
 def bootstrap(
     counts: np.ndarray,
     *,
+    groups: Sequence[int] | None = None,
     measure: Measure = F1,
     resamples: int = 2000,
     confidence: float = 0.95,
@@ -253,18 +291,25 @@ def bootstrap(
     Args:
         counts: (sentences, 3) or (seeds, sentences, 3) from ``entity_counts``; for another
             measure, its rows.
+        groups: of which group each seed is, such as the pre-training that several fine-tunings
+            share; all stand alone if None. The mean is then that of the groups' means.
+
+    Raises:
+        ValueError: another shape, or not as many groups as seeds.
     """
     _check_confidence(confidence)
     _check_draws("resamples", resamples)
     model = _seeds(counts, "counts", measure)
-    (drawn,) = _resampled([model], resamples, np.random.default_rng(seed), measure)
-    return _interval(_mean(model, measure), drawn, confidence)
+    of = _groups(model, groups, "counts")
+    (drawn,) = _resampled([model], [of], resamples, np.random.default_rng(seed), measure)
+    return _interval(_mean(model, measure, of), drawn, confidence)
 
 
 def bootstrap_difference(
     a: np.ndarray,
     b: np.ndarray,
     *,
+    groups: tuple[Sequence[int] | None, Sequence[int] | None] = (None, None),
     measure: Measure = F1,
     resamples: int = 2000,
     confidence: float = 0.95,
@@ -275,6 +320,7 @@ def bootstrap_difference(
     Args:
         a, b: counts (sentences, 3) or (seeds, sentences, 3) on the same test sentences; the
             numbers of seeds may differ. For another measure, its rows.
+        groups: those of a and of b, as ``bootstrap`` has them.
 
     Raises:
         ValueError: other shapes, or other gold entities in a than in b.
@@ -282,8 +328,9 @@ def bootstrap_difference(
     _check_confidence(confidence)
     _check_draws("resamples", resamples)
     left, right = _pair(a, b, measure)
-    drawn = _resampled([left, right], resamples, np.random.default_rng(seed), measure)
-    difference = _mean(left, measure) - _mean(right, measure)
+    of = [_groups(*side) for side in zip((left, right), groups, "ab", strict=True)]
+    drawn = _resampled([left, right], of, resamples, np.random.default_rng(seed), measure)
+    difference = _mean(left, measure, of[0]) - _mean(right, measure, of[1])
     return _interval(difference, drawn[0] - drawn[1], confidence)
 
 
@@ -312,6 +359,9 @@ def paired_test(
     Args:
         a, b: counts (sentences, 3), or (seeds, sentences, 3) with the same number of seeds; for
             another measure, its rows.
+
+    Raises:
+        ValueError: other shapes, other gold entities in a than in b, or other numbers of seeds.
 
     Reference:
         Yeh, More accurate tests for the statistical significance of result differences, COLING

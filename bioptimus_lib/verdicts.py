@@ -22,11 +22,27 @@ CELLS = "What each seed gave, and the command"
 ROWS = "../book/results.html"  # the page of all rows, from where the chapters are
 
 
-def differences(question: str) -> dict[str, list[Row]]:
-    """Set → the rows of that set that tell the difference of an arm to the first arm."""
+def size_of(row: Row) -> str:
+    """Model and steps of a row, as its variant tells them."""
+    return str(row.get("variant") or "").partition(": ")[0]
+
+
+def sizes(question: str) -> list[str]:
+    """The sizes at which a question was asked."""
+    return list(dict.fromkeys(map(size_of, evidence.rows_of(question, "difference"))))
+
+
+def in_line(row: Row, name: str) -> str:
+    """A name for a line of a figure: with its size in front where the ledger has several."""
+    return f"{size_of(row)}: {name}" if len(sizes(row["experiment"])) > 1 else name
+
+
+def differences(question: str, size: str) -> dict[str, list[Row]]:
+    """Set → the rows of that set, at one size, that tell the difference of an arm to the first."""
     found: dict[str, list[Row]] = {}
     for row in evidence.rows_of(question, "difference"):
-        found.setdefault(row["dataset"], []).append(row)
+        if size_of(row) == size:
+            found.setdefault(row["dataset"], []).append(row)
     return found
 
 
@@ -40,7 +56,7 @@ def would_be_seen(question: str, row: Row) -> float | None:
     arm has one seed, and so no spread."""
     sides: list[list[float]] = [[], []]
     for other in evidence.rows_of(question, "f1"):
-        if other["dataset"] == row["dataset"]:
+        if other["dataset"] == row["dataset"] and size_of(other) == size_of(row):
             for side, arm in zip(sides, row["model"].split(MINUS), strict=True):
                 if other["model"] == arm:
                     side.append(other["metrics"]["f1"])
@@ -58,22 +74,23 @@ def is_sure(row: Row) -> bool:
 
 
 def answer(question: str) -> str:
-    """The figures and tables of a question, in HTML: entity F1 on each set, then the loss."""
-    sets = differences(question)
-    if not sets:
-        return evidence.nothing_in(question)
-    rows = evidence.rows_of(question)
-    shown = [said(question), *(_forest(question, dataset, some) for dataset, some in sets.items())]
+    """The figures and tables of a question, in HTML, for each size at which it was asked: entity F1
+    on each set, then the loss."""
     link = f"<p class='key'><a href='{ROWS}#{escape(question)}'>All rows of this question</a></p>"
-    return "".join([
-        *shown, folded(CELLS, _f1(rows) + _bits(rows) + evidence.origins(rows) + panel(link))
-    ])  # fmt: skip
+    shown = [
+        said(question, size)
+        + "".join(_forest(question, *some) for some in differences(question, size).items())
+        + folded(CELLS, _f1(rows) + _bits(rows) + evidence.origins(rows) + panel(link))
+        for size in sizes(question)
+        for rows in [[row for row in evidence.rows_of(question) if size_of(row) == size]]
+    ]
+    return "".join(shown) or evidence.nothing_in(question)
 
 
-def said(question: str) -> str:
+def said(question: str, size: str) -> str:
     """A sentence for each set: which arms are told apart from the first, which are not."""
-    lines = []
-    for dataset, rows in differences(question).items():
+    lines = [f"<p class='key'>{escape(size)}</p>"]
+    for dataset, rows in differences(question, size).items():
         sure = [row for row in rows if is_sure(row)]
         least = [x for row in rows if (x := would_be_seen(question, row)) is not None]
         seeds = sorted({round(row["metrics"]["seeds"]) for row in rows})
@@ -87,7 +104,7 @@ def said(question: str) -> str:
             f"{_many(seeds)}: told apart from it {'is' if len(sure) == 1 else 'are'} "
             f"{escape(told)}; {len(rows) - len(sure)} of {len(rows)} not.{power}</p>"
         )
-    return panel("".join(lines)) if lines else evidence.nothing_in(question)
+    return panel("".join(lines))
 
 
 def _forest(question: str, dataset: str, rows: Sequence[Row]) -> str:
@@ -154,17 +171,18 @@ def abstract(questions: Mapping[str, str]) -> str:
     """
     lines = []
     for question, words in questions.items():
-        sets = differences(question)
-        if not sets:
+        asked = sizes(question)
+        if not asked:
             lines.append({"question": words, "set": "not run yet", "largest gain": "–",
                           "largest loss": "–", "told apart": "–"})  # fmt: skip
-        for dataset, rows in sets.items():
+        sets = [some for size in asked for some in differences(question, size).items()]
+        for dataset, rows in sets:
             ordered = sorted(rows, key=lambda row: row["metrics"]["difference"])
             best, worst = ordered[-1], ordered[0]
             gains = best["metrics"]["difference"] > 0
             loses = worst["metrics"]["difference"] < 0
             lines.append({
-                "question": words, "set": dataset,
+                "question": in_line(best, words), "set": dataset,
                 "largest gain": f"{_arm(best)}: {_gap(best)}" if gains else "none",
                 "largest loss": f"{_arm(worst)}: {_gap(worst)}" if loses else "none",
                 "told apart": f"{sum(map(is_sure, rows))} of {len(rows)}",
@@ -172,20 +190,22 @@ def abstract(questions: Mapping[str, str]) -> str:
     return table(lines)
 
 
-def budget_points(row: Row, tokens: Mapping[tuple[str, int], float]) -> list[tuple[float, float]]:
+def budget_points(
+    row: Row, tokens: Mapping[tuple[str, str, int], float]
+) -> list[tuple[float, float]]:
     """(million pieces of pre-training, F1) of a fine-tuning.
 
     Args:
-        tokens: (arm, seed) → pieces that its pre-training has read.
+        tokens: (size, arm, seed) → pieces that its pre-training has read.
     """
-    read = tokens.get((row["model"], row["seed"]))
+    read = tokens.get((size_of(row), row["model"], row["seed"]))
     return [] if not read else [(round(read / 1e6, 2), row["metrics"]["f1"])]
 
 
-def tokens_of(question: str) -> dict[tuple[str, int], float]:
-    """(arm, seed) → pieces that its pre-training has read, as the ledger has them."""
+def tokens_of(question: str) -> dict[tuple[str, str, int], float]:
+    """(size, arm, seed) → pieces that its pre-training has read, as the ledger has them."""
     rows = evidence.rows_of(question, "bits_per_byte")
-    return {(row["model"], row["seed"]): float(row["tokens"]) for row in rows}
+    return {(size_of(row), row["model"], row["seed"]): float(row["tokens"]) for row in rows}
 
 
 def _arm(row: Row) -> str:

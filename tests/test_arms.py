@@ -141,7 +141,7 @@ def test_a_question_has_rows_for_arms_sets_and_differences(setting):
     names = asked.cells(setting)
     assert names[:4] == ["one+0", "set+one+0", "two+0", "set+two+0"] and len(names) == 8
     rows, missing = run_cells("asked", asked, setting)
-    tuned = [row for row in rows if row["variant"] == questions.TUNED]
+    tuned = [row for row in rows if row["variant"] == "pocket-bert, 4 × 2 steps: fine-tuned"]
     assert not missing and all(unpacked(row["counts"]).shape == (20, 3) for row in tuned)
     assert [(row["model"], row["seed"]) for row in tuned] == [
         ("one", 0), ("two", 0), ("one", 1), ("two", 1)
@@ -179,15 +179,19 @@ def test_questions_share_arms_and_ask_one_thing_at_a_time():
 def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path, monkeypatch):
     setting = Setting(tmp_path, seeds=2, datasets=("D",))
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
-    with pytest.raises(FileNotFoundError, match="a fine-tuning of the experiment init"):
+    with pytest.raises(FileNotFoundError, match="of 'random' of the experiment init with"):
         questions.BEST.cells(setting)
 
     def found(question, name, devel, test, *, seed=0):
         file = tmp_path / question.name / f"D+{name}+{seed}.json"
         file.parent.mkdir(exist_ok=True)
-        row = {"model": name, "metrics": {"devel_f1": devel, "f1": test}}
+        metrics = {"devel_f1": devel, "f1": test}
+        row = {"model": name, "dataset": "D", "seed": seed, "metrics": metrics}
         file.write_text(json.dumps([row]))
 
+    for question in (questions.INIT, questions.MASKING, questions.CURRICULUM):
+        for name in question.arms:
+            found(question, name, 50.0, 50.0)
     found(questions.INIT, "random", 60.0, 99.0)
     found(questions.INIT, "calibrated", 70.0, 10.0)
     found(questions.MASKING, "spans", 71.0, 10.0)
@@ -196,6 +200,11 @@ def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path, m
     assert ours.start == "calibrated"
     assert {masking.unit for masking in ours.course} == {"span"}
     assert questions.BEST.cells(setting)[-1] == "D+ours+101"
+    # A recipe that has cells is not another one later.
+    found(questions.INIT, "random", 80.0, 99.0)
+    with pytest.raises(ValueError, match="start: calibrated there, random here"):
+        questions.BEST.table(setting)
+    found(questions.INIT, "random", 60.0, 99.0)
     # An arm with fewer fine-tunings is not compared: a lucky seed must not win.
     found(questions.INIT, "calibrated", 72.0, 10.0, seed=1)
     found(questions.INIT, "contextual", 90.0, 10.0)
@@ -217,7 +226,7 @@ def test_what_the_ledger_has_is_not_made_again(setting, tmp_path, monkeypatch):
     monkeypatch.setattr(questions, "QUESTIONS", (earlier, later))
     origin = {**ledger.provenance(data=[]), "profile": "any", "device": "another machine"}
     rows, _ = run_cells("earlier", earlier, setting)
-    ledger.append("earlier", [{**origin, "setting": setting.recorded(), **row} for row in rows])
+    ledger.append("earlier", [{**row, **origin, "setting": setting.recorded()} for row in rows])
 
     elsewhere, made = replace(setting, out=tmp_path / "out", reuse=True), []
     for name in ("trained", "tagged"):
@@ -232,7 +241,8 @@ def test_what_the_ledger_has_is_not_made_again(setting, tmp_path, monkeypatch):
     taken = [row for row in found if row["model"] == "first"]
     assert {(r["dataset"], r["seed"]): r["metrics"] for r in taken} == before and len(taken) == 4
     assert {row["device"] for row in taken} == {"another machine"}
-    assert "device" not in next(row for row in found if row["model"] == "new")
+    here = next(row for row in found if row["model"] == "new")
+    assert here["device"] == ledger.provenance()["device"]
     (difference,) = (row for row in found if "difference" in row["metrics"])
     assert difference["metrics"]["seeds"] == 2
     ledger.append("later", [{**origin, **row} for row in found])  # under its own name
@@ -247,15 +257,21 @@ def test_the_best_recipe_may_be_read_off_the_ledger(tmp_path, monkeypatch):
     setting, origin = Setting(tmp_path, seeds=1), {**ledger.provenance(data=[]), "profile": "any"}
 
     def found(question, name, devel, **changes):
+        mine = replace(setting, **changes)
         ledger.append(question.name, origin | {
-            "model": name, "dataset": "D", "seed": 0, "variant": questions.TUNED,
-            "setting": replace(setting, **changes).recorded(), "metrics": {"devel_f1": devel},
+            "model": name, "dataset": "D", "seed": 0, "setting": mine.recorded(),
+            "variant": questions.variant(mine, questions.TUNED), "metrics": {"devel_f1": devel},
         })  # fmt: skip
 
-    found(questions.INIT, "calibrated", 70.0)
+    best = {"calibrated": 70.0, "spans": 71.0, "reversed": 70.5}
+    for question in (questions.INIT, questions.MASKING, questions.CURRICULUM):
+        with pytest.raises(FileNotFoundError, match=f"of the experiment {question.name} with"):
+            questions.BEST.table(setting)
+        for name in question.arms:
+            found(question, name, best.get(name, 50.0))
+    with pytest.raises(ValueError, match="is there already"):
+        found(questions.INIT, "random", 50.0)
     found(questions.INIT, "random", 80.0, steps=7)  # another setting does not choose
-    found(questions.MASKING, "spans", 71.0)
-    found(questions.CURRICULUM, "reversed", 70.5)
     ours = questions.BEST.table(setting)["ours"]
     assert ours.start == "calibrated" and {masking.unit for masking in ours.course} == {"span"}
 

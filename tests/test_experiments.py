@@ -143,12 +143,54 @@ def test_a_cell_is_made_once_and_not_after_its_minutes(tmp_path, monkeypatch):
     assert made == ["a", "b", "b"] and missing == ["b"] and len(rows) == 1
 
 
+def test_a_row_says_where_it_was_made_and_not_where_it_was_found(tmp_path, monkeypatch):
+    setting = Setting(tmp_path, model="m")
+    (row, _), _ = run_cells("x", fake([]), setting)
+    assert {"command", "device", "commit", "date", "versions"} <= set(row) and "data" not in row
+    monkeypatch.setattr("sys.argv", ["bioptimus", "another", "call"])
+    assert run_cells("x", fake([]), setting)[0][0] == row
+    known = fake([])
+    known.run = lambda *_: iter([{"model": "a", "device": "another machine", "metrics": {}}])
+    (other, _), _ = run_cells("y", known, setting)
+    assert other["device"] == "another machine" and other["command"] == "bioptimus another call"
+
+
+def test_models_of_one_name_are_told_by_their_weights(tmp_path):
+    for name in "ab":
+        place = tmp_path / name / "v0.4"
+        place.mkdir(parents=True)
+        (place / "model.safetensors").write_text(name)
+    one, other = (
+        Setting(tmp_path, model=str(tmp_path / name / "v0.4")).recorded()["model"] for name in "ab"
+    )
+    assert one != other and one.startswith("v0.4@") and other.startswith("v0.4@")
+    assert Setting(tmp_path, model="pocket-bert").recorded()["model"] == "pocket-bert"
+
+
+def test_the_run_of_an_experiment_reads_the_text_that_is_named(tmp_path, monkeypatch):
+    from bioptimus_lib.experiments import text
+    from bioptimus_lib.experiments.laptop import laptop_run
+
+    monkeypatch.setattr(text, "corpus", lambda setting: tmp_path / setting.corpus)
+    (tmp_path / "general").mkdir()
+    (tmp_path / "general" / "a.txt").write_text("Some text.\n")
+    named = laptop_run(Setting(tmp_path / "out", model="pocket-bert", corpus="general"), "one")
+    assert named.corpus_source == tmp_path / "general"
+    own = laptop_run(Setting(tmp_path / "out", model="pocket-bert"), "two")
+    assert own.corpus_source is None and own.profile.corpus == "biomed"
+
+
 def test_only_the_chosen_cells_are_made(tmp_path):
     made = []
     rows, missing = run_cells("x", fake(made), Setting(tmp_path, model="m", chosen=("[b-z]",)))
     assert made == ["b"] and [row["model"] for row in rows] == ["b"] and not missing
     rows, _ = run_cells("x", fake(made), Setting(tmp_path, model="m"))
     assert made == ["b", "a"] and [row["model"] for row in rows] == ["a", "b"]
+    # What is computed of several rows together sees all that are there, not the chosen ones.
+    experiment = fake(made)
+    experiment.finish = lambda rows: [*rows, {"model": "together", "cells": len(rows)}]
+    rows, _ = run_cells("x", experiment, Setting(tmp_path, model="m", chosen=("b",)))
+    assert made == ["b", "a"] and rows[-1] == {"model": "together", "cells": 2}
     with pytest.raises(ValueError, match=r"no cell is called 'c\*': there are a, b"):
         run_cells("x", fake(made), Setting(tmp_path, model="m", chosen=("a", "c*")))
 
@@ -248,20 +290,14 @@ def test_what_needs_another_cell_stands_in_its_group_or_in_a_later_round(tmp_pat
     first, then = stability.rounds(setting, stability.cells(setting))
     assert not any("together" in cell for (cell,) in first)
     assert then and all("together" in cell for (cell,) in then)
-    made, others = curriculum.rounds(setting, curriculum.cells(setting))
-    assert made == [["BIOptimus+0"]], "makes the run that all share"
+    (groups,) = curriculum.rounds(setting, curriculum.cells(setting))
     arms = {
         cell: curriculum.arms[cell.split("+")[-2]].folder(setting, int(cell[-1]))
-        for group in others for cell in group
+        for group in groups for cell in group
     }  # fmt: skip
-    for group in others:
+    for group in groups:
         assert len({arms[cell] for cell in group}) == 1
-    assert len({arms[group[0]] for group in others}) == len(others)
-    contexts = tmp_path / "run" / "stages" / "contexts.json"
-    contexts.parent.mkdir(parents=True)
-    contexts.touch()
-    (every,) = curriculum.rounds(setting, curriculum.cells(setting))
-    assert every == [made[0] + others[0], *others[1:]], "it is there: nothing waits for it"
+    assert len({arms[group[0]] for group in groups}) == len(groups)
 
 
 def test_workers_are_refused_where_cells_need_one_another(tmp_path):
@@ -344,10 +380,10 @@ def test_what_chapter_10_says_of_the_beginnings_is_what_the_ledger_holds():
 
     from bioptimus_lib import evidence, verdicts
 
-    ncbi, chem = "NCBI-disease", "BC5CDR-chem"
+    ncbi, chem, size = "NCBI-disease", "BC5CDR-chem", "pocket-bert, 4 × 300 steps"
     gaps = {
         (verdicts._arm(row), dataset): (-row["metrics"]["difference"], verdicts.is_sure(row))
-        for dataset, rows in verdicts.differences("approach").items() for row in rows
+        for dataset, rows in verdicts.differences("approach", size).items() for row in rows
     }  # fmt: skip
     said = {
         "new vocabulary, calibrated (ours)": (0.9, 1.3), "new vocabulary, random": (10, 17),
@@ -375,7 +411,7 @@ def test_what_chapter_10_says_of_the_beginnings_is_what_the_ledger_holds():
 
     seen = {
         (verdicts._arm(row), dataset): verdicts.would_be_seen("approach", row)
-        for dataset, rows in verdicts.differences("approach").items() for row in rows
+        for dataset, rows in verdicts.differences("approach", size).items() for row in rows
     }  # fmt: skip
     same = "continued, same bytes"
     told = [seen[ours, ncbi], seen[same, ncbi], seen[same, chem]]

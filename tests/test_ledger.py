@@ -69,6 +69,19 @@ def test_a_row_is_never_lost_in_silence(tmp_path):
     assert len(ledger.read("ner", folder=tmp_path)) == 6
 
 
+def test_a_row_of_another_setting_is_not_replaced(tmp_path):
+    def put(**setting):
+        ledger.append("ner", row(setting=setting), replace=True, folder=tmp_path)
+
+    ledger.append("ner", row(), folder=tmp_path)  # of a time when rows did not tell
+    put(steps=300, megabytes=32)
+    put(steps=300, megabytes=32)
+    with pytest.raises(ValueError, match="another setting .megabytes: 32 there, 90 here"):
+        put(steps=300, megabytes=90)
+    (kept,) = ledger.read("ner", folder=tmp_path)
+    assert kept["setting"] == {"steps": 300, "megabytes": 32}
+
+
 def test_frame(tmp_path):
     ledger.append("ner", [row(), row(seed=1, metrics={"f1": 72.5, "recall": 3})], folder=tmp_path)
     frame = ledger.frame("ner", folder=tmp_path)

@@ -181,6 +181,15 @@ def test_token_rates_are_those_of_hugging_face_where_it_is_right(pieces):
     assert spread[0] > 3 and spread[1] < 0.6
 
 
+def test_pieces_of_another_kind_of_tokenizer_are_refused():
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    other = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), mask_token="[MASK]")
+    with pytest.raises(ValueError, match="not one of kind BPE"):
+        PieceTable.of(other)  # where words begin would be guessed wrong, in silence
+
+
 # -- the rule itself ------------------------------------------------------------------------------
 
 

@@ -146,6 +146,9 @@ def test_a_finished_run_does_nothing_again(finished):
 
 
 def test_a_folder_of_another_configuration_is_refused(finished):
+    for name in ("corpus", "ner"):  # a run has sources of its own of the same names
+        with pytest.raises(ValueError, match=f"another configuration .{name} 'pocket' there, 'x' "):
+            Run(finished.out, profile=replace(finished.profile, **{name: "x"}))
     with pytest.raises(ValueError, match="another configuration.*phase_steps 5 there, 6 here"):
         Run(finished.out, profile=replace(finished.profile, phase_steps=6))
     with pytest.raises(ValueError, match="seed 0 there, 1 here"):

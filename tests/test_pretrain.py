@@ -492,7 +492,8 @@ def test_model_and_blocks_of_different_vocabularies_are_refused(tiny, blocks, tm
 @pytest.mark.parametrize(
     "wrong",
     [{"steps": 0}, {"batch": 0}, {"schedule": "cosy"}, {"precision": "fp8"}, {"log_steps": 0},
-     {"learning_rate": 0.0}, {"save_minutes": -1}, {"loader_workers": -1}, {"seed": -1}],
+     {"learning_rate": 0.0}, {"save_minutes": -1}, {"loader_workers": -1}, {"seed": -1},
+     {"weight_decay": -0.1}, {"warmup": 1.5}, {"dropout": 1.0}],
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -92,5 +92,8 @@ def test_each_model_is_compared_with_the_first_of_its_set():
     assert new.p == stats.paired_test(sets["one"]["new"], sets["one"]["old"]).p < 0.001
     assert [c.p_holm for c in found] == holm([c.p for c in found])
     assert new.p_runs == 0.1 and same.p == same.p_runs == 1
-    assert alone.p_runs == 1 and {c.together for c in found} == {3}
+    assert alone.p_runs == pytest.approx(1 / 3), "one of three deals"
+    pair = sets["two"]["alone"], sets["two"]["old"]
+    assert alone.difference == stats.bootstrap_difference(*pair), "of all runs that there are"
+    assert {c.together for c in found} == {3}
     assert compare({}) == [] and compare({"three": sets["three"]}) == []

@@ -164,6 +164,29 @@ def test_the_numbers_of_seeds_may_differ():
     )
 
 
+def test_fine_tunings_of_one_pre_training_are_no_draws_of_their_own():
+    draw = np.random.default_rng(0)
+    luck = (0.9, 0.7, 0.5)  # of three pre-trainings, four fine-tunings each
+    counts = np.stack([
+        np.stack([found := draw.random(300) < right, ~found, ~found], axis=1).astype(int)
+        for right in luck for _ in range(4)
+    ])  # fmt: skip
+    groups = [number for number in range(3) for _ in range(4)]
+    alone, nested = bootstrap(counts), bootstrap(counts, groups=groups)
+    assert nested.value == pytest.approx(alone.value)
+    assert nested.high - nested.low > 1.5 * (alone.high - alone.low)
+    # Groups of one are seeds as they always were, to the last digit; unequal ones weigh the same.
+    assert bootstrap(counts, groups=range(12)) == alone
+    assert bootstrap_difference(counts, counts[:1], groups=(range(12), [7])) == (
+        bootstrap_difference(counts, counts[:1])
+    )
+    few = bootstrap(counts[3:], groups=groups[3:])
+    each = [bootstrap(rows).value for rows in (counts[3:4], counts[4:8], counts[8:])]
+    assert few.value == pytest.approx(np.mean(each))
+    with pytest.raises(ValueError, match="counts has 12 seeds, and groups of 2"):
+        bootstrap(counts, groups=[0, 1])
+
+
 def test_the_same_seed_gives_the_same_numbers_whatever_the_chunks(monkeypatch):
     from bioptimus_lib import stats
 

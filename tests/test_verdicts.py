@@ -8,7 +8,7 @@ import pytest
 from bioptimus_lib import evidence, ledger, stats, verdicts
 from bioptimus_lib.experiments.compared import differences, packed
 
-SENTENCES = 120
+SENTENCES, SIZE = 120, "tiny, 4 × 10 steps"
 ARMS = {"continued": 0.70, "better": 0.90, "twin": 0.70, "worse": 0.50}
 
 
@@ -24,7 +24,7 @@ def fine_tuned(model: str, right: float, seeds: int = 3, dataset: str = "NCBI-di
         some = counts(right, seed)
         f1 = 100 * sum(row[0] for row in some) / (2 * SENTENCES)
         rows.append({
-            "model": model, "dataset": dataset, "variant": "fine-tuned", "seed": seed,
+            "model": model, "dataset": dataset, "variant": f"{SIZE}: fine-tuned", "seed": seed,
             "metrics": {"f1": f1, "devel_f1": f1}, "counts": packed(np.array(some)),
         })  # fmt: skip
     return rows
@@ -36,7 +36,7 @@ def finished(some: list, *, first: str) -> list:
 
 def pre_trained(model: str, bits: float, tokens: int = 2_000_000) -> list:
     return [
-        {"model": model, "dataset": "biomed", "variant": "pre-training", "seed": seed,
+        {"model": model, "dataset": "biomed", "variant": f"{SIZE}: pre-training", "seed": seed,
          "metrics": {"bits_per_byte": bits + seed / 100}, "tokens": tokens, "steps": 1000}
         for seed in range(3)
     ]  # fmt: skip
@@ -54,7 +54,7 @@ def rows(monkeypatch):
 
     def put(experiment, some):
         common = {"profile": "any", "device": "a test", "command": "bioptimus experiment x"}
-        kept[experiment] = [{**common, **row} for row in some]
+        kept[experiment] = [{**common, "experiment": experiment, **row} for row in some]
 
     monkeypatch.setattr(ledger, "read", read)
     return put
@@ -67,9 +67,8 @@ def approach(rows):
 
 
 def test_a_question_without_rows_says_how_to_make_some(rows):
-    for said in (verdicts.answer("approach"), verdicts.said("approach")):
-        assert "no rows of <b>approach</b>" in said
-        assert evidence.COMMANDS["approach"] in said
+    said = verdicts.answer("approach")
+    assert "no rows of <b>approach</b>" in said and evidence.COMMANDS["approach"] in said
     assert "not run yet" in verdicts.abstract({"approach": "how to begin"})
 
 
@@ -79,7 +78,7 @@ def test_rows_without_a_first_arm_are_no_answer(rows):
 
 
 def test_what_is_told_apart_and_what_is_not(approach):
-    said = verdicts.said("approach")
+    said = verdicts.said("approach", SIZE)
     assert "better (+" in said and "worse (-" in said
     assert "twin" not in said
     assert "1 of 3 not" in said
@@ -93,7 +92,7 @@ def test_what_is_told_apart_and_what_is_not(approach):
 def test_one_seed_tells_nothing_apart(rows):
     some = fine_tuned("continued", 0.5, seeds=1) + fine_tuned("better", 0.9, seeds=1)
     rows("approach", finished(some, first="continued"))
-    said = verdicts.said("approach")
+    said = verdicts.said("approach", SIZE)
     assert "told apart from it are none; 1 of 1 not" in said
     assert "would have been seen" not in said, "one seed has no spread"
     assert "1 seed:" in said
@@ -101,7 +100,7 @@ def test_one_seed_tells_nothing_apart(rows):
 
 
 def test_a_difference_is_sure_if_interval_and_runs_agree(approach):
-    (some,) = verdicts.differences("approach").values()
+    (some,) = verdicts.differences("approach", SIZE).values()
     sure = {row["model"].split(verdicts.MINUS)[0]: verdicts.is_sure(row) for row in some}
     assert sure == {"better": True, "twin": False, "worse": True}
     row = next(row for row in some if row["model"].startswith("better"))
@@ -142,7 +141,7 @@ def test_points_of_the_budget(rows):
     some = pre_trained("v0.4, 1 of the steps", 1.2) + fine_tuned("v0.4, 1 of the steps", 0.7)
     rows("budget", [*some, *fine_tuned("old", 0.6)])
     read = verdicts.tokens_of("budget")
-    assert read[("v0.4, 1 of the steps", 2)] == 2_000_000
+    assert read[(SIZE, "v0.4, 1 of the steps", 2)] == 2_000_000
     tuned = [row for row in some if "f1" in row["metrics"]]
     assert verdicts.budget_points(tuned[0], read) == [(2.0, tuned[0]["metrics"]["f1"])]
     assert verdicts.budget_points(fine_tuned("old", 0.6)[0], read) == [], "it has read nothing"

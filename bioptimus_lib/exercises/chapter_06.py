@@ -115,7 +115,8 @@ BITS = Exercise(
         ),
     ),
     gives="the loss in bits, times pieces per byte",
-    praise="Two models that cut the same text differently now have one unit; one question is another matter.",
+    praise="Two models that cut the same text differently now have one unit; whether they were "
+    "asked one question is another matter.",
 )
 
 EXERCISES = {"06-1": RATE, "06-2": BITS}

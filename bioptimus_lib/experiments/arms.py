@@ -18,7 +18,7 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.experiments.cells import Row, Setting
 from bioptimus_lib.experiments.compared import packed
 from bioptimus_lib.experiments.course import train_course
-from bioptimus_lib.experiments.laptop import laptop_run
+from bioptimus_lib.experiments.start import pieces_per_byte, prepared, started
 from bioptimus_lib.files import atomic_write
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.strategies import STRATEGIES
@@ -101,25 +101,12 @@ def _code(masking: Masking) -> str:
 # --- pre-training --------------------------------------------------------------------------------
 
 
-def prepared(setting: Setting) -> Run:
-    """The run that all arms share, up to the contexts; a part of its text is held out."""
-    run = laptop_run(setting, "run", minutes=0, warmup_steps=0)
-    run.stage("contexts")
-    return run
-
-
-def is_prepared(setting: Setting) -> bool:
-    """Whether the shared run has its contexts already."""
-    return (setting.out / "run" / "stages" / "contexts.json").exists()
-
-
 def trained(setting: Setting, arm: Arm, seed: int) -> Row:
     """Losses of an arm after its last part, and its curve; its model stands in ``folder/model``.
 
     A part that is done is not done again. The loss is that of hidden whole words on held-out text,
     the same for all arms; per byte of text it can be compared between vocabularies.
     """
-    from bioptimus_lib.experiments.start import pieces_per_byte
     from bioptimus_lib.masked_loss import bits_per_byte, evaluate_mlm
     from bioptimus_lib.models import save_model
     from bioptimus_lib.pretrain import QUESTION
@@ -176,7 +163,6 @@ def begun(
     run: Run, arm: Arm, *, seed: int, device: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model of an arm before its first step, and its tokenizer."""
-    from bioptimus_lib.experiments.start import started
     from bioptimus_lib.models import place, random_masked_lm
 
     if arm.start == SCRATCH:
@@ -204,9 +190,10 @@ def tagged(setting: Setting, arm: Arm, seed: int, dataset: str) -> Row:
     job = job_of(setting, arm, seed, dataset)
     result = ner_runs.do(job)
     (counts,) = ner_runs.counts([job])
+    origin = {name: value for name, value in result["provenance"].items() if name != "data"}
     return {
-        "metrics": result["metrics"], "epoch": result["epoch"], "seconds": result["seconds"],
-        "sentences": job.sentences, "counts": packed(counts),
+        **origin, "metrics": result["metrics"], "epoch": result["epoch"],
+        "seconds": result["seconds"], "sentences": job.sentences, "counts": packed(counts),
     }  # fmt: skip
 
 

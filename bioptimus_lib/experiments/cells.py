@@ -7,6 +7,7 @@ model gains little from a second thread, and a second model nearly all of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -17,7 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bioptimus_lib.files import atomic_write
+from bioptimus_lib.files import atomic_write, sha256_of
+from bioptimus_lib.provenance import provenance
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -82,6 +84,11 @@ class Setting:
         """The corpus as the ledger names it."""
         return Path(self.corpus).name
 
+    @property
+    def model_name(self) -> str:
+        """The old model as the ledger names it."""
+        return Path(self.model).name
+
     def same(self) -> dict[str, Any]:
         """What two calls must share to share cells."""
         free = (
@@ -91,12 +98,17 @@ class Setting:
         return {k: v for k, v in asdict(self).items() if k not in free}
 
     def recorded(self) -> dict[str, Any]:
-        """``same`` as the ledger keeps it: of a folder the name alone.
+        """``same`` as the ledger keeps it: of a folder its name, and of a model's folder a part of
+        the hash of its weights.
 
         >>> Setting(Path("out"), corpus="/data/notes").recorded()["corpus"]
         'notes'
         """
-        return {k: Path(v).name if isinstance(v, str) else v for k, v in self.same().items()}
+        found = {k: Path(v).name if isinstance(v, str) else v for k, v in self.same().items()}
+        if weights := sorted(Path(self.model).glob("*.safetensors")):
+            hashes = "".join(sha256_of(file) for file in weights)
+            found["model"] += "@" + hashlib.sha256(hashes.encode()).hexdigest()[:12]
+        return found
 
     def same_text(self) -> dict[str, Any]:
         """What experiments must share to share a folder: text, and the model that reads it."""
@@ -106,12 +118,16 @@ class Setting:
 def run_cells(
     name: str, module: Any, setting: Setting, *, workers: int = 0
 ) -> tuple[list[Row], list[str]]:
-    """The rows of the cells that are asked for, made now or before, and the names of those that
-    are still missing.
+    """Make the cells that are asked for and are not there.
 
     Args:
         module: the experiment.
         workers: processes for cells that may be made side by side; 0 makes all in this one.
+
+    Returns:
+        The rows of *all* cells that are there, made now or before, also of those not asked for:
+        what is computed of several together must not know a part of them alone. And the names of
+        the cells that were asked for and are still missing.
 
     Raises:
         ValueError: the folder holds cells of another setting, no cell is of the chosen names, or
@@ -124,9 +140,9 @@ def run_cells(
     ends = time.time() + 60 * setting.minutes if setting.minutes else math.inf
     same_setting(setting.out / "setting.json", setting.same_text())
     same_setting(setting.out / name / "setting.json", setting.same())
-    cells = chosen_cells(module.cells(setting), setting.chosen)
-    files = {cell: setting.out / name / f"{cell}.json" for cell in cells}
-    todo = [cell for cell, file in files.items() if not file.exists()]
+    files = {cell: setting.out / name / f"{cell}.json" for cell in module.cells(setting)}
+    cells = chosen_cells(list(files), setting.chosen)
+    todo = [cell for cell in cells if not files[cell].exists()]
     if workers and rounds is not None:
         _side_by_side(name, setting, rounds(setting, todo), ends, workers)
     else:
@@ -136,20 +152,25 @@ def run_cells(
         for row in json.loads(file.read_text(encoding="utf-8"))
     ]  # fmt: skip
     finish = getattr(module, "finish", None)
-    missing = [cell for cell, file in files.items() if not file.exists()]
+    missing = [cell for cell in cells if not files[cell].exists()]
     return (finish(rows) if finish else rows), missing
 
 
 def _make(name: str, module: Any, setting: Setting, cells: Sequence[str], ends: float) -> None:
-    """Make some cells, one after the other; none begins after the time at which it ends."""
+    """Make some cells, one after the other; none begins after the time at which it ends. Each row
+    says where and when it was made, unless it knows better."""
+    origin: Row = {}
     for cell in cells:
         if time.time() > ends:
             return
         log.info("%s: %s", name, cell)
         started = time.monotonic()
         made = list(module.run(setting, cell))
-        for row in made:
-            row.setdefault("seconds", round(time.monotonic() - started, 1))
+        origin = origin or {
+            k: v for k, v in provenance(device=setting.device).items() if k != "data"
+        }
+        seconds = round(time.monotonic() - started, 1)
+        made = [{**origin, "seconds": seconds, **row} for row in made]
         with atomic_write(setting.out / name / f"{cell}.json") as handle:
             json.dump(made, handle)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bioptimus_lib.experiments.cells import Row, Setting
+from bioptimus_lib.experiments.cells import Row, Setting, same_setting
 from bioptimus_lib.experiments.compact_students import (
     ALONE,
     ARMS,
@@ -63,6 +63,8 @@ def arms(setting: Setting) -> list[str]:
 
 def cells(setting: Setting) -> list[str]:
     """All of the first seed, then of the second; what is trained before what is made of it."""
+    if _has_general(setting):  # what the small general models of this folder were made from
+        same_setting(setting.out / "compact" / "general.json", {"general": setting.models[0]})
     wanted = arms(setting)
     names = [f"{GENERAL}+{name}" for name in wanted if name in CONTINUED]
     for seed in range(setting.seeds):

@@ -57,7 +57,7 @@ ARMS: dict[str, Arm] = {
 
 def of(setting: Setting) -> str:
     """What all rows of a setting share, in words."""
-    return f"teacher {Path(setting.model).name}, {setting.steps:,} steps"
+    return f"teacher {setting.model_name}, {setting.steps:,} steps"
 
 
 def named(setting: Setting, name: str, seed: int | None, dataset: str, more: str = "") -> Row:
@@ -73,12 +73,9 @@ def named(setting: Setting, name: str, seed: int | None, dataset: str, more: str
 def text_of(setting: Setting, name: str = "") -> Run:
     """The run that holds the clean text; ``GENERAL`` is that of ``fit_corpus``."""
     from bioptimus_lib.experiments.laptop import laptop_run
-    from bioptimus_lib.experiments.text import corpus
 
     source = setting.fit_corpus if name else setting.corpus
-    found = laptop_run(
-        replace(setting, corpus=str(corpus(setting, source))), f"compact-text{name and f'-{name}'}"
-    )
+    found = laptop_run(replace(setting, corpus=source), f"compact-text{name and f'-{name}'}")
     found.stage("corpus")
     return found
 

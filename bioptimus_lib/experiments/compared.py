@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bioptimus_lib.experiments.cells import Row
@@ -46,8 +47,16 @@ def counts_of(rows: list[Row]) -> dict[tuple[str, str], dict[str, list[Row]]]:
     return groups
 
 
-def differences(rows: list[Row], *, first: str) -> list[Row]:
+def differences(
+    rows: list[Row], *, first: str, group: Callable[[Row], int] | None = None
+) -> list[Row]:
     """A row for each model beside the first, on each set.
+
+    Args:
+        rows: of fine-tunings.
+        first: the model that all others are put beside.
+        group: the pre-training that a row's fine-tuning shares with others; none shares one if
+            this is left out.
 
     Of a difference in F1 a row tells the interval over sentences and seeds, p of the paired test
     over sentences, the same corrected for all comparisons (Holm), and p over whole trainings. Sets
@@ -66,8 +75,12 @@ def differences(rows: list[Row], *, first: str) -> list[Row]:
         for key, models in groups.items()
         if first in models
     }
+    of = group and {
+        json.dumps(key): {model: [group(row) for row in some] for model, some in models.items()}
+        for key, models in groups.items()
+    }
     more: list[Row] = []
-    for found in significance.compare(counts):
+    for found in significance.compare(counts, groups=of or None):
         dataset, variant = json.loads(found.dataset)
         pair = [counts[found.dataset][name] for name in (found.model, found.first)]
         more.append({

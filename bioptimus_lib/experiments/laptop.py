@@ -19,9 +19,9 @@ def laptop_run(setting: Setting, name: str, *, seed: int = 0, **sizes: Any) -> R
         seed: of everything in the run that is random.
         sizes: of the profile, beside those that the setting gives.
     """
+    from bioptimus_lib.experiments.text import corpus
     from bioptimus_lib.pipeline import Run
     from bioptimus_lib.profile import PROFILES
-    from bioptimus_lib.source_table import table
 
     laptop = replace(
         PROFILES["laptop"], backbone=setting.model, corpus_mb=setting.megabytes,
@@ -29,6 +29,6 @@ def laptop_run(setting: Setting, name: str, *, seed: int = 0, **sizes: Any) -> R
     )  # fmt: skip
     return Run(
         setting.out / name, profile=laptop, minutes=0, seed=seed, progress=setting.progress,
-        corpus=None if setting.corpus in table() else setting.corpus,
+        corpus=None if setting.corpus == laptop.corpus else str(corpus(setting)),
         device="cpu" if setting.device == "cpu" else None,
     )  # fmt: skip

@@ -70,7 +70,8 @@ def _rounded(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _name(setting: Setting, which: str) -> str:
-    return setting.model if which == "old" else f"{setting.model}, {setting.steps} steps of v0.1"
+    name = setting.model_name
+    return name if which == "old" else f"{name}, {setting.steps} steps of v0.1"
 
 
 def packed(setting: Setting, tokenizer: PreTrainedTokenizerBase, name: str) -> np.ndarray:

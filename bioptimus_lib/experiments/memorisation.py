@@ -59,7 +59,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
         for times in TIMES:
             own = [one for one in found if one.times == times]
             yield {
-                "model": setting.model, "dataset": "generated notes", "seed": seed,
+                "model": setting.model_name, "dataset": "generated notes", "seed": seed,
                 "variant": f"{name}, {times} times", "times": times, "steps": setting.steps,
                 "metrics": {
                     "exposure": round(float(np.mean([one.exposure for one in own])), 4),

@@ -58,7 +58,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     """The row of a fine-tuning, or the rows of the gradients of all ways."""
     way, length, seed = cell.rsplit("-", 2)
     common = {"dataset": setting.text_name, "seed": int(seed)}
-    model = Path(setting.model).name
+    model = setting.model_name
     if way == GRADIENT:
         for name, metrics in gradients(setting, seed=int(seed)).items():
             yield {**common, "model": name, "variant": f"{model}, gradients", "metrics": metrics}

@@ -262,7 +262,8 @@ def finish(rows: list[Row]) -> list[Row]:
     together: list[Row] = []
     for (dataset, variant), models in counts_of(rows).items():
         for model, some in models.items():
-            interval = stats.bootstrap(np.array([unpacked(row["counts"]) for row in some]))
+            counts = np.array([unpacked(row["counts"]) for row in some])
+            interval = stats.bootstrap(counts, groups=[_pre_training(row) for row in some])
             unseen = [row["metrics"]["recall_unseen"] for row in some]
             together.append({
                 "model": model, "dataset": dataset, "seed": None, "variant": f"{variant}, together",
@@ -270,4 +271,9 @@ def finish(rows: list[Row]) -> list[Row]:
                             "recall_unseen": float(np.mean(unseen)), "seeds": len(some)},
                 "seconds": sum(row["seconds"] for row in some),
             })  # fmt: skip
-    return rows + differences(rows, first=OLD) + together
+    return rows + differences(rows, first=OLD, group=_pre_training) + together
+
+
+def _pre_training(row: Row) -> int:
+    """The seed of the pre-training that a fine-tuning belongs to; 0 for models as published."""
+    return int(row["seed"]) // PER_RUN

@@ -21,17 +21,25 @@ from bioptimus_lib.experiments.arms import (
     PAPER,
     SCRATCH,
     Arm,
-    is_prepared,
     tagged,
     trained,
 )  # fmt: skip
-from bioptimus_lib.experiments.cells import Row, Setting, grouped
+from bioptimus_lib.experiments.cells import Row, Setting, grouped, same_setting
 from bioptimus_lib.experiments.compared import differences
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.strategies import STRATEGIES
 
 SETS = ("NCBI-disease", "BC5CDR-chem")
 TRAINED, TUNED = "pre-training", "fine-tuned"
+
+
+def variant(setting: Setting, kind: str) -> str:
+    """How the ledger calls what is measured: the size of it, then its kind.
+
+    >>> variant(Setting(Path("out"), model="minilm"), TUNED)
+    'minilm, 4 × 300 steps: fine-tuned'
+    """
+    return f"{setting.model_name}, {len(COURSE)} × {setting.steps:,} steps: {kind}"
 
 
 def constant(masking: Masking) -> tuple[Masking, ...]:
@@ -65,15 +73,10 @@ class Question:
         ]
 
     def rounds(self, setting: Setting, cells: list[str]) -> list[list[list[str]]]:
-        """The first cell makes the run that all share, unless it is there; then all arms at once.
-        Two names may stand for the same training (an order that a shuffle gives, say): these go
-        together."""
-        groups = grouped(cells, lambda cell: self._arm(setting, cell)[1].folder(
-            setting, int(cell.rsplit("+", 1)[1])))  # fmt: skip
-        if not groups or is_prepared(setting):
-            return [groups]
-        first, *rest = groups[0]
-        return [[[first]], [*([rest] if rest else []), *groups[1:]]]
+        """All arms at once. Two names may stand for the same training (an order that a shuffle
+        gives, say): these go together."""
+        return [grouped(cells, lambda cell: self._arm(setting, cell)[1].folder(
+            setting, int(cell.rsplit("+", 1)[1])))]  # fmt: skip
 
     def _arm(self, setting: Setting, cell: str) -> tuple[str, Arm]:
         """Name and arm of a cell."""
@@ -87,7 +90,7 @@ class Question:
         same = {
             "arm": arm.code(setting, seed), "seed": seed,
             "dataset": dataset[0] if dataset else setting.text_name,
-            "variant": TUNED if dataset else TRAINED,
+            "variant": variant(setting, TUNED if dataset else TRAINED),
         }  # fmt: skip
         row = _known(setting, same) if setting.reuse else None
         if row is None and dataset:
@@ -182,12 +185,17 @@ class Best(Question):
         """The paper's arm and ours, which is read off the fine-tunings of other questions.
 
         Raises:
-            FileNotFoundError: one of them has no fine-tuning yet, here or in the ledger.
+            FileNotFoundError: an arm of them has no fine-tuning yet, here or in the ledger.
+            ValueError: there are cells of another recipe of ours, chosen from fewer fine-tunings.
         """
         start, _ = best(setting, INIT)
         courses = (best(setting, question) for question in (MASKING, CURRICULUM))
         course, _ = max(courses, key=lambda found: found[1])
-        return {**self.arms, "ours": replace(course, start=start.start)}
+        ours = replace(course, start=start.start)
+        recipe = {"start": ours.start, "course": [str(masking) for masking in ours.parts(0)],
+                  "shuffled": ours.shuffled}  # fmt: skip
+        same_setting(setting.out / self.name / "recipe.json", recipe)
+        return {**self.arms, "ours": ours}
 
     def cells(self, setting: Setting) -> list[str]:
         """As ``Question`` has them, with other seeds."""
@@ -201,15 +209,15 @@ def best(setting: Setting, question: Question) -> tuple[Arm, float]:
     """The arm of a question with the highest F1 on devel, mean over sets and seeds, and that F1.
 
     Raises:
-        FileNotFoundError: neither the folder nor the ledger has a fine-tuning of the question.
+        FileNotFoundError: neither the folder nor the ledger has a fine-tuning of some arm.
     """
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[float]] = {name: [] for name in question.arms}
     for row in _fine_tunings(setting, question):
-        found.setdefault(row["model"], []).append(row["metrics"]["devel_f1"])
-    if not found:
+        found[row["model"]].append(row["metrics"]["devel_f1"])
+    if missing := [name for name, some in found.items() if not some]:
         raise FileNotFoundError(
-            f"neither {setting.out} nor the ledger holds a fine-tuning of the experiment "
-            f"{question.name} with this setting, which chooses our recipe: make it first"
+            f"neither {setting.out} nor the ledger holds a fine-tuning of {missing[0]!r} of the "
+            f"experiment {question.name} with this setting, which chooses our recipe: make it first"
         )
     # What has fewer fine-tunings than another (a run that was cut) is not compared with it.
     most = max(map(len, found.values()))
@@ -219,12 +227,14 @@ def best(setting: Setting, question: Question) -> tuple[Arm, float]:
 
 
 def _fine_tunings(setting: Setting, question: Question) -> list[Row]:
-    """Rows of a question's fine-tunings: of the folder or, if it has none, those that the ledger
-    has of the same setting, made in another folder or on another machine."""
+    """Rows of a question's fine-tunings: those of the folder, and those that the ledger has
+    beside them of the same setting, made in another folder or on another machine."""
     files = sorted((setting.out / question.name).glob("*+*+*.json"))
-    if files:
-        return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
-    return [row for row in _in_ledger(setting, question) if row["variant"] == TUNED]
+    here = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    there = [row for row in _in_ledger(setting, question)
+             if row["variant"] == variant(setting, TUNED)]  # fmt: skip
+    rows = {(row["model"], row["dataset"], row["seed"]): row for row in (*there, *here)}
+    return list(rows.values())
 
 
 def _in_ledger(setting: Setting, question: Question) -> list[Row]:

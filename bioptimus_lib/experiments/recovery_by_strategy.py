@@ -43,7 +43,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     model, tokenizer = old_model(setting) if STRATEGIES[name].training else (None, None)
     examples = _examples(setting)
     fit_words = int(words) if words else None
-    about = f"{setting.model}, {setting.contexts} contexts"
+    about = f"{setting.model_name}, {setting.contexts} contexts"
     if words:
         about += f", fitted on {fit_words:,}"
     # Words that have all contexts, and all words: most of a vocabulary's words are rare.

@@ -44,7 +44,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     folder, splits = model_folder(setting), ner_splits(setting, name)
     settings = recipe_for(folder, seed=int(seed))
     done = fine_tune(folder, splits, settings=settings, device=setting.device)
-    common = {"model": setting.model, "dataset": name, "seed": int(seed), "epoch": done.epoch}
+    common = {"model": setting.model_name, "dataset": name, "seed": int(seed), "epoch": done.epoch}
     for variant, metrics in looked_at(done.tagger, splits["test"]):
         metrics = {key: round(value, 4) for key, value in metrics.items()}
         yield {**common, "variant": variant, "metrics": metrics}

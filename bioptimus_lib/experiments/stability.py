@@ -104,7 +104,7 @@ def data(setting: Setting) -> list[Path]:
 
 def model_name(setting: Setting) -> str:
     """The model as the ledger names it."""
-    return Path(setting.model).name
+    return setting.model_name
 
 
 def words_for(size: int) -> str:

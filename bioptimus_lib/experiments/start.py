@@ -63,7 +63,7 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
         "model": name,
         "dataset": setting.text_name,
         "seed": int(seed),
-        "variant": f"{setting.model}, {NO_BIAS}" if bare else setting.model,
+        "variant": f"{setting.model_name}, {NO_BIAS}" if bare else setting.model_name,
         "metrics": metrics,
         "curve": curve,
         "distillation": {k: v for k, v in report.items() if k not in ("choices", "tokens")},
@@ -114,17 +114,28 @@ def steps_to(curve: Sequence[Sequence[float]], goal: float) -> float | None:
 
 
 def prepared(setting: Setting) -> Run:
-    """A run of the pipeline up to the contexts; a part of the text is held out."""
-    run = laptop_run(setting, "run", minutes=0, warmup_steps=0)
-    run.stage("contexts")
+    """A run of the pipeline up to the contexts, for all cells; a part of the text is held out. One
+    process makes it, others wait for it."""
+    from filelock import FileLock
+
+    setting.out.mkdir(parents=True, exist_ok=True)
+    with FileLock(setting.out / "run.lock"):
+        run = laptop_run(setting, "run", minutes=0, warmup_steps=0)
+        run.stage("contexts")
     return run
 
 
 def started(
     run: Run, name: str, *, seed: int, device: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
-    """The old model, or one distilled by a strategy; what needs no chance is made once."""
+    """The old model, or one distilled by a strategy.
+
+    What reads contexts is made once, with seed 0, and all seeds begin with it: what they spread by
+    is training. A process that needs what another one is just making waits for it.
+    """
     import json
+
+    from filelock import FileLock
 
     from bioptimus_lib.distill import distill
     from bioptimus_lib.files import atomic_write
@@ -132,15 +143,18 @@ def started(
 
     if name == OLD:
         return (*run.load("old"), {})
-    kept = run.out / "models" / (name if STRATEGIES[name].reads_contexts else f"{name}-{seed}")
-    if not (kept / "report.json").exists():
-        done = distill(
-            *run.load("old"), run.plan, run.contexts, strategy=name,
-            known=run.profile.calibration_words, seed=seed, device=device,
-        )  # fmt: skip
-        save_model(done.model, done.tokenizer, kept)
-        with atomic_write(kept / "report.json") as file:
-            json.dump(done.report, file)
+    shared = STRATEGIES[name].reads_contexts
+    kept = run.out / "models" / (name if shared else f"{name}-{seed}")
+    kept.parent.mkdir(exist_ok=True)
+    with FileLock(f"{kept}.lock"):
+        if not (kept / "report.json").exists():
+            done = distill(
+                *run.load("old"), run.plan, run.contexts, strategy=name, device=device,
+                known=run.profile.calibration_words, seed=0 if shared else seed,
+            )  # fmt: skip
+            save_model(done.model, done.tokenizer, kept)
+            with atomic_write(kept / "report.json") as file:
+                json.dump(done.report, file)
     model, tokenizer = load_masked_lm(kept)
     return place(model, device), tokenizer, json.loads((kept / "report.json").read_text())
 

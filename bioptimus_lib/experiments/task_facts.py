@@ -51,6 +51,6 @@ def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
     some = row.load(folder(setting, cell)).shown(row.view())
     found = facts(row, some, tokenizer, window=WINDOW)
     yield {
-        "model": f"pieces of {Path(setting.model).name}", "dataset": cell, "seed": None,
+        "model": f"pieces of {setting.model_name}", "dataset": cell, "seed": None,
         "metrics": {name: round(value, 5) for name, value in found.items()},
     }  # fmt: skip
