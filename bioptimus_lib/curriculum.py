@@ -9,7 +9,14 @@ from bioptimus_lib.masking import Masking
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of pre-training: it starts from the weights of the one before."""
+    """One phase of pre-training: it starts from the weights of the one before.
+
+    Attributes:
+        number: 1 to 4.
+        version: of the model that it gives, as the README of BIOptimus numbers them.
+        masking: what is hidden, and how.
+        about: one line for people.
+    """
 
     number: int
     version: str
@@ -27,6 +34,9 @@ PHASES: tuple[Phase, ...] = (
 
 def phase(number: int) -> Phase:
     """The phase with that number.
+
+    Raises:
+        ValueError: there is none.
 
     >>> str(phase(4).masking)
     'word, 20%, all [MASK]'

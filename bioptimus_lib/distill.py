@@ -108,6 +108,7 @@ def distill(
     Raises:
         ValueError: unknown strategy or layer; a plan for another model; NaN in the model; no
             contexts; too few known tokens for a strategy that calibrates.
+        FloatingPointError: rows that are trained became infinite or NaN.
     """
     began = time.monotonic()
     if strategy not in STRATEGIES:

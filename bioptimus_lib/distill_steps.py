@@ -19,7 +19,7 @@ from bioptimus_lib.masking import Masking, PieceTable, generator_for, mask
 from bioptimus_lib.models import input_table
 from bioptimus_lib.occurrences import read_states
 from bioptimus_lib.pretrain import masked_logits
-from bioptimus_lib.strategies import Evidence, Known, Strategy
+from bioptimus_lib.strategies import HELD_OUT, Evidence, Known, Strategy
 from bioptimus_lib.token_distillation import TokenDistillation, distil_rows
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from bioptimus_lib.vocab import VocabularyPlan
     from bioptimus_lib.wanted import Wanted
-
-HELD_OUT = 0.3  # share of the known tokens that measures; the rest fits
 
 
 def evidence_of(

@@ -66,8 +66,9 @@ def evaluate_mlm(
 ) -> dict[str, float]:
     """Loss (nats per masked piece) and accuracy on packed blocks (N, T), with fixed masks.
 
-    The masks depend on the seed and on the blocks alone, so models that share a vocabulary are
-    compared on the same guesses. The default masking is that of BERT without corruption: every
+    The masks depend on the seed, the blocks and ``batch`` alone, so models that share a vocabulary
+    are compared on the same guesses if they are tested with the same ``batch``. A device that is
+    fast in bf16 computes in bf16. The default masking is that of BERT without corruption: every
     chosen piece is hidden, so that nothing is scored that could be read off the input.
     """
     masking = masking or Masking("token", 0.15, corruption=False)

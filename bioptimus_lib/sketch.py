@@ -2,8 +2,9 @@
 
 The order is a hash of (seed, keyword, file, offset), so the K that go first are a uniform sample.
 Such bottom-K sketches merge in any order: the first K of two parts are the first K of the first K
-of each. So the sample does not depend on how the work was divided. With the place in the corpus
-instead of the hash, the same sketch keeps the first K lines that are met.
+of each (Cohen and Kaplan, PODC 2007). So the sample does not depend on how the work was divided.
+With the place in the corpus instead of the hash, the same sketch keeps the first K lines that are
+met.
 
 A sketch knows its lines by file and offset, and where the keyword begins in them. Their text is
 read at the end, from plain files, or kept in ``texts``, for those in which one cannot go back.

@@ -152,13 +152,13 @@ def trial(
         pretrain(
             model, begin.tokenizer, packed(run, "train", begin.tokenizer, begin.vocabulary),
             masking=masking, settings=settings, out=folder, device=run.device, progress=False,
-            callbacks=[_watcher(watch)],
+            callbacks=[watching(watch)],
         )  # fmt: skip
         return Trial(model, curve(folder), seen)
 
 
-def _watcher(watch: Callable[[int], None]) -> Any:
-    """Calls ``watch`` after every step."""
+def watching(watch: Callable[[int], None]) -> Any:
+    """A callback for ``pretrain`` that calls ``watch`` with the number of each step done."""
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):

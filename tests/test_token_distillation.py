@@ -106,6 +106,7 @@ def test_fallbacks_are_the_tokens_that_were_not_trained(house):
     done = distill(model, old, plan, {"nephritis": CONTEXTS["nephritis"]},
                    strategy="token_distillation", precision="fp32")  # fmt: skip
     assert done.report["fallbacks"] == len(plan.new) - 1
+    assert done.report["with_contexts"] == 1
     with pytest.raises(ValueError, match="scan for plan.keywords"):
         distill(model, old, plan, {}, strategy="token_distillation")
 

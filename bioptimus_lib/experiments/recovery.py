@@ -87,7 +87,8 @@ def read_examples(
         words: at most so many of them, drawn with ``seed``; those that the other text has first.
         contexts: at most so many sentences of each, after the first ``skip``.
         layers: to read; all by default.
-        keep: folder where what was read is kept for the next call with the same arguments.
+        keep: folder where what was read is kept for the next call with the same arguments; one
+            folder for each model and text.
     """
     cutter = Cutter(tokenizer)
     usable = [
@@ -105,7 +106,8 @@ def read_examples(
     for name, found in (("fit", fit_contexts), ("test", test_contexts)):
         some = {word: found.get(word, [])[skip : skip + contexts] for word in chosen}
         wanted = known_tokens(tokenizer, cutter, some, limit=len(chosen))
-        file = keep and keep / f"{name}-{len(chosen)}-{skip}-{skip + contexts}.safetensors"
+        part = f"{len(chosen)}-{skip}-{skip + contexts}-{seed}-{'.'.join(map(str, layers))}"
+        file = keep and keep / f"{name}-{part}.safetensors"
         states = _kept(file)
         if states is None:
             states = read_states(
@@ -199,6 +201,9 @@ def recover(
         ``token_recovery`` gives, also ``centred``: by cosine after the table's mean row is taken
         away. ``bands`` has the same for the thirds of the test words by their number: BERT's
         vocabulary begins with the most frequent words.
+
+    Raises:
+        ValueError: a strategy trains rows, and no model is given.
     """
     ids, table = examples.test_ids, examples.table
     depth = max(examples.test.layers)
@@ -244,7 +249,8 @@ def recover(
 
 
 def measured(made: torch.Tensor, ids: torch.Tensor, table: torch.Tensor) -> dict[str, Any]:
-    """What ``token_recovery`` gives, and as ``centred`` what it gives without the mean row."""
+    """What ``token_recovery`` gives, and as ``centred`` what it gives with the table's mean row
+    taken off both the rows made and the table."""
     mean = table.mean(0)
     off = token_recovery(made - mean, ids, table - mean)
     return {

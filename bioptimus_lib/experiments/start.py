@@ -9,7 +9,7 @@ the same gaps to fill; the loss per piece times the pieces per byte is the loss 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.experiments.cells import Setting
@@ -18,13 +18,7 @@ from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import (
-        PreTrainedModel,
-        PreTrainedTokenizerBase,
-        TrainerControl,
-        TrainerState,
-        TrainingArguments,
-    )
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from bioptimus_lib.pipeline import Run
 
@@ -182,6 +176,7 @@ def trained(
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pretrain import Settings, evaluate_mlm, pretrain
     from bioptimus_lib.stages import packed
+    from bioptimus_lib.trials import watching
 
     vocabulary = "old" if name == OLD else "new"
     blocks = packed(run, "train", tokenizer, vocabulary)
@@ -189,6 +184,8 @@ def trained(
     curve: list[list[float]] = []
 
     def look(step: int) -> None:
+        if step not in LOOKS and step != setting.steps:
+            return
         # Every chosen word is hidden whole and none is corrupted: the same gaps for all.
         score = evaluate_mlm(
             model, tokenizer, held_out[:HELD_OUT_BLOCKS], masking=Masking("word", 0.15, False)
@@ -205,23 +202,9 @@ def trained(
             learning_rate=run.profile.learning_rate, seed=seed, save_minutes=1e9,
         ),
         out=training, device="cpu" if setting.device == "cpu" else None,
-        progress=setting.progress, callbacks=[_watch(look, setting.steps)],
+        progress=setting.progress, callbacks=[watching(look)],
     )  # fmt: skip
     return curve, pieces_per_byte(run, held_out), result["seconds"]
-
-
-def _watch(look: Callable[[int], None], steps: int) -> Any:
-    """Calls ``look`` after the steps of ``LOOKS`` and after the last."""
-    from transformers import TrainerCallback
-
-    class Watch(TrainerCallback):
-        def on_step_end(
-            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-        ) -> None:
-            if state.global_step in LOOKS or state.global_step == steps:
-                look(state.global_step)
-
-    return Watch()
 
 
 def pieces_per_byte(run: Run, blocks: np.ndarray) -> float:
