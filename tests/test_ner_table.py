@@ -237,6 +237,7 @@ def test_what_chapter_12_says_of_the_table_is_what_the_ledger_holds():
     assert 1.5 < min(ahead) and round(max(ahead)) == 12
     assert sum(unseen["continued", name] > unseen["v0.4", name] for name in SETS) == 4
     assert sum(unseen["scratch", name] < unseen["old", name] for name in SETS) == 3
+    assert {row["metrics"]["seeds"] for row in evidence.rows_of("ner-table", "difference")} == {1}
     told = [
         row["model"].split()[0] for row in evidence.rows_of("ner-table", "p_holm")
         if row["metrics"]["p_holm"] < 0.05
