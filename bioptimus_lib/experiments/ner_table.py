@@ -23,7 +23,7 @@ from bioptimus_lib.experiments.cells import Row, Setting, same_setting
 from bioptimus_lib.experiments.compared import counts_of, differences, packed, unpacked
 from bioptimus_lib.experiments.course import train_course
 from bioptimus_lib.experiments.inputs import ner_folder
-from bioptimus_lib.nested import PER_RUN
+from bioptimus_lib.nested import ORDER, PER_RUN
 
 if TYPE_CHECKING:
     from bioptimus_lib.ner_runs import Job
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ABOUT = "entity F1 of old, continued, from scratch and v0.1 to v0.4 on the NER sets"
 METRICS = ["f1", "recall_unseen", "devel_f1"]
 OLD, SCRATCH, LAST = "old", "scratch", PHASES[-1].version
-FAMILY = (OLD, "continued", SCRATCH, *(phase.version for phase in PHASES))
 SETS = ("NCBI-disease", "BC5CDR-chem", "BC5CDR-disease", "BC2GM", "JNLPBA")
 PUBLISHED, TRAINED = "as published", "pre-training"
 
@@ -63,8 +62,8 @@ def cells(setting: Setting) -> list[str]:
 
 
 def _cells(setting: Setting) -> list[Cell]:
-    family = [name for name in _models(setting) if name in FAMILY]
-    others = [Cell(name, 0) for name in _models(setting) if name not in FAMILY]
+    family = [name for name in _models(setting) if name in ORDER]
+    others = [Cell(name, 0) for name in _models(setting) if name not in ORDER]
     made: list[Cell] = []
     if family:
         numbers, phases = runs(setting), str(phases_folder(setting).resolve())
@@ -102,7 +101,7 @@ def run(setting: Setting, cell: str) -> Iterator[Row]:
 
 
 def _models(setting: Setting) -> tuple[str, ...]:
-    return setting.models or tuple(name for name in FAMILY if name != SCRATCH)
+    return setting.models or tuple(name for name in ORDER if name != SCRATCH)
 
 
 def _name(dataset: str) -> str:
@@ -139,7 +138,7 @@ def folder(setting: Setting, model: str, run: int) -> Path | None:
     """The folder of a model; None for one that the run does not have."""
     from bioptimus_lib.sources import model_path
 
-    if model not in FAMILY:
+    if model not in ORDER:
         return model_path(model, progress=setting.progress)
     place = phases_folder(setting)
     if model == OLD:
@@ -153,7 +152,7 @@ def folder(setting: Setting, model: str, run: int) -> Path | None:
 
 def notes(setting: Setting) -> list[str]:
     """What the table lacks, and how to make it."""
-    family = [name for name in _models(setting) if name in FAMILY]
+    family = [name for name in _models(setting) if name in ORDER]
     place = phases_folder(setting)
     lines = [
         f"{model} is not in {place / f'run-{run}'}: 'bioptimus experiment phases --out {place}' "
@@ -205,7 +204,7 @@ def tagged(setting: Setting, cell: Cell) -> Row:
     (counts,) = ner_runs.counts([job])
     interval = stats.bootstrap(counts)
     variant = PUBLISHED
-    if cell.model in FAMILY:
+    if cell.model in ORDER:
         place = phases_folder(setting)
         there = json.loads((place / "phases" / "setting.json").read_text(encoding="utf-8"))
         variant = f"{there['model']}, {len(PHASES)} × {there['steps']:,} steps"
