@@ -12,7 +12,11 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from numbers import Number
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NOT_YET, WRONG, RIGHT = "Not yet", "Not right", "Right"
 TOLERANCE = 1e-6
@@ -116,8 +120,9 @@ def find(number: str) -> Exercise | None:
 def same(one: Any, other: Any) -> bool:
     """Equal, numbers and arrays up to rounding, sequences item by item.
 
-    >>> same((1.0, "a"), [1.0 + 1e-9, "a"]), same([1.0], [[1.0]])
-    (True, False)
+    >>> from fractions import Fraction
+    >>> same((1.0, "a"), [1.0 + 1e-9, "a"]), same([1.0], [[1.0]]), same(Fraction(1, 4), 0.25)
+    (True, False, True)
     """
     import numpy as np
 
@@ -125,7 +130,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     try:
-        one, other = np.asarray(one), np.asarray(other)
+        one, other = (_numbers(np.asarray(value)) for value in (one, other))
         if one.shape != other.shape:
             return False
         if one.dtype.kind in "biuf" and other.dtype.kind in "biuf":
@@ -133,6 +138,13 @@ def same(one: Any, other: Any) -> bool:
         return bool((one == other).all())
     except (TypeError, ValueError):
         return False
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """Exact numbers (``Fraction``, ``Decimal``) as floats; all else as it is."""
+    if array.dtype.kind == "O" and all(isinstance(x, Number) for x in array.flat):
+        return array.astype(float)
+    return array
 
 
 def _plain(value: Any) -> Any:

@@ -122,6 +122,12 @@ def detectable(a: Sequence[float], b: Sequence[float], factor: float, *, ddof: i
     return factor * math.sqrt(sum(np.var(some, ddof=ddof) / len(some) for some in (a, b)))
 
 
+def _pooled(a: Sequence[float], b: Sequence[float]) -> float:
+    """One standard deviation for both arms."""
+    squares = sum(np.var(some, ddof=1) * (len(some) - 1) for some in (a, b))
+    return math.sqrt(squares / (len(a) + len(b) - 2))
+
+
 DETECTABLE = Exercise(
     name="detectable",
     cases=_seed_cases,
@@ -164,6 +170,11 @@ DETECTABLE = Exercise(
             lambda a, b, f: f * math.sqrt(np.var([*a, *b], ddof=1) * (1 / len(a) + 1 / len(b))),
             "both arms were thrown together, so their difference counts as spread. Take the "
             "variance within each arm.",
+        ),
+        Mistake(
+            lambda a, b, f: f * _pooled(a, b) * math.sqrt(1 / len(a) + 1 / len(b)),
+            "the two variances are pooled, as if both arms scattered alike. Divide each arm's own "
+            "variance by its own number of runs.",
         ),
         Mistake(
             lambda a, b, f: abs(np.mean(a) - np.mean(b)),

@@ -228,6 +228,12 @@ def _all_of_each(values: BySeed, base: BySeed) -> tuple[float, float]:
     return float(a.std(ddof=1) / b.std(ddof=1)), steadier(values, base)[1]
 
 
+def _by_range(values: BySeed, base: BySeed) -> tuple[float, float]:
+    a, b = _both(values, base)
+    left = [np.ptp(np.delete(a, i)) / np.ptp(np.delete(b, i)) for i in range(len(a))]
+    return float(np.ptp(a) / np.ptp(b)), _jackknife(np.log(left))
+
+
 def _one_side(values: BySeed, base: BySeed) -> tuple[float, float]:
     a, b = _both(values, base)
     ratios = [np.delete(a, i).std(ddof=1) / b.std(ddof=1) for i in range(len(a))]
@@ -261,6 +267,11 @@ STEADIER = Exercise(
         Mistake(
             lambda v, b: (steadier(v, b)[0] ** 2, 2 * steadier(v, b)[1]),
             "this is the ratio of the variances. A spread is the root of one.",
+        ),
+        Mistake(
+            _by_range,
+            "the spread is taken as best minus worst, which two seeds decide alone. Take standard "
+            "deviations.",
         ),
         Mistake(
             lambda v, b: (
