@@ -6,7 +6,8 @@
 #   TEST_JOBS=1         tests at a time; by default one for each core, at most four
 #   BENCH_ARGS=...      more arguments for bioptimus bench scan, for example --ripgrep FILE
 #   SCREENSHOTS=        make browser keeps no pictures of the pages
-#   SOLUTIONS=0         make pdf leaves the solutions of the exercises out
+#   SOLUTIONS=0         make pdf leaves out solutions, and the pages for instructors
+#   KEEP="08-1 12-2"    make student keeps the solutions of these exercises
 #   LIVE_ARGS=...       more arguments for make live, for example 05 for one chapter
 #   BIOPTIMUS_MIRROR=   a folder with real data; without it the tests on real data are skipped
 
@@ -69,7 +70,7 @@ browser: $(READY) ## weigh the built pages, follow their links, open each in a h
 	@$(BIN)/python tests/browser/pages.py _build/html
 	@$(BIN)/python tests/browser/check.py _build/html $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
-pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 leaves solutions out
+pdf: $(READY) ## the book of the last `make book` as one PDF; SOLUTIONS=0 makes it for students
 	@$(BIN)/python book/_tools/pdf.py $(if $(filter 0,$(SOLUTIONS)),--without-solutions)
 
 colab: $(READY) ## run the chapters with the packages of Colab, from their set-up cells
@@ -81,8 +82,8 @@ live: $(READY) ## use every widget of the chapters in JupyterLab, in a headless 
 slides: $(READY) ## slides of all chapters, from the outputs of the last `make book`
 	@$(BIN)/python book/_tools/slides.py notebooks/*.ipynb
 
-student: $(READY) ## the chapters without solutions, in _build/student
-	@$(BIN)/python book/_tools/student.py notebooks/*.ipynb
+student: $(READY) ## the chapters without solutions, in _build/student; KEEP="08-1 12-2" keeps some
+	@$(BIN)/python book/_tools/student.py notebooks/*.ipynb --keep $(KEEP)
 
 adopt: $(READY) ## put your repository's address in all places: make adopt URL=https://github.com/you/yours
 	@$(BIN)/python book/_tools/adopt.py "$(URL)"

@@ -148,3 +148,15 @@ class Recorder(TrainerCallback):
     ) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class Watcher(TrainerCallback):
+    """Calls ``watch`` with the number of each step that is done."""
+
+    def __init__(self, watch: Callable[[int], None]) -> None:
+        self.watch = watch
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.watch(state.global_step)

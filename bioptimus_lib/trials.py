@@ -14,17 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.looks import curve, embeddings
 from bioptimus_lib.pretrain import pretrain
+from bioptimus_lib.recorder import Watcher
 from bioptimus_lib.stages import packed, settings_of
 from bioptimus_lib.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from transformers import (
-        PreTrainedModel,
-        PreTrainedTokenizerBase,
-        TrainerControl,
-        TrainerState,
-        TrainingArguments,
-    )
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pipeline import Run
@@ -152,19 +147,6 @@ def trial(
         pretrain(
             model, begin.tokenizer, packed(run, "train", begin.tokenizer, begin.vocabulary),
             masking=masking, settings=settings, out=folder, device=run.device, progress=False,
-            callbacks=[watching(watch)],
+            callbacks=[Watcher(watch)],
         )  # fmt: skip
         return Trial(model, curve(folder), seen)
-
-
-def watching(watch: Callable[[int], None]) -> Any:
-    """A callback for ``pretrain`` that calls ``watch`` with the number of each step done."""
-    from transformers import TrainerCallback
-
-    class Watcher(TrainerCallback):
-        def on_step_end(
-            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-        ) -> None:
-            watch(state.global_step)
-
-    return Watcher()

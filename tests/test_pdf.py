@@ -126,3 +126,8 @@ def test_the_book_is_printed_with_numbers_links_and_bookmarks(book, tmp_path, mo
 
     pdf.make(book, out, solutions=False)
     assert "explained" in documents[2] and "solved" not in documents[2]
+    monkeypatch.setattr(pdf, "TEACHERS", ("notebooks/01_a",))
+    pdf.make(book, out, solutions=False)
+    assert "explained" not in documents[4] and "Chapter" not in documents[5]
+    pdf.make(book, out)
+    assert "explained" in documents[6], "teachers have all pages"

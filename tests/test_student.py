@@ -17,7 +17,7 @@ CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ip
 NAMES = re.compile(r"^def (\w+)\(", re.M)
 
 
-BEGIN, END = ":::{solution-start} x\n:::", ":::{solution-end}\n:::"
+BEGIN, END = ":::{solution-start} ch01-exercise-1\n:::", ":::{solution-end}\n:::"
 
 
 def markdown(name: str, text: str) -> dict:
@@ -64,6 +64,38 @@ def test_a_solution_without_an_end_is_refused(cells, said, tmp_path, capsys):
     broken.write_text(json.dumps({"cells": cells}))
     assert student.main([str(broken), "--out", str(tmp_path / "out")]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_solution_that_is_wanted_stays(path):
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    numbers = re.findall(r'^check\("([\d-]+)"', "\n".join(map(source, whole["cells"])), re.M)
+    first, *others = dict.fromkeys(numbers)
+    (some, none), all_of_them = (
+        student.without_solutions(whole, keep) for keep in ([first], [])
+    ), student.without_solutions(whole, [first, *others])
+    texts = ["\n".join(map(source, made["cells"])) for made in (none, some, all_of_them)]
+    assert [text.count("{solution-start}") for text in texts] == [0, 1, len(others) + 1]
+    assert [text.count("{solution-end}") for text in texts] == [0, 1, len(others) + 1]
+    assert len(all_of_them["cells"]) == len(whole["cells"])
+
+
+def test_functions_that_later_cells_use_are_told():
+    def code(text):
+        return {"cell_type": "code", "id": "c", "metadata": {}, "source": text}
+
+    cells = ["def one(x):\n    ...", 'check("01-1", one)', "print(one(2))",
+             'def two(x):\n    ...\ncheck("01-2", two)', "two = 5\nprint(two)",
+             'def three(x):\n    ...\ncheck("01-3", three)']  # fmt: skip
+    assert student.used_again({"cells": list(map(code, cells))}) == ["01-1"]
+    chapter = json.loads(next(p for p in CHAPTERS if "08" in p.stem).read_text(encoding="utf-8"))
+    assert "08-1" in student.used_again(chapter)
+
+
+def test_a_solution_that_is_not_there_cannot_stay(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        student.main([str(CHAPTERS[0]), "--out", str(tmp_path / "made"), "--keep", "00-9"])
+    assert "there is no exercise '00-9'" in capsys.readouterr().err
 
 
 def test_the_command_writes_a_folder(tmp_path, capsys):

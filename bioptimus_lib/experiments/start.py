@@ -175,8 +175,8 @@ def trained(
 
     from bioptimus_lib.masking import Masking
     from bioptimus_lib.pretrain import Settings, evaluate_mlm, pretrain
+    from bioptimus_lib.recorder import Watcher
     from bioptimus_lib.stages import packed
-    from bioptimus_lib.trials import watching
 
     vocabulary = "old" if name == OLD else "new"
     blocks = packed(run, "train", tokenizer, vocabulary)
@@ -202,7 +202,7 @@ def trained(
             learning_rate=run.profile.learning_rate, seed=seed, save_minutes=1e9,
         ),
         out=training, device="cpu" if setting.device == "cpu" else None,
-        progress=setting.progress, callbacks=[watching(look)],
+        progress=setting.progress, callbacks=[Watcher(look)],
     )  # fmt: skip
     return curve, pieces_per_byte(run, held_out), result["seconds"]
 

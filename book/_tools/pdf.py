@@ -33,6 +33,7 @@ HIDDEN = """<style>html, body { background: none !important }
 # so each id begins with the key of its page. Rules go to the head, once: hundreds of the same among
 # the text are read for minutes. They come from the sheets, because MathJax adds the letters that a
 # page has to its sheet and not to its text.
+TEACHERS = ("book/instructor", "book/exam")
 ARTICLE = """([key, keys, solutions]) => {
   const article = document.querySelector('article.bd-article');
   const rules = [...document.querySelectorAll('style')]
@@ -208,12 +209,18 @@ def printed(page, base: str, html: str) -> bytes:
 def make(html: Path, out: Path, *, solutions: bool = True) -> int:
     """Print the built book into a file; gives its number of pages.
 
+    Args:
+        solutions: with them, and with the pages for teachers, which answer the exam.
+
     Raises:
         FileNotFoundError: a page of ``_toc.yml`` has not been built.
     """
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     title, author = config["title"], config["author"]
-    order = parts(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    order = [
+        (caption, [page for page in pages if solutions or page not in TEACHERS])
+        for caption, pages in parts(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    ]
     keys = {f"{page}.html": key_of(page) for _, pages in order for page in pages}
     if missing := [page for page in keys if not (html / page).is_file()]:
         raise FileNotFoundError(f"{html / missing[0]} is not there: run `make book` first")
@@ -245,7 +252,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Print the built book into one PDF.")
     parser.add_argument("--html", type=Path, default=ROOT / "_build/html", metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=ROOT / "_build/bioptimus.pdf", metavar="FILE")
-    parser.add_argument("--without-solutions", action="store_true", help="for students")
+    parser.add_argument("--without-solutions", action="store_true",
+                        help="for students: without the pages for teachers, too")
     options = parser.parse_args(arguments)
     try:
         pages = make(options.html, options.out, solutions=not options.without_solutions)
