@@ -432,3 +432,31 @@ def test_what_chapter_10_says_of_the_beginnings_is_what_the_ledger_holds():
     (read,) = {row["tokens"] for row in trained if row["model"] == "from scratch"}
     (long,) = {row["tokens"] for row in evidence.rows_of("ner-table", "loss")}
     assert round(read / 1e6, 1) == 2.5 and round(long / read) == 16
+
+
+def test_what_chapter_10_says_of_the_order_is_what_the_ledger_holds():
+    from statistics import fmean
+
+    from bioptimus_lib import evidence, verdicts
+
+    sets = verdicts.differences("curriculum", "pocket-bert, 4 × 300 steps")
+    rows = [row for some in sets.values() for row in some]
+    assert len(rows) == 14 and list(sets) == ["NCBI-disease", "BC5CDR-chem"]
+    assert all(row["metrics"]["low"] < 0 < row["metrics"]["high"] for row in rows)
+    assert {row["metrics"]["seeds"] for row in rows} == {3}
+    seen = [points for row in rows if (points := verdicts.would_be_seen("curriculum", row))]
+    assert [round(least, 1) for least in (min(seen), max(seen))] == [1.3, 4.1]
+    gaps = {
+        arm: [round(row["metrics"]["difference"], 1) for row in rows if verdicts._arm(row) == arm]
+        for arm in ("reversed", "v0.4 throughout")
+    }
+    assert gaps == {"reversed": [-0.9, 0.5], "v0.4 throughout": [0.3, 0.7]}
+    trained = evidence.rows_of("curriculum", "bits_per_byte")
+    bits = {
+        arm: round(fmean(r["metrics"]["bits_per_byte"] for r in trained if r["model"] == arm), 2)
+        for arm in {row["model"] for row in trained}
+    }
+    said = {"reversed": 1.45, "v0.1 throughout": 1.48, "BIOptimus": 1.37, "v0.4 throughout": 1.35}
+    assert {arm: bits[arm] for arm in said} == said
+    assert min(bits, key=bits.__getitem__) == "v0.4 throughout"
+    assert sorted(bits, key=bits.__getitem__)[-2:] == ["reversed", "v0.1 throughout"]
