@@ -116,6 +116,26 @@ def test_the_answer_has_figure_tables_and_command(approach):
     assert page.index("told apart") < page.index("bits per byte")
 
 
+def test_each_size_is_answered_by_itself(rows):
+    small = finished([*fine_tuned("continued", 0.7), *fine_tuned("other", 0.9)], first="continued")
+    large = [
+        {**row, "variant": row["variant"].replace(SIZE, "large, 4 × 99 steps")}
+        for row in finished([*fine_tuned("continued", 0.7), *fine_tuned("other", 0.5)],
+                            first="continued")
+    ]  # fmt: skip
+    rows("approach", [*small, *large])
+    assert verdicts.sizes("approach") == [SIZE, "large, 4 × 99 steps"]
+    page = verdicts.answer("approach")
+    assert page.count("<figure") + page.count("<img") >= 2 and page.count("What each seed") == 2
+    assert page.index(SIZE) < page.index("other (+") < page.index("large, 4") < page.index("other (-")
+    assert "other (-" not in verdicts.said("approach", SIZE)
+    (row,) = (row for row in evidence.rows_of("approach", "difference") if "large" in row["variant"])
+    assert verdicts.would_be_seen("approach", row) is not None
+    assert verdicts.in_line(row, "x") == "large, 4 × 99 steps: x"
+    both = verdicts.abstract({"approach": "how"})
+    assert f"{SIZE}: how" in both and "large, 4 × 99 steps: how" in both
+
+
 def test_the_abstract_names_gains_and_losses_and_how_many_are_sure(approach):
     page = verdicts.abstract({"approach": "how to begin", "best": "which is best"})
     assert "better: +" in page and "worse: -" in page

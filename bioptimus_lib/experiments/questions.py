@@ -213,7 +213,8 @@ def best(setting: Setting, question: Question) -> tuple[Arm, float]:
     """
     found: dict[str, list[float]] = {name: [] for name in question.arms}
     for row in _fine_tunings(setting, question):
-        found[row["model"]].append(row["metrics"]["devel_f1"])
+        if row["model"] in found:  # else an arm that the question had once
+            found[row["model"]].append(row["metrics"]["devel_f1"])
     if missing := [name for name, some in found.items() if not some]:
         raise FileNotFoundError(
             f"neither {setting.out} nor the ledger holds a fine-tuning of {missing[0]!r} of the "
