@@ -19,10 +19,11 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
 | models | ``models`` | ``mini_albert`` ``onnx_model`` |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
-| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` |
+| distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``origin`` |
 | masking | ``masking`` ``curriculum`` | |
 | blocks and their loss | ``packing`` ``masked_loss`` | ``masked_trainer`` |
-| pre-training | ``pretrain`` ``phases`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
+| pre-training | ``pretrain`` ``pocket_bert`` | ``recorder`` ``warm_start`` |
+| a curriculum | ``phases`` | ``one_phase`` ``own_text`` |
 | guesses | ``guesses`` | ``guessing`` ``gap_filling`` |
 | fine-tuning | ``fitting`` | ``batching`` |
 | entities | ``ner`` | ``conll`` ``windows`` ``tagger`` ``entity_score`` |

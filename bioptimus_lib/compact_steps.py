@@ -69,7 +69,7 @@ def classroom(run: Run, *, steps: int, teacher_steps: int) -> Classroom:
         teacher_steps: of the teacher before it teaches.
     """
     from bioptimus_lib.models import load_masked_lm, place
-    from bioptimus_lib.phases import train_version
+    from bioptimus_lib.one_phase import train_version
 
     run.stage("warm-up" if run.profile.warmup_steps else "corpus")
     model, tokenizer = run.load(OLD)

@@ -18,14 +18,8 @@ from bioptimus_lib.files import atomic_write
 from bioptimus_lib.machine import is_first, wait_for_all
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.objectives import Objective
-from bioptimus_lib.phases import (
-    HELD_OUT_BLOCKS,
-    LOGGED,
-    check,
-    lasting,
-    prepared,
-    train_version,
-)
+from bioptimus_lib.one_phase import HELD_OUT_BLOCKS, LOGGED, train_version
+from bioptimus_lib.own_text import check, lasting, prepared
 from bioptimus_lib.recipes import Recipe
 from bioptimus_lib.recipes import recipe as recipe_of
 
@@ -113,11 +107,11 @@ def compress(
     Returns:
         What came of it: recipe, objective, layers, parameters of both, ``held_out`` loss and
         accuracy of the student (before and after in ``held_out_at``) and ``teacher_held_out``, what
-        ``phases.train_version`` tells, and the ``folder`` of the model.
+        ``one_phase.train_version`` tells, and the ``folder`` of the model.
 
     Raises:
         ValueError: an unknown recipe, no teacher or start where one is needed, another vocabulary
-            of teacher and start, layers outside the teacher, and see ``phases.check``.
+            of teacher and start, layers outside the teacher, and see ``own_text.check``.
         FileNotFoundError, DataError: a model that cannot be loaded or has no head; a corpus that is
             not there or too small.
         FloatingPointError, OSError: see ``pretrain``.

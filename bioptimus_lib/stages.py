@@ -19,16 +19,16 @@ from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.files import atomic_dir, atomic_write, open_text
 from bioptimus_lib.fine_tunings import expected_tagging, ner
-from bioptimus_lib.phases import (
+from bioptimus_lib.one_phase import (
     HELD_OUT_BLOCKS,
-    HELD_OUT_EVERY,
     LOGGED,
     PROBE_STEPS,
     SPARE,
     measured_speed,
     train_version,
-    write_origin,
 )
+from bioptimus_lib.origin import write_origin
+from bioptimus_lib.own_text import HELD_OUT_EVERY
 
 if TYPE_CHECKING:
     import numpy as np

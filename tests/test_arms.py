@@ -101,11 +101,11 @@ def test_an_arm_goes_through_its_parts_once_and_gives_the_same_again(setting):
 
 
 def test_an_arm_that_was_cut_ends_with_the_same_weights(setting, monkeypatch):
-    from bioptimus_lib import phases
+    from bioptimus_lib import one_phase
 
     arm = Arm("random", (WORD, PLAIN, WORD))
     whole, folder = trained(setting, arm, 0), arm.folder(setting, 0)
-    first, train, goals = weights(folder), phases.train_version, []
+    first, train, goals = weights(folder), one_phase.train_version, []
     shutil.rmtree(folder)
 
     def cut(*args, **kwargs):
@@ -114,7 +114,7 @@ def test_an_arm_that_was_cut_ends_with_the_same_weights(setting, monkeypatch):
             raise KeyboardInterrupt
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(phases, "train_version", cut)
+    monkeypatch.setattr(one_phase, "train_version", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(setting, arm, 0)
     assert not (folder / "training.json").exists()

@@ -41,7 +41,7 @@ def same(a, b) -> bool:
 
 
 def test_the_teacher_is_made_once_and_is_in_evaluation_mode(run, room, monkeypatch):
-    monkeypatch.setattr("bioptimus_lib.phases.train_version", None)
+    monkeypatch.setattr("bioptimus_lib.one_phase.train_version", None)
     again = classroom(run, steps=2, teacher_steps=3)
     assert same(again.teacher, room.teacher) and not room.teacher.training
     assert not same(room.teacher, run.load("old")[0])

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from bioptimus_lib import phases
+from bioptimus_lib import own_text, phases
 from bioptimus_lib.cli import main
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.models import load_masked_lm, save_model
-from bioptimus_lib.phases import measured_speed, origin_of, pretrain_phases, write_origin
+from bioptimus_lib.one_phase import measured_speed
+from bioptimus_lib.origin import origin_of, write_origin
+from bioptimus_lib.phases import pretrain_phases
 from bioptimus_lib.pretrain import Settings
 from bioptimus_lib.vocab import train_wordpiece
 from tests.conftest import TINY_TEXT, in_child, random_bert
@@ -251,6 +253,6 @@ def test_a_learning_rate_may_be_lowered_on_the_way(whole, tiny_folder, corpus):
 
 
 def test_a_disk_that_is_nearly_full(tiny_folder, corpus, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(phases, "needed_megabytes", lambda *_: 1e12)
+    monkeypatch.setattr(own_text, "needed_megabytes", lambda *_: 1e12)
     assert main(command(tiny_folder, corpus, tmp_path / "run", "--phase", "1")) == 2
     assert "are free in" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -74,7 +74,7 @@ def test_the_report_has_f1_of_every_model_and_seed(finished):
 
 
 def test_a_distilled_model_tells_what_it_was_made_from(finished):
-    from bioptimus_lib.phases import origin_of
+    from bioptimus_lib.origin import origin_of
 
     assert origin_of(finished.folder("distilled")) == finished.folder("old").resolve()
 

@@ -120,7 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from bioptimus_lib.machine import is_first
-    from bioptimus_lib.phases import origin_of, pretrain_phases
+    from bioptimus_lib.origin import origin_of
+    from bioptimus_lib.phases import pretrain_phases
     from bioptimus_lib.sources import model_path
 
     phases = chosen(arguments)

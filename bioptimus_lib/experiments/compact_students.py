@@ -159,7 +159,7 @@ def _train(
 ) -> Row:
     """Train on the text of a run; what was cut goes on, what is done is read."""
     from bioptimus_lib.compress import trainer_of
-    from bioptimus_lib.phases import train_version
+    from bioptimus_lib.one_phase import train_version
     from bioptimus_lib.stages import packed, settings_of
     from bioptimus_lib.students import parameters
 

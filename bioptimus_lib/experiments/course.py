@@ -42,7 +42,7 @@ def train_course(
         For each part what ``train_version`` gives, with its ``seconds``.
     """
     from bioptimus_lib.models import load_masked_lm, place
-    from bioptimus_lib.phases import train_version
+    from bioptimus_lib.one_phase import train_version
 
     logs = {name: folder / f"{name}.json" for name in course}
     todo = [name for name, log in logs.items() if not log.exists()]

@@ -91,7 +91,7 @@ def run_of(setting: Setting, seed: int) -> Run:
 
 def pre_trained(run: Run, model: str, setting: Setting, *, seed: int) -> dict[str, Any]:
     """The losses of a version, on held-out text under the same masks, and under each phase's."""
-    from bioptimus_lib.phases import HELD_OUT_BLOCKS
+    from bioptimus_lib.one_phase import HELD_OUT_BLOCKS
     from bioptimus_lib.pretrain import evaluate_mlm
     from bioptimus_lib.stages import packed
 
