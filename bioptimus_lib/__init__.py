@@ -6,11 +6,13 @@ the modules behind it follow; a room imports from rooms above it, never from one
 
 | room | front door | behind it |
 |---|---|---|
-| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``provenance`` ``compiling`` ``arrays`` |
+| ground | ``errors`` ``files`` ``profile`` | ``machine`` ``workers`` ``provenance`` |
+| arrays and compiled loops | | ``compiling`` ``arrays`` |
 | options of commands | | ``options`` |
 | data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` ``clinical_text`` |
-| text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` ``passes`` |
+| text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` |
+| a corpus in parts | | ``byte_ranges`` |
 | matching | ``contexts`` | ``matching`` ``match_loop`` ``sketch`` ``excerpts`` ``excerpt_loop`` |
 | scanning | ``scan`` | ``scan_plan`` ``search`` ``counting`` ``loaded`` |
 | word statistics | ``wordstats`` | ``memory`` |

@@ -9,8 +9,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from bioptimus_lib.files import atomic_write, data_dir
-from bioptimus_lib.passes import open_bytes
+from bioptimus_lib.files import atomic_write, data_dir, open_bytes
 from bioptimus_lib.pocket import write_corpus
 from bioptimus_lib.records import readable_files
 

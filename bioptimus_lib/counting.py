@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bioptimus_lib.passes import Crew, Piece, decode
+from bioptimus_lib.byte_ranges import ByteRange
+from bioptimus_lib.files import decode
 from bioptimus_lib.scan_plan import Paths, bar, plan_scan
 from bioptimus_lib.search import text_blocks
 from bioptimus_lib.words import BYTES, CONTROLS, PUNCTUATION, TABLE, words
+from bioptimus_lib.workers import WorkerPool
 
 if TYPE_CHECKING:
     import pyarrow
@@ -59,15 +61,15 @@ def count_words(
     """
     plan = plan_scan(paths, workers=workers, executor=executor, piece_bytes=piece_bytes)
     counts: Counter[str] = Counter()
-    with Crew(plan.workers, executor) as crew:
-        done = crew.in_order(_count, plan.groups)
+    with WorkerPool(plan.workers, executor) as pool:
+        done = pool.in_order(_count, plan.groups)
         for part in bar(done, len(plan.groups), "count", progress):
             counts.update(part)
     return counts
 
 
-def _count(group: Sequence[Piece]) -> Counter[str]:
-    """Count the words of a group of pieces."""
+def _count(group: Sequence[ByteRange]) -> Counter[str]:
+    """Count the words of a group of parts."""
     found: Counter[bytes] = Counter()
     marks: Counter[str] = Counter()
     arrays: list[pyarrow.Array] = []

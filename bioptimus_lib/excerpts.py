@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bioptimus_lib.passes import decode
+from bioptimus_lib.files import decode
 
 
 class Cut(NamedTuple):

@@ -6,14 +6,18 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from bioptimus_lib.errors import DataError
+
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 def data_dir() -> Path:
@@ -160,3 +164,44 @@ def open_text(path: str | os.PathLike[str]) -> IO[str]:
     """Open a plain or gzipped file as UTF-8 text; invalid bytes become U+FFFD, never an error."""
     opener = gzip.open if str(path).endswith(".gz") else open
     return opener(path, "rt", encoding="utf-8", errors="replace")
+
+
+def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a plain or gzipped file for bytes; damaged gzip raises DataError when it is reached."""
+    if str(path).endswith(".gz"):
+        return cast("IO[bytes]", _Gzip(path, "rb"))  # it reads as one
+    return open(path, "rb")
+
+
+def decode(raw: bytes) -> tuple[str, int]:
+    """UTF-8 text and the number of invalid bytes, each of which became one U+FFFD.
+
+    >>> decode(b"TNF-\\xce\\xb1 \\xff")
+    ('TNF-α �', 1)
+    """
+    try:
+        return raw.decode("utf-8"), 0
+    except UnicodeDecodeError:
+        return _ESCAPED.subn("\ufffd", raw.decode("utf-8", "surrogateescape"))
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip file whose damage is a DataError that names it."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._checked(super().read, size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._checked(super().readline, size)
+
+    def __next__(self) -> bytes:
+        line = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    def _checked(self, read: Callable[[int | None], bytes], size: int | None) -> bytes:
+        try:
+            return read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"the gzip file is cut or broken ({error})", path=self.name) from None

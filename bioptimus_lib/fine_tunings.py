@@ -33,7 +33,7 @@ def ner(run: Run) -> dict[str, Any]:
     import numpy as np
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.passes import Crew
+    from bioptimus_lib.workers import WorkerPool
 
     splits = ner_splits(run)
     workers, threads = side_by_side(run, splits)
@@ -44,8 +44,8 @@ def ner(run: Run) -> dict[str, Any]:
         if not file.exists():
             settings = ner_settings(run.profile, seed=seed)
             jobs.append(Tagging(run.folder(model), splits, settings, run.device, threads, file))
-    with Crew(workers if jobs else 0) as crew:
-        done = crew.in_order(tag, jobs)
+    with WorkerPool(workers if jobs else 0) as pool:
+        done = pool.in_order(tag, jobs)
         for _ in tqdm(done, total=len(jobs), unit="fine-tuning", disable=not run.progress):
             pass
     means = {model: float(np.mean(values)) for model, values in run.scores().items()}

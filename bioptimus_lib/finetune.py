@@ -18,14 +18,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bioptimus_lib.fitting import Settings, adamw, decay_groups
+from bioptimus_lib.fitting import FitSettings, adamw, decay_groups
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
 Group = dict[str, Any]
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=FitSettings)
 
 # --- levels ------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ def freeze_lower(model: PreTrainedModel, k: int, *, embeddings: bool = True) -> 
     return frozen
 
 
-def layer_decay(model: PreTrainedModel, settings: Settings, decay: float) -> list[Group]:
+def layer_decay(model: PreTrainedModel, settings: FitSettings, decay: float) -> list[Group]:
     """The usual groups, with a learning rate that falls by a factor from level to level, downwards.
 
     The head keeps its rate, the top layer has ``decay`` of it, the embeddings
@@ -178,7 +178,7 @@ class Recipe:
         """The settings with the recipe's epochs, one at least."""
         return replace(settings, epochs=max(1, round(settings.epochs * self.longer)))
 
-    def groups(self, model: PreTrainedModel, settings: Settings) -> list[Group]:
+    def groups(self, model: PreTrainedModel, settings: FitSettings) -> list[Group]:
         """Change the model and give the groups of its parameters, as ``ner.fine_tune`` wants it.
 
         Raises:

@@ -34,7 +34,7 @@ MakeOptimizer = Callable[[list[dict[str, Any]]], "Optimizer"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class FitSettings:
     """How to fine-tune.
 
     Args:
@@ -166,7 +166,7 @@ def grad_scaler(device: Any, precision: str) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(torch.device(device).type, enabled=half)
 
 
-def decay_groups(model: PreTrainedModel, settings: Settings) -> list[dict[str, Any]]:
+def decay_groups(model: PreTrainedModel, settings: FitSettings) -> list[dict[str, Any]]:
     """The usual groups: weight decay for matrices alone, the classifier at its own rate."""
     head_rate = settings.head_learning_rate or settings.learning_rate
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -199,7 +199,7 @@ class Fitted(NamedTuple):
 
 def fit(
     model: PreTrainedModel,
-    settings: Settings,
+    settings: FitSettings,
     *,
     lengths: Sequence[int],
     loss_of: Callable[[np.ndarray, Layout], torch.Tensor],

@@ -147,12 +147,12 @@ def each(
     A small model gains little from a second core, a second fine-tuning nearly all of it: give each
     process one thread.
     """
-    from bioptimus_lib.passes import Crew
+    from bioptimus_lib.workers import WorkerPool
 
     missing = [job for job in todo if kept(job) is None]  # what is refused is refused now
     new = {job.place for job in missing}
-    with Crew(workers if len(missing) > 1 else 0) as crew:
-        made = crew.in_order(do, missing)
+    with WorkerPool(workers if len(missing) > 1 else 0) as pool:
+        made = pool.in_order(do, missing)
         for job in todo:
             yield job, next(made) if job.place in new else do(job)
 

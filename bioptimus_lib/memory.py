@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib.files import open_bytes
 from bioptimus_lib.machine import peak_memory
-from bioptimus_lib.passes import open_bytes
 from bioptimus_lib.records import documents
 
 MEGABYTE = 1_000_000

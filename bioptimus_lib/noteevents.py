@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.passes import open_bytes
+from bioptimus_lib.files import open_bytes
 
 COLUMNS = (
     "ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CHARTTIME", "STORETIME", "CATEGORY",

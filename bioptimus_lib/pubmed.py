@@ -38,10 +38,10 @@ from bioptimus_lib.parts import (
     work_folder,
     write_part,
 )
-from bioptimus_lib.passes import Crew, worker_count
 from bioptimus_lib.records import INVALID, Document, corpus_files, documents, readable_files
 from bioptimus_lib.selection import MEGABYTE, choose
 from bioptimus_lib.splitting import sentences
+from bioptimus_lib.workers import WorkerPool, worker_count
 
 __all__ = [
     "DROPPED", "CorpusReport", "Document", "clean", "documents", "readable_files", "sentences",
@@ -158,8 +158,8 @@ def write_shards(
         resumed = sum(facts is not None for facts in there)
         todo = [n for n, facts in enumerate(there) if facts is None]
         tasks = [Task(files[n], parts[n], any_language, keep_going) for n in todo]
-        with Crew(min(workers, len(tasks))) as crew, _bar(files, todo, progress) as bar:
-            for n, facts in zip(todo, crew.in_order(write_part, tasks), strict=True):
+        with WorkerPool(min(workers, len(tasks))) as pool, _bar(files, todo, progress) as bar:
+            for n, facts in zip(todo, pool.in_order(write_part, tasks), strict=True):
                 there[n] = facts
                 bar.update(files[n].stat().st_size)
         found = [facts for facts in there if facts is not None]  # all of them by now

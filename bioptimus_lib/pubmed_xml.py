@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from bioptimus_lib.cleaning import TAGS, drop_tags
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.passes import open_bytes
+from bioptimus_lib.files import open_bytes
 from bioptimus_lib.records import Document
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 
 from bioptimus_lib.clinical_text import prepared
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.files import decode, open_bytes
 from bioptimus_lib.noteevents import check_header, is_notes, notes
-from bioptimus_lib.passes import decode, open_bytes
 
 #: Endings of readable files. A ``.gz`` that is neither JSON lines nor XML is gzipped plain text.
 ENDINGS = (".txt", ".txt.gz", ".gz", ".jsonl", ".jsonl.gz", ".xml", ".xml.gz")

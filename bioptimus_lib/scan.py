@@ -1,10 +1,10 @@
 """Finding keywords in a large corpus: one pass whatever their number, on any number of cores.
 
 What a word is stands in ``words``, how a block of the corpus is matched in ``matching``, which
-lines are kept in ``sketch``, what a worker does in ``search``, how the corpus is cut in ``passes``,
-how words are counted in ``counting``. Memory grows with keywords ×
-contexts, not with the corpus, and the answer is the same for 0, 1 or 64 workers, on one machine or
-many.
+lines are kept in ``sketch``, what a worker does in ``search``, how the corpus is cut in
+``byte_ranges``, how words are counted in ``counting``. Memory grows with keywords × contexts, not
+with the corpus, and the answer is the same for 0, 1 or 64 workers, on one machine
+or many.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bioptimus_lib.byte_ranges import can_go_back
 from bioptimus_lib.contexts import Contexts, ScanReport
 from bioptimus_lib.counting import count_words
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.excerpts import Cut, Texts, cut
-from bioptimus_lib.passes import Crew, can_go_back, decode
+from bioptimus_lib.files import decode
 from bioptimus_lib.records import INVALID
 from bioptimus_lib.scan_plan import Paths, ScanPlan, bar, plan_scan
 from bioptimus_lib.search import Job, get_ready, search
 from bioptimus_lib.sketch import Sketch
 from bioptimus_lib.words import words
+from bioptimus_lib.workers import WorkerPool
 
 __all__ = [
     "Contexts", "ScanPlan", "ScanReport", "count_words", "find_contexts", "plan_scan",
@@ -118,19 +120,19 @@ def find_contexts(
         for n, group in enumerate(plan.groups)
     ]
     total = Sketch.empty(len(forms), contexts)
-    with Crew(plan.workers, executor, threads=threads) as crew:
+    with WorkerPool(plan.workers, executor, threads=threads) as pool:
         work = search
         if threads and jobs:
             get_ready(jobs[0])  # once, for all threads
-            work = partial(search, stopped=crew.stopped.is_set)
-        for found in bar(crew.in_order(work, jobs), len(jobs), "scan", progress):
+            work = partial(search, stopped=pool.stopped.is_set)
+        for found in bar(pool.in_order(work, jobs), len(jobs), "scan", progress):
             total.merge(found)
         total.shrink()
         skipped = tuple(dict.fromkeys([*plan.skipped, *total.problems]))
         for problem in skipped:
             log.warning("left out: %s", problem)
         rows = np.fromiter(map(number.__getitem__, wanted.values()), np.int64, len(wanted))
-        lines = _texts(crew, total, plan.files, max_words, rows)
+        lines = _texts(pool, total, plan.files, max_words, rows)
 
     kept = lines.value_lengths().to_numpy()
     names = list(wanted)
@@ -153,7 +155,7 @@ def find_contexts(
 
 
 def _texts(
-    crew: Crew, total: Sketch, files: Sequence[Path], max_words: int, rows: np.ndarray
+    pool: WorkerPool, total: Sketch, files: Sequence[Path], max_words: int, rows: np.ndarray
 ) -> pyarrow.LargeListArray:
     """For each keyword, given by the number of its form, its lines, in their order, as texts of at
     most ``max_words`` words."""
@@ -165,7 +167,7 @@ def _texts(
     shares = _shares(by_place[here], total.rank)
     valid = not total.tally[INVALID]
     tasks = [Cut(str(files[total.rank[s[0]]]), total.hit[s], max_words, valid) for s in shares]
-    texts = list(crew.in_order(cut, tasks))
+    texts = list(pool.in_order(cut, tasks))
     if len(gone := by_place[~here]):
         where = zip(total.rank[gone].tolist(), total.hit[gone].tolist(), strict=True)
         kept = [total.texts[place] for place in where]

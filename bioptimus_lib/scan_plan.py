@@ -1,4 +1,4 @@
-"""How a corpus will be read: which files, cut into which pieces, by how many workers."""
+"""How a corpus will be read: which files, cut into which parts, by how many workers."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from bioptimus_lib.byte_ranges import BLOCK, ByteRange, byte_ranges, deal
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.machine import usable_cores
-from bioptimus_lib.passes import BLOCK, Piece, deal, pieces, worker_count
 from bioptimus_lib.records import corpus_files, readable_files
+from bioptimus_lib.workers import worker_count
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 PIECE = 16 << 20  # bytes of a plain file that are handed out at a time, at most
-HANDS = 4  # groups of pieces per worker: enough to balance, few enough to merge quickly
+HANDS = 4  # groups of parts per worker: enough to balance, few enough to merge quickly
 
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """How a corpus will be read: files, their size on disk, workers, groups of pieces, and what
+    """How a corpus will be read: files, their size on disk, workers, groups of parts, and what
     could not be found."""
 
     files: tuple[Path, ...]
     bytes: int
     workers: int
-    groups: tuple[tuple[Piece, ...], ...]
+    groups: tuple[tuple[ByteRange, ...], ...]
     skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         cut = sum(map(len, self.groups))
         files = "1 file" if len(self.files) == 1 else f"{len(self.files):,} files"
         return (
-            f"{files}, {self.bytes / 1e6:.1f} MB on disk, {cut:,} pieces "
+            f"{files}, {self.bytes / 1e6:.1f} MB on disk, {cut:,} parts "
             f"in {len(self.groups)} groups, {self.workers} workers"
         )
 
@@ -65,7 +66,7 @@ def plan_scan(
     workers = worker_count(workers, cost=total)
     hands = HANDS * (max(workers, usable_cores()) if executor else workers)
     size = piece_bytes or max(min(PIECE, total // max(hands, 1)), BLOCK)
-    groups = deal(pieces(files, names, size=size), hands)
+    groups = deal(byte_ranges(files, names, size=size), hands)
     return ScanPlan(tuple(files), total, workers, tuple(map(tuple, groups)), tuple(skipped))
 
 

@@ -23,10 +23,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bioptimus_lib.files import decode
 from bioptimus_lib.matching import Keywords, count_lines
-from bioptimus_lib.passes import decode, worker_context
 from bioptimus_lib.qik import qik_find
 from bioptimus_lib.words import BYTES, CONTROLS, words
+from bioptimus_lib.workers import worker_context
 
 __all__ = ["STEPS", "Step", "Stopwatch", "best_of", "growth", "qik_find", "speed_up"]
 

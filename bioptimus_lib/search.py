@@ -1,4 +1,4 @@
-"""What a worker of a scan does: go through its pieces of the corpus and sketch what it finds."""
+"""What a worker of a scan does: go through its parts of the corpus and sketch what it finds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bioptimus_lib.byte_ranges import BLOCK, ByteRange, blocks, can_go_back
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.passes import BLOCK, Piece, blocks, can_go_back
 from bioptimus_lib.records import INVALID, documents, structured
 from bioptimus_lib.sketch import LARGEST, Sketch, digest
 
@@ -22,9 +22,9 @@ OFFSETS = 40  # bits of an offset where rank and offset make one number: a file 
 
 
 class Job(NamedTuple):
-    """What a worker needs to search some pieces of a corpus."""
+    """What a worker needs to search some parts of a corpus."""
 
-    pieces: Sequence[Piece]
+    parts: Sequence[ByteRange]
     payload: bytes  # the keywords' words, a line each; every worker lays them out once
     contexts: int
     seed: int | None  # of the sample; None takes the first lines
@@ -53,7 +53,7 @@ def get_ready(job: Job) -> tuple[Keywords, np.ndarray]:
 
 
 def search(job: Job, *, stopped: Callable[[], bool] | None = None) -> Sketch:
-    """Scan a group of pieces.
+    """Scan a group of parts.
 
     Raises:
         CancelledError: ``stopped``, which is asked before each block, said yes.
@@ -70,11 +70,11 @@ def search(job: Job, *, stopped: Callable[[], bool] | None = None) -> Sketch:
     else:
         payload = np.frombuffer(job.payload, dtype=np.uint8)
         most, factor = LARGEST >> 1, factors(payload, np.uint64(digest(job.seed, "keyword")))
-    for piece in sorted(job.pieces, key=lambda piece: (piece.rank, piece.start)):
+    for part in sorted(job.parts, key=lambda part: (part.rank, part.start)):
         before = found.copy() if job.keep_going else None
         wanted = Wanted(found.counts, most, found.limit, factor, np.full(many, -1))
         try:
-            _scan_piece(piece, job, Search(keywords, wanted), found, stopped)
+            _scan_part(part, job, Search(keywords, wanted), found, stopped)
         except (OSError, DataError) as error:
             if before is None:
                 raise
@@ -84,19 +84,19 @@ def search(job: Job, *, stopped: Callable[[], bool] | None = None) -> Sketch:
     return found
 
 
-def _scan_piece(
-    piece: Piece, job: Job, lines: Search, found: Sketch, stopped: Callable[[], bool] | None
+def _scan_part(
+    part: ByteRange, job: Job, lines: Search, found: Sketch, stopped: Callable[[], bool] | None
 ) -> None:
-    first = piece.rank << OFFSETS if job.seed is None else digest(job.seed, "file", piece.name)
-    kept = not can_go_back(piece.path)
-    for offset, block in text_blocks(piece, found.tally):
+    first = part.rank << OFFSETS if job.seed is None else digest(job.seed, "file", part.name)
+    kept = not can_go_back(part.path)
+    for offset, block in text_blocks(part, found.tally):
         if stopped is not None and stopped():
             raise CancelledError
         found.tally["bytes"] += len(block)
         for some in lines.find(block, offset, first):
             if kept:
-                _keep(some.hit, block, offset, piece.rank, job.max_words, found)
-            rank = np.full(len(some.form), piece.rank)
+                _keep(some.hit, block, offset, part.rank, job.max_words, found)
+            rank = np.full(len(some.form), part.rank)
             found.offer(some.form, some.order, rank, some.line, some.hit)
     found.tally["lines"] += lines.read
     found.tally[INVALID] += lines.invalid
@@ -112,16 +112,16 @@ def _keep(
     found.texts.update(zip(((rank, hit) for hit in hits.tolist()), texts, strict=True))
 
 
-def text_blocks(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
+def text_blocks(part: ByteRange, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of blocks of lines; records are read as the shard that they would make."""
-    yield from _records(piece, tally) if structured(piece.path) else blocks(piece)
+    yield from _records(part, tally) if structured(part.path) else blocks(part)
 
 
-def _records(piece: Piece, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
+def _records(part: ByteRange, tally: Counter[str]) -> Iterator[tuple[int, bytes]]:
     from bioptimus_lib.pubmed import sentences
 
     offset, size, lines = 0, 0, []
-    for document in documents(piece.path, tally=tally):
+    for document in documents(part.path, tally=tally):
         title = " ".join(document.title.split())
         found = "\n".join(([title] if title else []) + sentences(document.text) + [""]).encode()
         lines.append(found)

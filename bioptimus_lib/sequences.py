@@ -15,7 +15,7 @@ import numpy as np
 
 from bioptimus_lib import batching
 from bioptimus_lib.batching import BATCHINGS, Layout, by_length, model_inputs, padded
-from bioptimus_lib.fitting import Settings, head_on, recipe_of, window_of
+from bioptimus_lib.fitting import FitSettings, head_on, recipe_of, window_of
 from bioptimus_lib.models import autocast, load_fine_tuned
 from bioptimus_lib.task_data import Answer, Example, labels_of, number_of
 from bioptimus_lib.task_table import Task
@@ -35,8 +35,8 @@ SCORE = ("score",)  # what the one output of a task without labels is called
 
 
 @dataclass(frozen=True)
-class TaskSettings(Settings):
-    """How to fine-tune: ``Settings``, with a row for each text.
+class TaskSettings(FitSettings):
+    """How to fine-tune: ``FitSettings``, with a row for each text.
 
     A text has one answer, at its beginning, so several in a row (``packed``) cannot be read; texts
     of like length share a batch within pools of batches.

@@ -20,8 +20,8 @@ from scipy.special import stdtrit
 from bioptimus_lib.conll import Sentence, entities
 from bioptimus_lib.finetune import REMEDIES, Recipe, combine
 from bioptimus_lib.machine import usable_cores
-from bioptimus_lib.passes import Crew
 from bioptimus_lib.stats import Interval, Summary, summary
+from bioptimus_lib.workers import WorkerPool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -121,8 +121,8 @@ def trials(
             1 if workers else None)
         for recipe in recipes.values() for n in range(seeds)
     ]  # fmt: skip
-    with Crew(workers) as crew:
-        done = iter(list(crew.in_order(work, jobs)))
+    with WorkerPool(workers) as pool:
+        done = iter(list(pool.in_order(work, jobs)))
     return {name: list(islice(done, seeds)) for name in recipes}
 
 

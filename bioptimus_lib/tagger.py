@@ -12,7 +12,7 @@ import numpy as np
 from bioptimus_lib.batching import by_length, model_inputs, padded
 from bioptimus_lib.conll import Sentence
 from bioptimus_lib.fitting import (
-    Settings,
+    FitSettings,
     adamw,
     decay_groups,
     grad_scaler,
@@ -33,8 +33,8 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class NerSettings(Settings):
-    """How to fine-tune a tagger: ``Settings``, with windows of ``max_length`` pieces.
+class NerSettings(FitSettings):
+    """How to fine-tune a tagger: ``FitSettings``, with windows of ``max_length`` pieces.
 
     Args:
         overlap: pieces that two windows of a long sentence share; ``None`` for a quarter.

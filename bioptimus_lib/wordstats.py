@@ -278,7 +278,7 @@ def dated_articles(table: Path) -> Iterable[tuple[int, str]]:
     """
     import csv
 
-    from bioptimus_lib.passes import open_bytes
+    from bioptimus_lib.files import open_bytes
 
     with open(table, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

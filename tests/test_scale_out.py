@@ -20,7 +20,6 @@ from bioptimus_lib import phases
 from bioptimus_lib.curriculum import PHASES
 from bioptimus_lib.exercises.chapter_18 import together
 from bioptimus_lib.masking import Masking
-from bioptimus_lib.passes import Crew
 from bioptimus_lib.pocket import write_corpus
 from bioptimus_lib.pretrain import Settings, pretrain
 from bioptimus_lib.scale_steps import (
@@ -35,6 +34,7 @@ from bioptimus_lib.scale_steps import (
     torchrun,
 )
 from bioptimus_lib.scan import find_contexts
+from bioptimus_lib.workers import WorkerPool
 from tests.conftest import TINY_TEXT
 
 KEYWORDS = ["aspirin", "patients", "fever", "treatment", "absent"]
@@ -72,11 +72,11 @@ def pid_of(_: int) -> int:
 
 
 def test_a_worker_of_our_own_dies_and_that_is_an_error():
-    with Crew(1) as crew:
-        (pid,) = crew.in_order(pid_of, [0])
+    with WorkerPool(1) as pool:
+        (pid,) = pool.in_order(pid_of, [0])
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(ChildProcessError, match="a worker process died: it was killed or ran"):
-            list(crew.in_order(pid_of, range(4)))
+            list(pool.in_order(pid_of, range(4)))
 
 
 def test_the_killer_waits_for_its_results():

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bioptimus_lib import match_loop, matching, passes
+from bioptimus_lib import byte_ranges, match_loop, matching
 from bioptimus_lib.cli import main
 from bioptimus_lib.contexts import Contexts
 from bioptimus_lib.errors import DataError
@@ -32,6 +32,7 @@ from bioptimus_lib.pocket import write_corpus
 from bioptimus_lib.scan import count_words, find_contexts, plan_scan, read_keywords, words
 from bioptimus_lib.search import Job, search
 from bioptimus_lib.words import split
+from bioptimus_lib.workers import in_order
 
 BERT_NORMALIZER, BERT_PRE_TOKENIZER = BertNormalizer(lowercase=True), BertPreTokenizer()
 CUTS = (1, 7, 64, None)  # bytes in a piece: every line cut, most, some, none
@@ -300,9 +301,11 @@ def test_pieces_lose_and_double_nothing(tmp_path_factory, raw, cut, block):
     path = tmp_path_factory.getbasetemp() / "pieces.txt"
     path.write_bytes(raw)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "BLOCK", block)
+        patch.setattr(byte_ranges, "BLOCK", block)
         found = [
-            part for p in passes.pieces([path], ["p"], size=cut) for part in passes.blocks(p)
+            part
+            for p in byte_ranges.byte_ranges([path], ["p"], size=cut)
+            for part in byte_ranges.blocks(p)
         ]
     assert b"".join(data for _, data in found) == raw
     for offset, data in found:
@@ -596,7 +599,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return open(path, "rb")
 
-    monkeypatch.setattr(passes, "open_bytes", refuse)  # root may read whatever the mode says
+    monkeypatch.setattr(byte_ranges, "open_bytes", refuse)  # root may read whatever the mode says
     with pytest.raises(PermissionError, match=r"b\.txt"):
         find_contexts(["zinc"], tmp_path, workers=0)
     found = find_contexts(["zinc"], tmp_path, workers=0, keep_going=True)
@@ -644,7 +647,7 @@ def workers_of(parent) -> list:
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX")
 def test_killed_worker_is_an_error():
     with pytest.raises(ChildProcessError, match="worker"):
-        list(passes.in_order(die, [1, 2], workers=1))
+        list(in_order(die, [1, 2], workers=1))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are for POSIX")
@@ -653,7 +656,7 @@ def test_no_orphans(kind):
     """Ctrl-C, or the death of the parent, ends the workers too."""
     psutil = pytest.importorskip("psutil")
     code = (
-        "from test_scan import wait; from bioptimus_lib.passes import in_order\n"
+        "from test_scan import wait; from bioptimus_lib.workers import in_order\n"
         "list(in_order(wait, [1, 2], workers=2))"
     )
     parent = psutil.Popen(
@@ -682,7 +685,7 @@ def test_a_scan_that_is_ended(tmp_path, kind, code):
         [sys.executable, "-m", "bioptimus_lib", "scan", "--workers", "2", "--quiet", "--corpus",
          "a.gz", "--keywords", "k.txt", "--out", "out/c.json"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(passes.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(byte_ranges.__file__).parents[1])},
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not workers_of(parent):
@@ -713,7 +716,7 @@ def test_ctrl_c_ends_threads_at_once(tmp_path):
         [sys.executable, "-m", "bioptimus_lib", "scan", "--workers", "2", "--corpus", "corpus",
          "--keywords", "k.txt", "--out", "out/c.json"],
         cwd=tmp_path, stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(passes.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(byte_ranges.__file__).parents[1])},
     )  # fmt: skip
     assert parent.stderr.read(5) == b"\rscan"  # its bar
     time.sleep(0.5)
@@ -732,13 +735,13 @@ def test_a_search_that_is_stopped(corpus):
         search(job, stopped=lambda: True)
     asked = iter([False, True])
     with pytest.raises(CancelledError):
-        search(job._replace(pieces=job.pieces * 2), stopped=lambda: next(asked))
+        search(job._replace(parts=job.parts * 2), stopped=lambda: next(asked))
 
 
 @pytest.mark.parametrize("sample", ["random", "first"])
 def test_same_sample_with_threads(corpus, sample, tmp_path, monkeypatch):
     """Plain text needs no process."""
-    monkeypatch.setattr(passes, "ProcessPoolExecutor", None)
+    monkeypatch.setattr("bioptimus_lib.workers.ProcessPoolExecutor", None)
     for path in plan_scan(corpus).files:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw

@@ -194,13 +194,13 @@ def _side_by_side(
     """The groups of a round at the same time, then the next round."""
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.passes import Crew
+    from bioptimus_lib.workers import WorkerPool
 
     quiet = replace(setting, progress=False)  # bars of several processes would be on one line
     for groups in rounds:
         jobs = [_Group(name, quiet, cells, ends) for cells in groups if cells]
-        with Crew(min(workers, len(jobs))) as crew:
-            done = crew.in_order(_make_group, jobs)
+        with WorkerPool(min(workers, len(jobs))) as pool:
+            done = pool.in_order(_make_group, jobs)
             for _ in tqdm(done, total=len(jobs), unit="group", disable=not setting.progress):
                 pass
 
