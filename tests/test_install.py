@@ -55,6 +55,17 @@ def test_what_takes_a_moment_is_not_told(line):
     assert list(install.told([line])) == []
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_packages_are_compiled_where_python_keeps_nothing(keeps, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", not keeps)
+    (tmp_path / "sound.py").write_text("x = 1\n")
+    (tmp_path / "template.py").write_text("x = {{ y\n")
+    lines: list[str] = []
+    install.compiled(tmp_path, say=lines.append)
+    made = [path.name.split(".")[0] for path in tmp_path.rglob("*.pyc")]
+    assert made == ([] if keeps else ["sound"]) and len(lines) == len(made)
+
+
 def test_make_setup_goes_through_it():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "book/_tools/install.py" in makefile and "-qq" not in makefile

@@ -9,12 +9,15 @@ if pip fails, all that it said. Needs the standard library alone: nothing is ins
 
 from __future__ import annotations
 
+import compileall
 import re
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 LARGE = 5.0  # MB; a smaller download is over before it is read
 QUIET = 10.0  # seconds without a line after which a sign of life is given
@@ -74,11 +77,25 @@ def run(command: list[str], *, say: Callable[[str], None] = print, quiet: float 
     return code
 
 
+def compiled(folder: str | Path, *, say: Callable[[str], None] = print) -> None:
+    """Compile the packages of a folder, if Python may not keep what it compiles by itself: then
+    each process would compile torch and transformers once more, nine seconds on a slow core."""
+    if sys.dont_write_bytecode:
+        began = time.monotonic()
+        compileall.compile_dir(folder, quiet=2, workers=0)  # what is in no Python of ours is left
+        say(f"  {time.monotonic() - began:4.0f} s  compiled, as PYTHONDONTWRITEBYTECODE is set")
+
+
 def main(arguments: list[str]) -> int:
+    def say(line: str) -> None:
+        print(line, flush=True)
+
     # Python compiles what it imports; to compile all packages takes longer than to unpack them.
     calm = ["--no-compile", "--progress-bar", "off"]
-    pip = [sys.executable, "-m", "pip", "install", *calm, *arguments]
-    return run(pip, say=lambda line: print(line, flush=True))
+    code = run([sys.executable, "-m", "pip", "install", *calm, *arguments], say=say)
+    if not code:
+        compiled(sysconfig.get_path("purelib"), say=say)
+    return code
 
 
 if __name__ == "__main__":
