@@ -434,28 +434,33 @@ def test_what_chapter_10_says_of_the_beginnings_is_what_the_ledger_holds():
     assert round(read / 1e6, 1) == 2.5 and round(long / read) == 16
 
 
-def test_what_chapter_10_says_of_the_order_is_what_the_ledger_holds():
+def against_the_first(question):
+    """What a question measured: (difference rows, arm → rounded differences, what would be seen,
+    arm → bits per byte)."""
     from statistics import fmean
 
     from bioptimus_lib import evidence, verdicts
 
-    sets = verdicts.differences("curriculum", "pocket-bert, 4 × 300 steps")
+    sets = verdicts.differences(question, "pocket-bert, 4 × 300 steps")
+    assert list(sets) == ["NCBI-disease", "BC5CDR-chem"]
     rows = [row for some in sets.values() for row in some]
-    assert len(rows) == 14 and list(sets) == ["NCBI-disease", "BC5CDR-chem"]
-    assert all(row["metrics"]["low"] < 0 < row["metrics"]["high"] for row in rows)
     assert {row["metrics"]["seeds"] for row in rows} == {3}
-    seen = [points for row in rows if (points := verdicts.would_be_seen("curriculum", row))]
+    gaps: dict[str, list[float]] = {}
+    for row in rows:
+        gaps.setdefault(verdicts._arm(row), []).append(round(row["metrics"]["difference"], 1))
+    seen = [points for row in rows if (points := verdicts.would_be_seen(question, row))]
+    trained: dict[str, list[float]] = {}
+    for row in evidence.rows_of(question, "bits_per_byte"):
+        trained.setdefault(row["model"], []).append(row["metrics"]["bits_per_byte"])
+    return rows, gaps, seen, {arm: round(fmean(some), 2) for arm, some in trained.items()}
+
+
+def test_what_chapter_10_says_of_the_order_is_what_the_ledger_holds():
+    rows, gaps, seen, bits = against_the_first("curriculum")
+    assert len(rows) == 14
+    assert all(row["metrics"]["low"] < 0 < row["metrics"]["high"] for row in rows)
     assert [round(least, 1) for least in (min(seen), max(seen))] == [1.3, 4.1]
-    gaps = {
-        arm: [round(row["metrics"]["difference"], 1) for row in rows if verdicts._arm(row) == arm]
-        for arm in ("reversed", "v0.4 throughout")
-    }
-    assert gaps == {"reversed": [-0.9, 0.5], "v0.4 throughout": [0.3, 0.7]}
-    trained = evidence.rows_of("curriculum", "bits_per_byte")
-    bits = {
-        arm: round(fmean(r["metrics"]["bits_per_byte"] for r in trained if r["model"] == arm), 2)
-        for arm in {row["model"] for row in trained}
-    }
+    assert gaps["reversed"] == [-0.9, 0.5] and gaps["v0.4 throughout"] == [0.3, 0.7]
     said = {"reversed": 1.45, "v0.1 throughout": 1.48, "BIOptimus": 1.37, "v0.4 throughout": 1.35}
     assert {arm: bits[arm] for arm in said} == said
     assert min(bits, key=bits.__getitem__) == "v0.4 throughout"
