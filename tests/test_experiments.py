@@ -465,3 +465,18 @@ def test_what_chapter_10_says_of_the_order_is_what_the_ledger_holds():
     assert {arm: bits[arm] for arm in said} == said
     assert min(bits, key=bits.__getitem__) == "v0.4 throughout"
     assert sorted(bits, key=bits.__getitem__)[-2:] == ["reversed", "v0.1 throughout"]
+
+
+def test_what_chapter_10_says_of_the_masks_is_what_the_ledger_holds():
+    from bioptimus_lib import verdicts
+
+    rows, gaps, _, bits = against_the_first("masking")
+    sure = {(verdicts._arm(row), row["dataset"]) for row in rows if verdicts.is_sure(row)}
+    assert len(rows) == 12
+    assert sure == {("40%", "BC5CDR-chem"), ("no corruption", "NCBI-disease")}
+    rates = [gap for rate in ("20%", "30%", "40%") for gap in gaps[rate]]
+    assert (min(rates), max(rates)) == (0.5, 1.6)
+    assert gaps["40%"][1] == 0.9 and gaps["no corruption"] == [2.0, -0.2]
+    assert max(abs(gap) for unit in ("single pieces", "spans") for gap in gaps[unit]) == 0.3
+    said = {"single pieces": 1.48, "words, 15%": 1.40, "40%": 1.32}
+    assert {arm: bits[arm] for arm in said} == said
