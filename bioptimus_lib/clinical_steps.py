@@ -97,6 +97,7 @@ def section_jobs(
     out: str | Path,
     examples: int | None = None,
     epochs: int = 6,
+    dropout: float | None = None,
     **others: Any,
 ) -> list[Job]:
     """Fine-tunings of each model on the sections of generated notes, for ``task_runs.do_all``.
@@ -106,6 +107,7 @@ def section_jobs(
         sets: folder of the generated task; it is made if it is not there.
         examples: of train; devel has at most as many, test at most twice as many.
         epochs: of each fine-tuning, more than usual: the sets are small.
+        dropout: probability; ``None`` keeps the model's own.
         others: see ``task_runs.jobs``.
     """
     from bioptimus_lib.sequences import settings_for
@@ -114,10 +116,8 @@ def section_jobs(
     most = {"devel": examples, "test": 2 * examples} if examples else {}
     sizes = {split: min(n, pocket_tasks.SIZES[split]) for split, n in most.items()}
     folder = pocket_tasks.generated(TASK, sets, sizes=sizes)
-    settings = {
-        name: settings_for(where, epochs=epochs, learning_rate=6e-4, batch_tokens=512)
-        for name, where in models.items()
-    }  # fmt: skip
+    changes = {"epochs": epochs, "dropout": dropout, "learning_rate": 6e-4, "batch_tokens": 512}
+    settings = {name: settings_for(where, **changes) for name, where in models.items()}
     return jobs(models, TASK, folder, seeds=seeds, settings=settings, out=Path(out),
                 examples=examples, **others)  # fmt: skip
 

@@ -98,8 +98,14 @@ def ner_settings(profile: Profile, *, seed: int, epochs: int | None = None) -> N
     """The profile's settings of fine-tuning."""
     from bioptimus_lib.ner import NerSettings
 
-    rate = profile.ner_learning_rate
-    return NerSettings(epochs=epochs or profile.ner_epochs, learning_rate=rate, seed=seed)
+    usual = NerSettings()
+    return NerSettings(
+        epochs=epochs or profile.ner_epochs,
+        batch_tokens=profile.ner_batch_tokens or usual.batch_tokens,
+        learning_rate=profile.ner_learning_rate,
+        dropout=profile.ner_dropout,
+        seed=seed,
+    )
 
 
 def fine_tunings(profile: Profile) -> list[tuple[int, str]]:
@@ -124,7 +130,9 @@ def ner_folder(run: Run) -> Path:
         return sources.fetch(run.profile.ner, progress=run.progress)
     folder = run.out / "ner-set"
     if not (folder / "test.tsv").exists():
-        pocket_ner.write_ner(folder, seed=run.seed)
+        test = run.profile.ner_test_sentences
+        sizes = {"devel": test // 2, "test": test} if test else {}
+        pocket_ner.write_ner(folder, seed=run.seed, **sizes)
     return folder
 
 

@@ -56,7 +56,7 @@ def test_close_look_is_never_longer_than_the_profile_and_never_by_the_clock():
         assert 0 < near.batch <= profile.batch
         assert near.corpus_mb == profile.corpus_mb and near.name == profile.name
     pocket = close_look(PROFILES["pocket"])
-    assert (pocket.phase_steps, pocket.batch) == (100, 12)
+    assert (pocket.phase_steps, pocket.batch) == (100, 8)
 
 
 # -- beginnings ----------------------------------------------------------------------------------
