@@ -1,7 +1,7 @@
 """One phase of a curriculum: train a model on packed blocks, test it on held-out ones, save it.
 
-Every training of the library goes through here: the pipeline, a text of one's own, students and
-the arms of the experiments. So they all are tested with the same question.
+The pipeline, a text of one's own, students and the arms of the experiments all train here, so that
+all are tested with the same question.
 """
 
 from __future__ import annotations

@@ -69,9 +69,11 @@ class Recorder(TrainerCallback):
         with atomic_write(self.file) as file:
             file.writelines(json.dumps(row) + "\n" for row in kept)
         for row in kept:
-            if "held_out_loss" in row:
-                found = {"loss": row["held_out_loss"], "accuracy": row["held_out_accuracy"]}
-                self.examined[row["step"]] = found
+            if "held_out_loss" in row:  # to the last digit: who goes on ends with the same numbers
+                self.examined[row["step"]] = {
+                    key.removeprefix("held_out_"): value
+                    for key, value in row.items() if key.startswith("held_out_")
+                }  # fmt: skip
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, bar_format=BAR,
             disable=not self.progress, mininterval=1.0,
@@ -111,7 +113,7 @@ class Recorder(TrainerCallback):
         self.tested += time.monotonic() - began
         self._write(
             step=state.global_step, tokens=state.global_step * self.tokens_per_step,
-            held_out_loss=round(found["loss"], 5), held_out_accuracy=round(found["accuracy"], 5),
+            **{f"held_out_{name}": value for name, value in found.items()},
         )  # fmt: skip
 
     def on_log(

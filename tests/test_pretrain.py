@@ -367,6 +367,19 @@ def test_held_out_text_is_asked_at_the_steps_that_were_named(tiny, blocks, whole
                  settings=Settings(steps=1, evaluate_at=(0,)))  # fmt: skip
 
 
+def test_who_goes_on_has_what_was_found_before_to_the_last_digit(tiny, blocks, tmp_path):
+    def found():
+        settings = Settings(steps=4, batch=4, save_steps=2, evaluate_at=(0, 4), precision="fp32")
+        return pretrain(
+            copy.deepcopy(tiny[0]), tiny[1], blocks, masking=Masking(), settings=settings,
+            out=tmp_path, device="cpu", held_out=blocks[:8], progress=False,
+        )["held_out"]  # fmt: skip
+
+    first = found()
+    assert list(first) == [0, 4] and first[4].keys() == {"loss", "accuracy", "masked"}
+    assert found() == first, "the last checkpoint was there, the numbers come from the log"
+
+
 def test_the_bar_tells_loss_speed_and_minutes(tiny, blocks, tmp_path, capsys):
     pretrain(
         copy.deepcopy(tiny[0]), tiny[1], blocks, masking=Masking(), out=tmp_path, device="cpu",
