@@ -105,7 +105,7 @@ def section_jobs(
     Args:
         models: name → folder.
         sets: folder of the generated task; it is made if it is not there.
-        examples: of train; devel has at most as many, test at most twice as many.
+        examples: of train; devel has at most a third of as many, test at most twice as many.
         epochs: of each fine-tuning, more than usual: the sets are small.
         dropout: probability; ``None`` keeps the model's own.
         others: see ``task_runs.jobs``.
@@ -113,7 +113,7 @@ def section_jobs(
     from bioptimus_lib.sequences import settings_for
     from bioptimus_lib.task_runs import jobs
 
-    most = {"devel": examples, "test": 2 * examples} if examples else {}
+    most = {"devel": examples // 3, "test": 2 * examples} if examples else {}
     sizes = {split: min(n, pocket_tasks.SIZES[split]) for split, n in most.items()}
     folder = pocket_tasks.generated(TASK, sets, sizes=sizes)
     changes = {"epochs": epochs, "dropout": dropout, "learning_rate": 6e-4, "batch_tokens": 512}

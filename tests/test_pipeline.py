@@ -14,7 +14,7 @@ from bioptimus_lib import fine_tunings, report, stages
 from bioptimus_lib.cli import main
 from bioptimus_lib.errors import DataError
 from bioptimus_lib.pipeline import MODELS, STAGES, Run
-from bioptimus_lib.profile import PROFILES, profile, tour
+from bioptimus_lib.profile import PROFILES, profile, tour, with_few_sentences
 from tests.conftest import random_bert
 
 
@@ -231,6 +231,24 @@ def test_tour_is_a_smaller_profile():
         short = tour(chosen)
         assert short.phase_steps < chosen.phase_steps and short.corpus_mb < chosen.corpus_mb
         assert short.seeds == 1 and short.minutes == 0
+
+
+def test_short_fine_tunings_have_more_steps_for_fewer_sentences():
+    for chosen in PROFILES.values():
+        few = with_few_sentences(chosen)
+        usual, short = (fine_tunings.ner_settings(p, seed=3) for p in (chosen, few))
+        assert 0 < few.ner_sentences <= min(500, chosen.ner_sentences or 500)
+        assert short.batch_tokens < usual.batch_tokens and usual.dropout is None
+        assert short.dropout == 0 and short.learning_rate > usual.learning_rate
+        assert (short.epochs, short.seed) == (usual.epochs, 3)
+
+
+def test_a_generated_ner_set_is_as_large_as_the_profile_says(small_profile, tmp_path):
+    chosen = replace(small_profile, ner_test_sentences=21, ner_sentences=7)
+    splits = fine_tunings.ner_splits(Run(tmp_path, profile=chosen, progress=False, device="cpu"))
+    assert {name: len(split) for name, split in splits.items()} == {
+        "train": 7, "devel": 10, "test": 21
+    }  # fmt: skip
 
 
 # -- bad input: one line, exit code 2, nothing half-written --------------------------------------
