@@ -113,7 +113,7 @@ def section_jobs(
     from bioptimus_lib.sequences import settings_for
     from bioptimus_lib.task_runs import jobs
 
-    most = {"devel": examples // 3, "test": 2 * examples} if examples else {}
+    most = {"devel": max(1, examples // 3), "test": 2 * examples} if examples else {}
     sizes = {split: min(n, pocket_tasks.SIZES[split]) for split, n in most.items()}
     folder = pocket_tasks.generated(TASK, sets, sizes=sizes)
     changes = {"epochs": epochs, "dropout": dropout, "learning_rate": 6e-4, "batch_tokens": 512}

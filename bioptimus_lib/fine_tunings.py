@@ -94,18 +94,29 @@ def side_by_side(run: Run, splits: dict[str, list[Sentence]]) -> tuple[int, int 
     return workers, cores // workers
 
 
+def values_of(profile: Profile) -> dict[str, Any]:
+    """What the profile asks of a fine-tuning, by the names of ``NerSettings``; what it leaves open
+    is not there.
+
+    >>> from bioptimus_lib.profile import profile
+    >>> values_of(profile("laptop"))
+    {'epochs': 8, 'learning_rate': 0.0006}
+    """
+    asked = {
+        "epochs": profile.ner_epochs,
+        "learning_rate": profile.ner_learning_rate,
+        "batch_tokens": profile.ner_batch_tokens,
+        "dropout": profile.ner_dropout,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def ner_settings(profile: Profile, *, seed: int, epochs: int | None = None) -> NerSettings:
     """The profile's settings of fine-tuning."""
     from bioptimus_lib.ner import NerSettings
 
-    usual = NerSettings()
-    return NerSettings(
-        epochs=epochs or profile.ner_epochs,
-        batch_tokens=profile.ner_batch_tokens or usual.batch_tokens,
-        learning_rate=profile.ner_learning_rate,
-        dropout=profile.ner_dropout,
-        seed=seed,
-    )
+    own = {"epochs": epochs} if epochs else {}
+    return NerSettings(**values_of(profile) | own, seed=seed)
 
 
 def fine_tunings(profile: Profile) -> list[tuple[int, str]]:

@@ -170,11 +170,10 @@ def _settings(
     folder: Path, arguments: argparse.Namespace, chosen: Profile | None
 ) -> NerSettings:
     """How to fine-tune a model: own values, else the profile's, else by its size."""
+    from bioptimus_lib.fine_tunings import values_of
     from bioptimus_lib.tagger import recipe_for
 
-    wanted: dict[str, Any] = {}
-    if chosen is not None:
-        wanted = {"epochs": chosen.ner_epochs, "learning_rate": chosen.ner_learning_rate}
+    wanted = {} if chosen is None else values_of(chosen)
     return recipe_for(folder, **wanted | own_settings(arguments))
 
 
