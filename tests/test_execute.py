@@ -27,10 +27,10 @@ def notebook(folder: Path, name: str, code: str, *tags: str) -> Path:
     return folder / f"{name}.ipynb"
 
 
-def shown(cache: Path, path: Path) -> str:
-    """What the book would show under the only cell of a notebook; KeyError if nothing is kept."""
+def shown(cache: Path, path: Path, *, cell: int = 0) -> str:
+    """What the book would show under a cell of a notebook; KeyError if nothing is kept."""
     _, merged = get_cache(cache).merge_match_into_notebook(nbformat.read(path, 4))
-    return merged.cells[0].outputs[0].text
+    return merged.cells[cell].outputs[0].text
 
 
 def test_outputs_are_kept_and_what_failed_is_told(tmp_path, capfd):
@@ -56,16 +56,46 @@ def test_the_second_time_sees_what_has_changed_beside_the_notebook(tmp_path):
         assert shown(tmp_path / "cache", path) == f"{text}\n"
 
 
-def test_a_chapter_that_measures_time_runs_alone(tmp_path):
-    busy = "import time, pathlib\npathlib.Path('{0}').touch()\ntime.sleep(2)\n" \
-        "print(pathlib.Path('{1}').exists())\npathlib.Path('{0}').unlink()"  # fmt: skip
-    paths = [
-        notebook(tmp_path, "other", busy.format("other", "alone")),
-        notebook(tmp_path, "third", busy.format("third", "alone")),
-        notebook(tmp_path, "alone", busy.format("alone", "other"), MEASURES),
-    ]
-    assert not execute_all(paths, cache=tmp_path / "cache", jobs=3, timeout=60)
-    assert [shown(tmp_path / "cache", path) for path in paths] == ["False\n"] * 3
+WRITES = """
+import pathlib, subprocess, sys, time
+script = 'import time\\nwhile True: print(time.time(), flush=True); time.sleep(0.02)'
+with open('beats', 'w') as file:
+    child = subprocess.Popen([sys.executable, '-c', script], stdout=file)
+pathlib.Path('begun').touch()
+beats = []
+while not pathlib.Path('measured').exists() and len(beats) < 3_000:
+    beats.append(time.time())
+    time.sleep(0.02)
+time.sleep(0.5)
+child.kill()
+print(*beats, time.time())
+"""
+MEASURED = """
+import pathlib, time
+while not pathlib.Path('begun').exists() or not pathlib.Path('beats').read_text():
+    time.sleep(0.02)
+"""
+
+
+def test_a_cell_that_measures_time_stops_all_else(tmp_path):
+    writes = notebook(tmp_path, "writes", WRITES)
+    measures = notebook(tmp_path, "measures", MEASURED)
+    times = nbformat.v4.new_code_cell(
+        "began = time.time(); time.sleep(2); print(began, time.time())\n"
+        "pathlib.Path('measured').touch()",
+        metadata={"tags": [MEASURES]},
+    )
+    made = nbformat.read(measures, 4)
+    made.cells.append(times)
+    nbformat.write(made, measures)
+    cache = tmp_path / "cache"
+    assert not execute_all([writes, measures], cache=cache, jobs=2, timeout=60)
+    began, ended = map(float, shown(cache, measures, cell=1).split())
+    own = [float(beat) for beat in shown(cache, writes).split()]
+    of_its_child = [float(beat) for beat in (tmp_path / "beats").read_text().split()[:-1]]
+    for beats in (own, of_its_child):
+        assert beats[0] < began and beats[-1] > ended - 0.5, "it was there, and went on"
+        assert not [beat for beat in beats if began + 0.2 < beat < ended - 0.2]
 
 
 def test_of_chapters_that_share_a_run_the_last_goes_first(tmp_path):
@@ -119,7 +149,7 @@ def test_every_channel_of_the_client_looks_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(execute, "in_short_waits", watched)
     path = notebook(tmp_path, "a", "print(1)")
-    _, done, problem, seconds = execute.execute(path, 60)
+    _, done, problem, seconds = execute.execute(path, execute.Machine(), 60)
     assert done.cells[0].outputs[0].text == "1\n" and not problem and seconds > 0
     assert len({id(channel) for channel in waits}) == 2
 

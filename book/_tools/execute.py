@@ -3,12 +3,13 @@
     python book/_tools/execute.py [--jobs N] notebooks/*.ipynb
 
 Jupyter Book executes one page after the other. Here as many run at a time as there are cores, each
-with its share of the threads; a chapter that measures time (a cell tagged ``measures-time``) runs
-alone. What takes long (a cell tagged ``takes-long``) begins early: at the end there is nothing to
-run beside it. Of chapters that share a run the last goes first, since it makes all that the others
-read; the others begin when it is done, and then none of them waits for another. The outputs go into
-the cache that the book is built from. What the cache held is thrown away first: it compares the
-code of the cells and does not see that the library has changed.
+with its share of the threads. A cell that measures time (tagged ``measures-time``) has the machine
+to itself: the other chapters are stopped, wherever they are, until it is done. What takes long (a
+cell tagged ``takes-long``) begins early: at the end there is nothing to run beside it. Of chapters
+that share a run the last goes first, since it makes all that the others read; the others begin when
+it is done, and then none of them waits for another. The outputs go into the cache that the book is
+built from. What the cache held is thrown away first: it compares the code of the cells and does not
+see that the library has changed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import argparse
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +30,7 @@ from queue import Empty
 from typing import Any, TypeVar
 
 import nbformat
+import psutil
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -43,13 +47,66 @@ MOST = 4  # at a time: each holds torch and a model or two
 LOOK_AGAIN = 5.0  # seconds after which a client that waits looks whether something has come
 
 
+class Machine:
+    """The kernels that share this machine; one of them may have it to itself."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()  # nobody starts a kernel while somebody measures
+        self.kernels: set[psutil.Process] = set()
+
+    @contextmanager
+    def alone(self, kernel: psutil.Process) -> Iterator[None]:
+        """Stop the other kernels and all that they have started; behind it they go on.
+
+        What is stopped keeps its memory and loses nothing but time.
+        """
+        with self.busy:
+            stopped: list[psutil.Process] = []
+            try:
+                for other in self.kernels - {kernel}:
+                    stopped += stop(other)
+                yield
+            finally:
+                for process in stopped:
+                    with suppress(psutil.NoSuchProcess):
+                        process.resume()
+
+
+def stop(process: psutil.Process) -> list[psutil.Process]:
+    """Stop a process and all below it. Returns those that were stopped, itself first."""
+    stopped = []
+    with suppress(psutil.NoSuchProcess):  # it has ended
+        process.suspend()  # before its children are asked for: now it starts no more
+        stopped.append(process)
+        for child in process.children():
+            stopped += stop(child)
+    return stopped
+
+
 class Client(NotebookClient):
-    """A client that does not rely on being woken.
+    """A client that shares the machine with others, and does not rely on being woken.
 
     An asynchronous socket of pyzmq was seen to sleep on with the kernel's reply in it (its
     ``EVENTS`` said so): the chapter stood still until the time limit of a cell. Every new poll
     begins with a look, so a wait is cut into short ones.
     """
+
+    def __init__(self, notebook: nbformat.NotebookNode, machine: Machine, **settings: Any) -> None:
+        super().__init__(notebook, **settings)
+        self.machine = machine
+
+    async def async_start_new_kernel(self, **settings: Any) -> None:
+        """Start it when nobody measures, and tell the others."""
+        with self.machine.busy:
+            await super().async_start_new_kernel(**settings)
+            self.kernel = psutil.Process(self.km.provisioner.pid)
+            self.machine.kernels.add(self.kernel)
+
+    async def async_execute_cell(self, cell: nbformat.NotebookNode, *rest: Any, **more: Any) -> Any:
+        """Execute a cell, with the machine to itself if it measures time."""
+        alone = self.machine.alone(self.kernel) if MEASURES in tags(cell) else nullcontext()
+        with alone:
+            return await super().async_execute_cell(cell, *rest, **more)
 
     async def async_start_new_kernel_client(self) -> Any:
         """A client whose channels look again and again."""
@@ -97,11 +154,13 @@ def queue(paths: list[Path]) -> dict[Path, Path | None]:
     return {path: None if path is group[0] else group[0] for group in groups for path in group}
 
 
-def execute(path: Path, timeout: int) -> tuple[Path, nbformat.NotebookNode | None, str, float]:
+def execute(
+    path: Path, machine: Machine, timeout: int
+) -> tuple[Path, nbformat.NotebookNode | None, str, float]:
     """(path, executed notebook or None, traceback of what failed, seconds)."""
     began = time.monotonic()
     client = Client(
-        nbformat.read(path, nbformat.NO_CONVERT), timeout=timeout,
+        nbformat.read(path, nbformat.NO_CONVERT), machine, timeout=timeout,
         record_timing=True,  # for the report of the execution
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],  # a kernel warns of every local connection
@@ -152,24 +211,21 @@ def execute_all(
     """
     shutil.rmtree(cache, ignore_errors=True)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    store, work = get_cache(cache), partial(execute, timeout=timeout)
-    alone = [path for path in paths if has(path, MEASURES)]
-    together = [path for path in paths if path not in alone]
+    store, work = get_cache(cache), partial(execute, machine=Machine(), timeout=timeout)
+    # Kernels inherit the environment: threads of two that share the cores wait for each other, and
+    # processes that a chapter starts only cost what it takes to start them.
+    share = str(max(1, (os.cpu_count() or 1) // jobs))
+    os.environ |= {"OMP_NUM_THREADS": share, "BIOPTIMUS_CORES": share}
     failed = []
-    for waiting, at_a_time in ((dict.fromkeys(alone), 1), (queue(together), jobs)):
-        # Kernels inherit the environment: threads of two that share the cores wait for each other,
-        # and processes that a chapter starts only cost what it takes to start them.
-        share = str(max(1, (os.cpu_count() or 1) // at_a_time))
-        os.environ |= {"OMP_NUM_THREADS": share, "BIOPTIMUS_CORES": share}
-        for path, notebook, problem, seconds in side_by_side(work, waiting, jobs=at_a_time):
-            said = "failed" if notebook is None else f"{seconds:4.0f} s"
-            print(f"  {path.stem:28} {said}", flush=True)
-            if notebook is None:
-                failed.append((path, problem))
-                continue
-            times = {"execution_seconds": seconds, "cell_seconds": take_times(notebook)}
-            bundle = CacheBundleIn(notebook, path, data=times)
-            store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    for path, notebook, problem, seconds in side_by_side(work, queue(paths), jobs=jobs):
+        said = "failed" if notebook is None else f"{seconds:4.0f} s"
+        print(f"  {path.stem:28} {said}", flush=True)
+        if notebook is None:
+            failed.append((path, problem))
+            continue
+        times = {"execution_seconds": seconds, "cell_seconds": take_times(notebook)}
+        bundle = CacheBundleIn(notebook, path, data=times)
+        store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     return failed
 
 
