@@ -13,8 +13,10 @@ from bioptimus_lib.plots import BLUE, INK, PAGE, PALE, RED, SOFT, new_figure, st
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NAME_AWAY = 9.5  # points from the middle of a mark to that of its name
 SHOWN_PIECES = 16  # rows of an attention map that can be read at 400 px
 
 
@@ -163,7 +165,7 @@ def trade_off(
     small: Mapping[str, Model] | None = None,
     title: str = "What a point of F1 costs",
 ) -> Figure:
-    """F1 against four costs, each model a number in a circle; a square is the same in 8 bits.
+    """F1 against four costs, each model a circle with a number; a square is the same in 8 bits.
 
     Args:
         models: name → model; the numbers follow this order. The legend says them.
@@ -182,25 +184,24 @@ def trade_off(
         figure, axes = new_figure(
             height=6.0 + 0.2 * -(-len(models) // 2), rows=2, columns=2, sharey=True
         )
+        marks: dict[Axes, list[tuple[str, float, float]]] = {place: [] for place in axes.flat}
         for place, (label, cost) in zip(axes.flat, COSTS.items(), strict=True):
             for name, model in models.items():
                 here = cost(model), float(np.mean(model.f1))
                 if name in small:
                     there = cost(small[name]), float(np.mean(small[name].f1))
                     place.plot(*zip(here, there, strict=True), color=SOFT, lw=1.0, zorder=1)
-                    place.plot(*there, "s", ms=12, mfc="#f7d9c4", mec=RED, mew=1.4, zorder=2)
-                    place.annotate(numbers[name], there, ha="center", va="center", fontsize=8.5,
-                                   zorder=4)
-                place.plot(*here, "o", ms=13, mfc="#cfe3f2", mec=BLUE, mew=1.4, zorder=3)
-                place.annotate(numbers[name], here, ha="center", va="center", fontsize=9,
-                               weight="bold", zorder=4)
+                    place.plot(*there, "s", ms=7, mfc="#f7d9c4", mec=RED, mew=1.4, zorder=2)
+                    marks[place].append(("", *there))  # its line says whose it is
+                place.plot(*here, "o", ms=7, mfc=PALE, mec=BLUE, mew=1.4, zorder=3)
+                marks[place].append((numbers[name], *here))
             place.set_xlabel(label, fontsize=10)
             place.margins(0.16)
             place.set_xlim(left=0)
             place.grid(axis="both")
         for place in axes[:, 0]:
             place.set_ylabel("F1, per cent")
-        look = {"linestyle": "none", "mew": 1.4, "ms": 9}
+        look = {"linestyle": "none", "mew": 1.4, "ms": 7}
         handles = [
             *(axes[0, 0].plot([], [], "o", mfc=PALE, mec=BLUE, label=f"{n}  {name}", **look)[0]
               for name, n in numbers.items()),
@@ -209,4 +210,30 @@ def trade_off(
         ]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.3)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
+        figure.draw_without_rendering()  # now it is known what lies where
+        for place, some in marks.items():
+            _name_beside(place, some)
     return figure
+
+
+def _name_beside(place: Axes, marks: Sequence[tuple[str, float, float]]) -> None:
+    """Write the name of each mark (name, x, y) that has one where it is furthest from all marks and
+    names; the right side is preferred."""
+    import numpy as np
+
+    to_points = 72 / place.figure.dpi
+    at = place.transData.transform([mark[1:] for mark in marks]) * to_points  # (marks, 2)
+    low, high = place.bbox.get_points() * to_points
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    sides = NAME_AWAY * np.stack((np.cos(angles), np.sin(angles)), axis=1)
+    taken = at
+    for (name, *where), here in zip(marks, at, strict=True):
+        if not name:
+            continue
+        spots = here + sides
+        room = np.linalg.norm(spots[:, None] - taken[None], axis=2).min(axis=1)
+        inside = ((spots > low + 5) & (spots < high - 5)).all(axis=1)
+        best = int(np.where(inside, room.round(1), -1).argmax())
+        taken = np.vstack((taken, spots[best]))
+        place.annotate(name, where, xytext=tuple(sides[best]), textcoords="offset points",
+                       ha="center", va="center", fontsize=9, weight="bold", zorder=4)

@@ -57,7 +57,25 @@ def test_each_panel_has_each_model_at_its_cost_and_mean():
             (cost(MODELS["teacher"]), 71.0, "o"), (cost(MODELS["half"]), 69.0, "o"),
             (cost(SMALL["half"]), 68.0, "s"),
         }  # fmt: skip
-        assert [text.get_text() for text in place.texts] == ["1", "2", "2"]
+        assert [text.get_text() for text in place.texts] == ["1", "2"]
+
+
+def test_a_number_stands_beside_its_own_mark_and_on_no_other():
+    alike = {str(n): Model([60.0 + n % 2], 1e6 * (1 + n // 6), {1: 5.0, 32: 90.0}, 9.0)
+             for n in range(8)}  # fmt: skip
+    figure = plots_compact.trade_off(alike | MODELS, small=SMALL)
+    figure.draw_without_rendering()
+    for place in figure.axes:
+        marks = [
+            place.transData.transform((line.get_xdata()[0], line.get_ydata()[0]))
+            for line in place.lines if len(line.get_xdata()) == 1
+        ]  # fmt: skip
+        for text in place.texts:
+            spot = text.get_window_extent().get_points().mean(axis=0)
+            own = place.transData.transform(text.xy)
+            assert 5 < 72 / figure.dpi * np.linalg.norm(spot - own) < 12
+            assert min(np.linalg.norm(spot - mark) for mark in marks) * 72 / figure.dpi > 5
+            assert place.bbox.contains(*spot)
 
 
 @pytest.mark.parametrize(
