@@ -227,7 +227,7 @@ def _name_beside(place: Axes, marks: Sequence[tuple[str, float, float]]) -> None
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     sides = NAME_AWAY * np.stack((np.cos(angles), np.sin(angles)), axis=1)
     taken = at
-    for (name, *where), here in zip(marks, at, strict=True):
+    for (name, x, y), here in zip(marks, at, strict=True):
         if not name:
             continue
         spots = here + sides
@@ -235,5 +235,5 @@ def _name_beside(place: Axes, marks: Sequence[tuple[str, float, float]]) -> None
         inside = ((spots > low + 5) & (spots < high - 5)).all(axis=1)
         best = int(np.where(inside, room.round(1), -1).argmax())
         taken = np.vstack((taken, spots[best]))
-        place.annotate(name, where, xytext=tuple(sides[best]), textcoords="offset points",
+        place.annotate(name, (x, y), xytext=tuple(sides[best]), textcoords="offset points",
                        ha="center", va="center", fontsize=9, weight="bold", zorder=4)
