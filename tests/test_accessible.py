@@ -69,6 +69,32 @@ def test_of_long_tables_the_first_rows_are_looked_at(page, row, count):
     assert [finding.rule for finding in axe.findings(page, "wide")] == ["color-contrast"] * count
 
 
+WORDS = "<div class={box}><pre style='background:{ground}'>{words}</pre></div>"
+
+
+@pytest.mark.parametrize("look", ["wide", "dark"])
+def test_of_listings_each_colour_in_each_box_is_looked_at(page, look):
+    style = "<style>.k {color:#000} .s {color:#aaa} .n {color:#767676}</style>"
+    code = "<span class=k>def</span> <span class=s>'pale'</span> "
+    listings = {
+        "as it is": (WORDS.format(box="in", ground="#fff", words=100 * code), 1),
+        "two boxes": (
+            "".join(WORDS.format(box=b, ground="#fff", words=9 * code) for b in ("in", "out")), 2
+        ),
+        "a darker box": (
+            WORDS.format(box="in", ground="#fff", words="<span class=n>grey</span>")
+            + WORDS.format(box="out", ground="#ddd", words="<span class=n>grey</span>"), 1
+        ),
+        "no colour": (WORDS.format(box="in", ground="#fff", words=9 * "<b>bold</b>"), 0),
+    }  # fmt: skip
+    for name, (body, count) in listings.items():
+        page.set_content(PAGE.format(head=style, body=f"<main><h1>t</h1>{body}</main>"))
+        text = page.inner_text("pre")
+        found = [f.count for f in axe.findings(page, look) if f.rule == "color-contrast"]
+        assert sum(found) == count, (name, found)
+        assert page.inner_text("pre") == text
+
+
 def test_axe_is_silent_on_a_good_page_and_remarks_are_no_failures(page):
     page.set_content(PAGE.format(head="", body="<main><h1>t</h1><p>text</p></main>"))
     assert [finding for look in axe.LOOKS for finding in axe.findings(page, look)] == []
