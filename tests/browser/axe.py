@@ -17,14 +17,15 @@ LOOKS: dict[str, list[str] | None] = {
     "dark": ["color-contrast", "link-in-text-block"],
     "narrow": ["scrollable-region-focusable"],
 }
-#: What looks as something above it on the page does: rows of a long table, and the words of a
-#: listing in a colour that listings in such a box have had. Half of the elements of a chapter are
-#: coloured words, the ledger has a thousand rows, and the contrast of each element takes a while.
+#: What looks as something above it on the page does: rows of a long table, and a word of a listing
+#: if one before it had the same classes, and so had all the boxes around it. Half of the elements
+#: of a chapter are such words, the ledger has a thousand rows, and each contrast takes a while.
 LOOKS_ALIKE = """() => {
   for (const row of document.querySelectorAll('tbody > tr:nth-child(n+9)')) row.remove();
   const seen = new Set();
   for (const word of document.querySelectorAll('pre span[class]')) {
-    const look = [word, word.closest('div, details')].map(e => e.className).join(' in ');
+    let look = '';
+    for (let box = word; box; box = box.parentElement) look += `${box.className} in `;
     if (seen.has(look)) word.replaceWith(word.textContent); else seen.add(look);
   }
 }"""
