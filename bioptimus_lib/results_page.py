@@ -10,7 +10,7 @@ from typing import Any
 from bioptimus_lib import ledger, nested
 
 Row = dict[str, Any]
-MEANS = ("model", "variant", "dataset", "profile", "metric", "value", "seeds", "device")
+MEANS = ("model", "variant", "dataset", "profile", "means", "seeds", "device")
 ROWS = ("model", "variant", "dataset", "profile", "seed", "metrics", "time", "device", "date",
         "commit")  # fmt: skip
 
@@ -41,16 +41,21 @@ def section(experiment: str) -> str:
 
 
 def means(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:
-    """A line per model, data set and metric: its mean over seeds, and their spread; where
-    pre-trainings have several fine-tunings each, as ``nested.READ`` says."""
+    """A line per model and data set, with the mean over seeds of each metric and its spread; where
+    pre-trainings have several fine-tunings each, as ``nested.READ`` says. Metrics of another number
+    of seeds have a line of their own."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         cells = [row.get(name) or "" for name in MEANS[:4]]
-        for metric in row["metrics"]:
-            groups.setdefault((*cells, metric, row["device"]), []).append(row)
-    for (*names, metric, device), some in groups.items():
-        over = nested.summary_of(some, metric)
-        yield (*names, metric, over.text(".4g", ".2g"), over.count, device)
+        groups.setdefault((*cells, row["device"]), []).append(row)
+    for (*names, device), some in groups.items():
+        found: dict[str, list[str]] = {}
+        for metric in dict.fromkeys(metric for row in some for metric in row["metrics"]):
+            over = nested.summary_of([row for row in some if metric in row["metrics"]], metric)
+            said = f"{metric} {over.text('.4g', '.2g')}".replace(" ", "\N{NO-BREAK SPACE}")
+            found.setdefault(over.count, []).append(said)
+        for count, lines in found.items():
+            yield (*names, "\n".join(lines), count, device)
 
 
 def line(row: Row) -> tuple[object, ...]:
@@ -84,5 +89,5 @@ def _table(columns: Sequence[str], lines: Iterator[tuple[object, ...]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
         for cells in lines
-    )
+    ).replace("\n", "<br>")
     return f"<table class='table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -181,7 +181,9 @@ def test_results_page_shows_what_the_ledger_holds(tmp_path, monkeypatch):
     ledger.append("ner", {**row, **more}, folder=tmp_path)
     exec(cell, {})
     assert "<details class='ledger' id='ner'>" in shown[0] and "4 rows" in shown[0]
-    assert "<td>f1</td><td>85 ± 1</td><td>3</td><td>cpu</td>" in shown[0], "means"
+    page = shown[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert "<td>f1 85 ± 1</td><td>3</td><td>cpu</td>" in page, "means"
+    assert "<td>late</td><td>a&lt;b</td><td>pocket</td><td>f1 87<br>recall 9</td>" in page
     assert "<td>1</td><td>f1 86</td><td></td><td>cpu</td><td></td><td></td>" in shown[0], "a row"
     assert (
         "<td>late</td><td>a&lt;b</td><td>pocket</td><td>3</td><td>f1 87, recall 9</td>"
