@@ -179,7 +179,7 @@ def test_questions_share_arms_and_ask_one_thing_at_a_time():
 def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path, monkeypatch):
     setting = Setting(tmp_path, seeds=2, datasets=("D",))
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path / "results")
-    with pytest.raises(FileNotFoundError, match="of 'random' of the experiment init with"):
+    with pytest.raises(FileNotFoundError, match="of 'subtoken_mean' of the experiment init with"):
         questions.BEST.cells(setting)
 
     def found(question, name, devel, test, *, seed=0):

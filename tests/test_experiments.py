@@ -480,3 +480,37 @@ def test_what_chapter_10_says_of_the_masks_is_what_the_ledger_holds():
     assert max(abs(gap) for unit in ("single pieces", "spans") for gap in gaps[unit]) == 0.3
     said = {"single pieces": 1.48, "words, 15%": 1.40, "40%": 1.32}
     assert {arm: bits[arm] for arm in said} == said
+
+
+def test_what_chapter_10_says_of_the_starts_is_what_the_ledger_holds():
+    from statistics import fmean
+
+    from bioptimus_lib import evidence, verdicts
+
+    rows, gaps, _, _ = against_the_first("init")
+    assert verdicts.first_arm(rows) == "subtoken_mean" and len(gaps) == 8
+    fitting = {"contextual_matched"} | {arm for arm in gaps if arm.startswith("calibrated")}
+    ends = [gap for arm in fitting for gap in gaps[arm]]
+    assert len(ends) == 10 and (min(ends), max(ends)) == (-0.9, 0.2)
+    for dataset, least, most in (("NCBI-disease", 2.6, 4.1), ("BC5CDR-chem", 0.7, 2.3)):
+        some = [row for row in rows if row["dataset"] == dataset and verdicts._arm(row) in fitting]
+        assert not any(map(verdicts.is_sure, some))
+        seen = [round(verdicts.would_be_seen("init", row) or 0, 1) for row in some]
+        assert (min(seen), max(seen)) == (least, most)
+    raw, scaled = gaps["contextual"], gaps["contextual_matched"]
+    assert [round(b - a) for a, b in zip(raw, scaled, strict=True)] == [22, 11]
+    assert [round(gap) for gap in gaps["random"]] == [-10, -16]
+    assert gaps["token_distillation"] == [-3.4, -0.5]
+    sure = [row["dataset"] for row in rows
+            if verdicts.is_sure(row) and verdicts._arm(row) == "token_distillation"]  # fmt: skip
+    assert sure == ["NCBI-disease"]
+
+    losses: dict[str, dict[int, list[float]]] = {}
+    for row in evidence.rows_of("init"):
+        for step, loss in row.get("curve", ()):
+            losses.setdefault(row["model"], {}).setdefault(step, []).append(loss)
+    mean = {arm: {step: fmean(some) for step, some in at.items()} for arm, at in losses.items()}
+    pieces, calibrated, random = (mean[a] for a in ("subtoken_mean", "calibrated", "random"))
+    assert [round(calibrated[0], 2), round(pieces[0], 2)] == [4.98, 5.65]
+    assert [round(calibrated[100], 2), round(pieces[100], 2)] == [5.01, 5.01]
+    assert max(pieces) == 1200 and pieces[600] < random[1200] < pieces[300]
