@@ -15,7 +15,7 @@ from bioptimus_lib.experiments.compact_students import ALONE, TEACHER
 from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_compact import Model, trade_off
-from bioptimus_lib.plots_ner_results import Row, forest
+from bioptimus_lib.plots_ner_results import Row, forest, of_difference
 from bioptimus_lib.profile import NOT_FOUND
 from bioptimus_lib.recipes import BASE, COMPACT, RECIPES, Recipe
 
@@ -178,12 +178,12 @@ def differences(control: str, *, title: str, dataset: str = SET) -> str:
         lines.append({
             "pair": _question(row), "setting": _setting(row),
             "difference": f"{m['difference']:+z.2f}",
-            "95 %": f"{m['low']:+z.2f} to {m['high']:+z.2f}", "p by Holm": f"{m['p_holm']:.4f}",
-            "p over runs": f"{m['p_runs']:.3f}", "seeds": f"{m['seeds']:.0f}",
+            "95 %": f"{m['low']:+z.2f} to {m['high']:+z.2f}", evidence.HOLM: f"{m['p_holm']:.4f}",
+            "p over runs": evidence.p_over_runs(row), "seeds": f"{m['seeds']:.0f}",
         })  # fmt: skip
     said = "; ".join(f"{' '.join(name.split())} {bar.difference}" for name, bar in bars.items())
     figure = forest(bars, title=title, zero=True,
-                    xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
+                    xlabel=of_difference(row["metrics"]["seeds"] for row in found))  # fmt: skip
     return image(figure, alt=f"{title}: differences in F1 on {dataset}. {said}.") + table(
         lines, numbers=list(lines[0])[2:]
     )

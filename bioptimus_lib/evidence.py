@@ -15,6 +15,7 @@ from bioptimus_lib.experiments import QUESTIONS
 from bioptimus_lib.pictures import folded, panel, table
 
 Row = dict[str, Any]
+HOLM = "p over sentences, by Holm"  # the name of a column
 SITTINGS = 3  # commands below a table that are shown without a click
 
 #: What a reader can run to fill an experiment.
@@ -280,6 +281,12 @@ def rows_of(experiment: str, metric: str | None = None) -> list[Row]:
     except FileNotFoundError:
         return []
     return [row for row in rows if metric is None or metric in row["metrics"]]
+
+
+def p_over_runs(row: Row, digits: int = 3) -> str:
+    """p of the test over whole trainings, for a table; with one on each side there is no test."""
+    found = row["metrics"]
+    return f"{found['p_runs']:.{digits}f}" if found["seeds"] > 1 else "–"
 
 
 def nothing_in(experiment: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from bioptimus_lib import evidence, nested
 from bioptimus_lib.pictures import panel, table
 from bioptimus_lib.plots import image
-from bioptimus_lib.plots_ner_results import Row, forest
+from bioptimus_lib.plots_ner_results import Row, forest, of_difference
 
 EXPERIMENT = "ner-table"
 SETS = ("BC5CDR-chem", "BC5CDR-disease", "NCBI-disease", "BC2GM", "JNLPBA")
@@ -137,11 +137,11 @@ def differences(dataset: str) -> str:
     }
     said = "; ".join(f"{name}: {row.difference}" for name, row in rows.items())
     figure = forest(rows, title=f"{dataset}: F1 beside the old model", zero=True,
-                    xlabel="difference in F1, 95 % over sentences and seeds")  # fmt: skip
+                    xlabel=of_difference(row["metrics"]["seeds"] for row in found))  # fmt: skip
     lines = [
         {"models": label, "difference": f"{row['metrics']['difference']:+z.2f}",
-         "p": f"{row['metrics']['p']:.4f}", "p by Holm": f"{row['metrics']['p_holm']:.4f}",
-         "p over runs": f"{row['metrics']['p_runs']:.3f}",
+         "p": f"{row['metrics']['p']:.4f}", evidence.HOLM: f"{row['metrics']['p_holm']:.4f}",
+         "p over runs": evidence.p_over_runs(row),
          "seeds": f"{row['metrics']['seeds']:.0f}"}
         for label, row in zip(names, ordered, strict=True)
     ]  # fmt: skip

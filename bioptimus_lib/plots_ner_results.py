@@ -6,7 +6,7 @@ They share the style of ``plots``: a colour is never the only difference, and ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bioptimus_lib.plots import BLUE, INK, PAGE, RED, SERIES, SOFT, new_figure, style
@@ -35,6 +35,11 @@ class Row(NamedTuple):
         '+0.0, -1.5 to +0.8'
         """
         return f"{self.value:+z.1f}, {self.low:+z.1f} to {self.high:+z.1f}"
+
+
+def of_difference(seeds: Iterable[float]) -> str:
+    """What a bar of a forest plot of differences is: with one seed each, sentences alone vary."""
+    return "difference in F1, 95 % over sentences" + (" and seeds" if max(seeds) > 1 else "")
 
 
 def forest(

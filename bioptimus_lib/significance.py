@@ -78,7 +78,7 @@ def runs_test(a: Floats, b: Floats, *, seed: int = 0) -> float:
     """Two-sided p-value of a difference in mean F1 if the runs had been named by chance.
 
     All ways to deal the names out are tried (or ``MOST_DEALS`` are drawn), so p is at least two
-    over their number: 0.1 with three runs each, 0.008 with five.
+    over their number with as many runs on each side (0.1 with three, 0.008 with five), else one.
 
     Args:
         a, b: F1 of each run.

@@ -14,12 +14,14 @@ from bioptimus_lib import evidence, stats
 from bioptimus_lib.pictures import folded, panel, table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_ner_results import Row as Line
-from bioptimus_lib.plots_ner_results import forest
+from bioptimus_lib.plots_ner_results import forest, of_difference
 
 Row = dict[str, Any]
 MINUS = " − "  # between an arm and the one it is put beside, in the name of a row
 CELLS = "What each seed gave, and the command"
 ROWS = "../book/results.html"  # the page of all rows, from where the chapters are
+NORMAL = 1.96  # standard errors to each side of a 95 % interval
+MANY = 10_000  # runs, so many that the spread is known
 
 
 def size_of(row: Row) -> str:
@@ -53,19 +55,29 @@ def first_arm(rows: Iterable[Row]) -> str:
 
 def would_be_seen(question: str, row: Row) -> float | None:
     """The true difference in F1 that seeds like these show in four of five cases; None where an
-    arm has one seed, and so no spread."""
+    arm has one seed, and so no spread.
+
+    The larger of two: what Student's test finds between the means over seeds, and what the interval
+    over sentences and seeds, which ``is_sure`` asks to leave 0 out, is short enough to show.
+    """
     sides: list[list[float]] = [[], []]
     for other in evidence.rows_of(question, "f1"):
         if other["dataset"] == row["dataset"] and size_of(other) == size_of(row):
             for side, arm in zip(sides, row["model"].split(MINUS), strict=True):
                 if other["model"] == arm:
                     side.append(other["metrics"]["f1"])
-    return stats.detectable(*sides) if min(map(len, sides)) > 1 else None
+    if min(map(len, sides)) < 2:
+        return None
+    error: float = (row["metrics"]["high"] - row["metrics"]["low"]) / (2 * NORMAL)
+    return max(stats.detectable(*sides), stats.power_factor(MANY, MANY) * error)
 
 
 def is_sure(row: Row) -> bool:
-    """Whether the interval of a difference leaves 0 out, and the test over trainings can and does
-    agree: with three seeds its p cannot be below 0.1, so that is what is asked of it."""
+    """Whether the interval of a difference leaves 0 out and the test over trainings has p ≤ 0.1,
+    its least with three seeds.
+
+    Not corrected for many comparisons: where no arm does anything, up to one in ten is told apart.
+    """
     found = row["metrics"]
     return not found["low"] <= 0 <= found["high"] and found["p_runs"] <= 0.1
 
@@ -92,17 +104,18 @@ def said(question: str, size: str) -> str:
     lines = [f"<p class='key'>{escape(size)}</p>"]
     for dataset, rows in differences(question, size).items():
         sure = [row for row in rows if is_sure(row)]
-        least = [x for row in rows if (x := would_be_seen(question, row)) is not None]
+        rest = [row for row in rows if row not in sure]
+        least = [x for row in rest if (x := would_be_seen(question, row)) is not None]
         seeds = sorted({round(row["metrics"]["seeds"]) for row in rows})
         told = ", ".join(f"{_arm(row)} ({_gap(row)})" for row in sure) or "none"
         power = (
-            f" With these seeds a difference of {min(least):.1f} to {max(least):.1f} points would "
-            "have been seen in four of five cases." if least else ""
+            f" Of these a difference of {_range(least)} points would mostly have been seen."
+            if least else ""
         )
         lines.append(
             f"<p><b>{escape(dataset)}</b>, beside <i>{escape(first_arm(rows))}</i>, "
             f"{_many(seeds)}: told apart from it {'is' if len(sure) == 1 else 'are'} "
-            f"{escape(told)}; {len(rows) - len(sure)} of {len(rows)} not.{power}</p>"
+            f"{escape(told)}; {len(rest)} of {len(rows)} not.{power}</p>"
         )
     return panel("".join(lines))
 
@@ -115,12 +128,13 @@ def _forest(question: str, dataset: str, rows: Sequence[Row]) -> str:
     }
     figure = forest(
         lines, title=f"{dataset}: F1 beside “{first_arm(rows)}”", zero=True,
-        xlabel="difference in F1, 95 % over sentences and seeds",
+        xlabel=of_difference(row["metrics"]["seeds"] for row in rows),
     )  # fmt: skip
     words = "; ".join(f"{name} {_gap(row)}" for name, row in zip(lines, rows, strict=True))
     columns = [
-        {"arm": _arm(row), "difference": _gap(row), "p by Holm": f"{row['metrics']['p_holm']:.3f}",
-         "p over runs": f"{row['metrics']['p_runs']:.2f}",
+        {"arm": _arm(row), "difference": _gap(row),
+         evidence.HOLM: f"{row['metrics']['p_holm']:.3f}",
+         "p over runs": evidence.p_over_runs(row, 2),
          "would be seen": "–" if least is None else f"{least:.1f}",
          "seeds": f"{row['metrics']['seeds']:.0f}"}
         for row, least in zip(rows, seen, strict=True)
@@ -164,7 +178,7 @@ def _bits(rows: Sequence[Row]) -> str:
 
 
 def abstract(questions: Mapping[str, str]) -> str:
-    """What all questions have given: a line for each difference that was asked for in advance.
+    """What all questions have given: a line for each of them and each set.
 
     Args:
         questions: name → what it asks, in words.
@@ -223,6 +237,11 @@ def _spread(values: Sequence[float] | None, digits: int = 1) -> str:
     found = stats.summary(values)
     mean = f"{found.mean:.{digits}f}"
     return mean if found.n < 2 else f"{mean} ± {found.sd:.{digits}f}"
+
+
+def _range(points: Sequence[float]) -> str:
+    """From the least to the most, once where they are the same."""
+    return " to ".join(dict.fromkeys(f"{some(points):.1f}" for some in (min, max)))
 
 
 def _many(seeds: Sequence[int]) -> str:

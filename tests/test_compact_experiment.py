@@ -163,7 +163,7 @@ def test_tables_show_what_the_ledger_has(monkeypatch):
     picture = compact_tables.trade_off_figure()
     assert "DistilBioBERT: F1 80.0" in picture and "BioMobileBERT" not in picture
     alone = compact_tables.differences("MLM alone", title="Alone")
-    assert "DistilBioBERT" in alone and "p by Holm" in alone
+    assert "DistilBioBERT" in alone and evidence.HOLM in alone
     assert "random-head" in compact_tables.faults()
     monkeypatch.setattr(evidence, "rows_of", lambda *m: [] if len(m) > 1 else rows)
     assert "No pair" in compact_tables.faults()

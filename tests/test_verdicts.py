@@ -83,10 +83,43 @@ def test_what_is_told_apart_and_what_is_not(approach):
     assert "twin" not in said
     assert "1 of 3 not" in said
     assert "beside <i>continued</i>, 3 seeds" in said
+    (some,) = verdicts.differences("approach", SIZE).values()
+    least = {row["model"].split(verdicts.MINUS)[0]: verdicts.would_be_seen("approach", row)
+             for row in some}  # fmt: skip
+    assert f"Of these a difference of {least['twin']:.1f} points would mostly have been" in said
+    assert all(f">{x:.1f}<" in verdicts.answer("approach") for x in least.values())
+
+
+def test_what_would_be_seen_is_asked_of_seeds_and_of_the_interval(approach):
+    """Told apart needs an interval without 0, so runs that agree by luck promise nothing."""
+    (some,) = verdicts.differences("approach", SIZE).values()
+    row = some[0]
     f1 = {n: [r["metrics"]["f1"] for r in fine_tuned("", x)] for n, x in ARMS.items()}
-    least = [stats.detectable(f1[name], f1["continued"]) for name in ("better", "twin", "worse")]
-    assert f"a difference of {min(least):.1f} to {max(least):.1f} points would have been" in said
-    assert all(f">{x:.1f}<" in verdicts.answer("approach") for x in least)
+    runs = stats.detectable(f1["better"], f1["continued"])
+    narrow = {**row, "metrics": {**row["metrics"], "low": 19.9, "high": 20.0}}
+    assert verdicts.would_be_seen("approach", narrow) == pytest.approx(runs)
+    wide = {**row, "metrics": {**row["metrics"], "low": 0.0, "high": 39.2}}
+    assert verdicts.would_be_seen("approach", wide) == pytest.approx(28.0, abs=0.1)
+
+
+def test_the_promise_of_what_would_be_seen_holds_for_the_rule():
+    """Simulated runs whose sentences vary more than their seeds: the rule finds the promised
+    difference in about four of five cases; the spread of seeds alone would promise far too much."""
+    draw, sentence, seed = np.random.default_rng(0), 1.0, 0.3
+    error = np.sqrt(sentence**2 + 2 * seed**2 / 3)
+    found = {"seeds": 0, "both": 0}
+    for _ in range(2000):
+        truth = {
+            "seeds": stats.power_factor(3, 3) * np.sqrt(2 * seed**2 / 3),
+            "both": stats.power_factor(verdicts.MANY, verdicts.MANY) * error,
+        }
+        a, b = draw.normal(0, seed, (2, 3))
+        shift = draw.normal(0, sentence)  # of the test's sentences, the same for all runs
+        for name, true in truth.items():
+            gap = true + shift + a.mean() - b.mean()
+            found[name] += abs(gap) > verdicts.NORMAL * error
+    assert 0.77 < found["both"] / 2000 < 0.83
+    assert found["seeds"] / 2000 < 0.3
 
 
 def test_one_seed_tells_nothing_apart(rows):
