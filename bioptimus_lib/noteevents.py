@@ -104,7 +104,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
             if begin == 1:
                 if [name.strip().upper() for name in row] != list(COLUMNS):
                     raise DataError(
-                        f"the header is {','.join(row)[:80]!r}, expected the columns "
+                        f"the header is {','.join(row)!r}, expected the columns "
                         f"{', '.join(COLUMNS)}", path=path, line=1,
                     )  # fmt: skip
             elif row:

@@ -65,12 +65,12 @@ def collect(run: Run) -> dict[str, Any]:
         "sentences": len(ner_splits(run)["train"]),
         "config": json.loads((run.out / "config.json").read_text()),
         "stages": [run.done(stage.name) for stage in run.stages],
-        "f1": {model: round(summary(values).mean, 2) for model, values in scores.items()},
+        "f1": {model: summary(values).mean for model, values in scores.items()},
         "f1_sd": {
-            model: round(summary(values).sd, 2) if len(values) > 1 else None
+            model: summary(values).sd if len(values) > 1 else None
             for model, values in scores.items()
         },
-        "f1_seeds": {model: [round(v, 2) for v in values] for model, values in scores.items()},
+        "f1_seeds": {model: list(values) for model, values in scores.items()},
         "provenance": provenance(data=split_files(ner_folder(run)).values()),
     }
 

@@ -160,7 +160,7 @@ TASKS: dict[str, Task] = {
             positive=("treats", "causes"),
             metric="f1",
             views=("markers", "blinded", "plain"),
-            split="generated; devel and test have drugs and disorders of their own",
+            split="generated; devel and test have some drugs and disorders that train lacks",
         ),
         Task(
             name="pocket-similarity",
@@ -177,7 +177,7 @@ TASKS: dict[str, Task] = {
             answer="labels",
             labels=pocket_tasks.FIELDS,
             metric="f1",
-            split="generated; devel and test have terms of their own",
+            split="generated; devel and test have some terms that train lacks",
         ),
         Task(
             name="pocket-sections",
