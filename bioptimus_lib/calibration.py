@@ -250,7 +250,7 @@ def token_recovery(
         some = torch.nn.functional.normalize(vectors[start : start + chunk].float(), dim=1)
         cosine = some @ unit.T
         own = cosine.gather(1, ids[start : start + chunk, None])
-        ranks.append((cosine > own).sum(1) + 1)
+        ranks.append((~(cosine < own)).sum(1))  # itself too; ties, and what is no number, come last
         cosines.append(own.flatten())
     rank = torch.cat(ranks).double()
     error = (vectors.double() - truth).square().sum() / (truth - truth.mean(0)).square().sum()

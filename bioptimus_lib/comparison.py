@@ -173,7 +173,10 @@ def curve(
         texts: name → words to cut.
 
     Returns:
-        Name → [size, coverage, pieces per word] for each size that the words are enough for.
+        Name → [size, coverage, pieces per word] for each size.
+
+    Raises:
+        ValueError: the words are not enough for a size.
     """
     points: dict[str, list[list[float]]] = {name: [] for name in texts}
     for tokenizer in vocabularies(counts, sizes).values():

@@ -39,6 +39,9 @@ class Cutter:
     Args:
         tokenizer: a WordPiece tokenizer.
 
+    Attributes:
+        unknown: id of ``[UNK]``, which a word that cannot be cut becomes.
+
     Raises:
         ValueError: the tokenizer is of another kind.
     """
@@ -49,7 +52,7 @@ class Cutter:
         self._normalize = backend.normalizer.normalize_str
         self._split = backend.pre_tokenizer.pre_tokenize_str
         self._ids: dict[str, int] = tokenizer.get_vocab()
-        self._unknown: int = tokenizer.unk_token_id
+        self.unknown: int = tokenizer.unk_token_id
         self._longest = max(map(len, self._ids))
         self._cache: dict[str, tuple[Piece, ...]] = {}
         self._runs: dict[str, CutText] = {}
@@ -105,7 +108,7 @@ class Cutter:
     def _cut(
         self, word: str, *, off: int | None = None, inside: bool = False
     ) -> tuple[Piece, ...]:
-        whole = (Piece(self._unknown, 0, len(word)),)
+        whole = (Piece(self.unknown, 0, len(word)),)
         if not 0 < len(word) <= LONGEST_WORD:
             return whole
         pieces: list[Piece] = []

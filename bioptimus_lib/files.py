@@ -87,18 +87,29 @@ def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
         yield temporary
-        old = path.with_name(f".{path.name}.old")
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
         allowed = 0o777 & ~_umask()
         for entry in (temporary, *temporary.rglob("*")):  # so does mkdtemp, so does safetensors
             entry.chmod(allowed if entry.is_dir() else allowed & 0o666)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        take_the_place(temporary, path, path.with_name(f".{path.name}.old"))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def take_the_place(new: Path, path: Path, old: Path) -> None:
+    """Rename a complete folder to ``path``; what is there goes to ``old``, and is removed only when
+    the new one stands: if that fails, it is put back."""
+    shutil.rmtree(old, ignore_errors=True)
+    moved = path.exists()
+    if moved:
+        path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        if moved:
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def claim(

@@ -75,6 +75,15 @@ class FitSettings:
                 f"learning_rate {self.learning_rate} and clip {self.clip} must be above 0, "
                 f"warmup {self.warmup} from 0 to 1"
             )
+        if (self.head_learning_rate or 0) < 0 or self.weight_decay < 0:
+            raise ValueError(
+                f"head_learning_rate {self.head_learning_rate} and weight_decay "
+                f"{self.weight_decay} cannot be below 0"
+            )
+        if not 0 <= (self.dropout or 0) < 1:
+            raise ValueError(f"dropout is {self.dropout}, it must be from 0 to below 1")
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length is {self.max_length}, it must be at least 1")
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise ValueError(f"precision {self.precision!r}: choose auto, fp32, bf16 or fp16")
         check_batching(self.batching)
@@ -168,7 +177,8 @@ def grad_scaler(device: Any, precision: str) -> torch.amp.GradScaler:
 
 def decay_groups(model: PreTrainedModel, settings: FitSettings) -> list[dict[str, Any]]:
     """The usual groups: weight decay for matrices alone, the classifier at its own rate."""
-    head_rate = settings.head_learning_rate or settings.learning_rate
+    own = settings.head_learning_rate
+    head_rate = settings.learning_rate if own is None else own
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -43,7 +43,8 @@ class Masking:
             raise ValueError(f"masking rate {self.rate} is outside (0, 1)")
 
     def __str__(self) -> str:
-        return f"{self.unit}, {self.rate:.0%}, {'80/10/10' if self.corruption else 'all [MASK]'}"
+        shown = "80/10/10" if self.corruption else "all [MASK]"
+        return f"{self.unit}, {100 * self.rate:g}%, {shown}"
 
 
 @dataclass(frozen=True)

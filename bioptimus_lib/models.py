@@ -203,6 +203,17 @@ def moved(model: _Module, device: torch.device | str) -> _Module:
     return model.to(device)
 
 
+@contextmanager
+def moved_to(model: PreTrainedModel, device: torch.device | str) -> Iterator[None]:
+    """A model on a device for a while; it comes back, whatever happens there."""
+    home = model.device
+    moved(model, device)
+    try:
+        yield
+    finally:
+        moved(model, home)
+
+
 def input_table(model: PreTrainedModel) -> torch.nn.Parameter:
     """The input embeddings, float (V, H): the weights themselves, no copy."""
     return cast("torch.nn.Parameter", model.get_input_embeddings().weight)

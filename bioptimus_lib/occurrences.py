@@ -87,7 +87,7 @@ def read_states(
     import torch
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import autocast, moved, precision_for
+    from bioptimus_lib.models import autocast, moved_to, precision_for
 
     depth, room = model.config.num_hidden_layers, model.config.max_position_embeddings
     layers = tuple(layers)
@@ -110,9 +110,8 @@ def read_states(
         for sentence in sorted(requests):  # sums do not depend on the order of the mapping
             yield from sequences(cutter, sentence, requests[sentence], window - 2, ends, tally)
 
-    home = model.device
-    moved(model, device)
     with (
+        moved_to(model, device),
         torch.inference_mode(),
         by_onednn(model, precision=precision),
         only_layers(model, 1 if last is None else deepest - 1),  # transformers needs one layer
@@ -142,7 +141,6 @@ def read_states(
             tally["sentences"] += len(batch)
             tally["tokens"] += sum(len(sequence.ids) for sequence in batch)
             bar.update(len(batch))
-    moved(model, home)
     count = torch.tensor(counts)
     mean = sums.cpu() / count.clamp(min=1)[:, None, None]
     return States(mean=mean, count=count, layers=layers, tally=tally)

@@ -56,6 +56,7 @@ def train_version(
         What is worth telling of it; ``held_out`` has loss and accuracy at the end, and
         ``held_out_at`` at the steps at which the settings ask for them.
     """
+    from bioptimus_lib.masked_trainer import SAVING
     from bioptimus_lib.models import save_model
     from bioptimus_lib.pretrain import QUESTION, evaluate_mlm, pretrain
 
@@ -77,8 +78,8 @@ def train_version(
     score = at.get(result["steps"]) or evaluate_mlm(model, tokenizer, held_out, masking=QUESTION)
     if is_first():
         save_model(model, tokenizer, goal)
-        for checkpoint in training.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+        for checkpoint in (*training.glob("checkpoint-*"), training / SAVING):
+            shutil.rmtree(checkpoint, ignore_errors=True)
     return {
         "size": f"{result['tokens']:,} pieces",
         "measure": f"held-out loss {score['loss']:.3f}, accuracy {score['accuracy']:.1%}",

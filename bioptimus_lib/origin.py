@@ -23,7 +23,7 @@ def origin_of(folder: str | Path) -> Path:
             f"{file} is not there, so it is unknown from which model {folder} was distilled: "
             "give that model itself as --model, without --plain"
         )
-    old = Path(os.path.normpath(Path(folder) / json.loads(file.read_text())["model"]))
+    old = Path(os.path.normpath(Path(folder) / json.loads(file.read_bytes())["model"]))
     if not (old / "config.json").is_file():
         raise FileNotFoundError(f"{old}, from which {folder} was distilled, is not there any more")
     return old

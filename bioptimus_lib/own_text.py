@@ -3,6 +3,7 @@ packed into blocks in a folder that belongs to this run alone."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -80,12 +81,19 @@ def prepared(
     the first of the processes makes them, the others wait for it.
 
     Raises:
-        ValueError, OSError: the folder is of another configuration, or has no room.
+        ValueError, OSError: the folder is of another configuration, or has no room; the text fills
+            no block.
     """
     if is_first():
+        mine = not out.exists() or not any(out.iterdir())
         claim(out, configuration, megabytes=needed_megabytes(model, files))
-        for which in ("held-out", "train"):
-            packed(out, which, files, tokenizer, length=length)
+        try:
+            for which in ("held-out", "train"):
+                packed(out, which, files, tokenizer, length=length)
+        except ValueError:
+            if mine:  # else the advice that comes with it would be refused: another configuration
+                shutil.rmtree(out)
+            raise
     wait_for_all(device)
     blocks, held_out = (
         packed(out, which, files, tokenizer, length=length) for which in ("train", "held-out")
@@ -110,7 +118,11 @@ def packed(
         for number, text in enumerate(_documents(files))
         if (number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == hold
     )
-    return kept(out / "blocks" / f"{which}.npy", texts, tokenizer, length=length)
+    try:
+        return kept(out / "blocks" / f"{which}.npy", texts, tokenizer, length=length)
+    except ValueError as error:
+        share = "is held out" if hold else "is not"
+        raise ValueError(f"each {HELD_OUT_EVERY}th document {share}: of these {error}") from error
 
 
 def needed_megabytes(model: PreTrainedModel, files: Sequence[Path]) -> float:

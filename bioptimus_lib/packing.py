@@ -35,9 +35,11 @@ def pack(
     fast = tokenizer.backend_tokenizer
     fast.no_truncation()  # an earlier call may have left either on
     fast.no_padding()
+    before, fast.encode_special_tokens = fast.encode_special_tokens, True  # "[SEP]" is a text
     for some in _batches(documents, 512):
         for encoding in fast.encode_batch(some, add_special_tokens=False):
             parts.append(np.array([*encoding.ids, tokenizer.sep_token_id], dtype=kind))
+    fast.encode_special_tokens = before
     stream = np.concatenate(parts) if parts else np.empty(0, kind)
     inner = length - 2
     rows = len(stream) // inner

@@ -27,7 +27,7 @@ import numpy as np
 
 from bioptimus_lib.cleaning import clean
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_write
+from bioptimus_lib.files import atomic_write, take_the_place
 from bioptimus_lib.records import INVALID, Document, documents
 from bioptimus_lib.splitting import sentences
 
@@ -133,9 +133,7 @@ def new_folder(work: Path, out: Path) -> Iterator[Path]:
     new, old = work / "new", work / "old"
     new.mkdir()
     yield new
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
+    take_the_place(new, out, old)
 
 
 def facts_of(part: Path) -> dict[str, Any] | None:

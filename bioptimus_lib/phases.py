@@ -97,7 +97,7 @@ def pretrain_phases(
                 with atomic_write(file) as handle:
                     json.dump(_budget(minutes, speed, settings, length, len(phases)), handle)
         wait_for_all(where)
-        steps = json.loads(file.read_text())["steps"]
+        steps = json.loads(file.read_bytes())["steps"]
     rows = []
     for place, phase in enumerate(phases):
         file = out / "training" / f"{phase.version}.json"
@@ -122,7 +122,7 @@ def pretrain_phases(
                 with atomic_write(file) as handle:
                     json.dump({"version": phase.version, **row}, handle)
             wait_for_all(where)
-        rows.append({**json.loads(file.read_text()), "folder": str(out / phase.version)})
+        rows.append({**json.loads(file.read_bytes()), "folder": str(out / phase.version)})
         tell(rows[-1])
     return rows
 

@@ -141,7 +141,7 @@ class Run:
     def done(self, name: str) -> dict[str, Any] | None:
         """The result of a finished stage, or None."""
         file = self.out / "stages" / f"{name}.json"
-        row: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        row: dict[str, Any] | None = json.loads(file.read_bytes()) if file.exists() else None
         return row
 
     def finished(self, name: str) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class Run:
     @property
     def counts(self) -> Counter[str]:
         """How often each word occurs in the training text."""
-        return Counter(json.loads((self.out / "counts.json").read_text()))
+        return Counter(json.loads((self.out / "counts.json").read_bytes()))
 
     @property
     def plan(self) -> VocabularyPlan:
@@ -235,7 +235,7 @@ class Run:
         for model in MODELS:
             files = sorted((self.out / "ner").glob(f"{model}-seed*.json"))
             if files:
-                found[model] = [json.loads(file.read_text())["metrics"]["f1"] for file in files]
+                found[model] = [json.loads(file.read_bytes())["metrics"]["f1"] for file in files]
         return found
 
     @property

@@ -285,7 +285,7 @@ def arguments_of(settings: Settings, out: Path, device: str | None) -> TrainingA
         learning_rate=settings.learning_rate,
         lr_scheduler_type=scheduler,
         lr_scheduler_kwargs=extra(settings.steps),
-        warmup_steps=max(1, round(settings.warmup * settings.steps)),
+        warmup_steps=round(settings.warmup * settings.steps),
         weight_decay=settings.weight_decay,
         adam_beta2=0.98,
         optim="adamw_torch_fused",

@@ -63,7 +63,7 @@ def collect(run: Run) -> dict[str, Any]:
         "profile": run.profile.name,
         "dataset": run.ner_source.name if run.ner_source else run.profile.ner,
         "sentences": len(ner_splits(run)["train"]),
-        "config": json.loads((run.out / "config.json").read_text()),
+        "config": json.loads((run.out / "config.json").read_bytes()),
         "stages": [run.done(stage.name) for stage in run.stages],
         "f1": {model: summary(values).mean for model, values in scores.items()},
         "f1_sd": {

@@ -35,7 +35,7 @@ def rows_of(run: Run, report: dict[str, Any]) -> list[dict[str, Any]]:
     files = (run.out / "ner").glob("*-seed*.json")
     named = sorted((MODELS.index(path.name.partition("-seed")[0]), path) for path in files)
     for number, path in named:
-        result, model = json.loads(path.read_text()), MODELS[number]
+        result, model = json.loads(path.read_bytes()), MODELS[number]
         trained = {"old": 0, "continued": len(phases)}.get(model, phases.get(model)) * steps
         rows.append(
             {

@@ -229,7 +229,7 @@ def read_keywords(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         DataError: the file has none.
     """
-    text, _ = decode(Path(path).read_bytes())
+    text = decode(Path(path).read_bytes())[0].removeprefix("\ufeff")
     found = [k for line in text.splitlines() for part in line.split("**") if (k := part.strip())]
     if not found:
         raise DataError("the file holds no keyword", path=path)

@@ -99,14 +99,15 @@ def encode(
         )
     texts = [example.text for example in examples]
     seconds = [example.second for example in examples] if pair else None
-    whole = tokenizer(texts, seconds, verbose=False)
+    whole = tokenizer(texts, seconds, split_special_tokens=True, verbose=False)
     ids, types = whole["input_ids"], whole.get("token_type_ids")
     long = [i for i, some in enumerate(ids) if len(some) > window]
     cut = sum(len(ids[i]) - window for i in long)
     if long:
         some = tokenizer(
             [texts[i] for i in long], [seconds[i] for i in long] if seconds else None,
-            truncation="longest_first", max_length=window, verbose=False,
+            truncation="longest_first", max_length=window, split_special_tokens=True,
+            verbose=False,
         )  # fmt: skip
         for place, i in enumerate(long):
             ids[i] = some["input_ids"][place]

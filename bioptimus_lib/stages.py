@@ -138,7 +138,7 @@ def contexts(run: Run) -> Row:
     """Sentences in which the keywords occur."""
     from bioptimus_lib.scan import find_contexts
 
-    wanted = json.loads((run.out / "keywords.json").read_text())
+    wanted = json.loads((run.out / "keywords.json").read_bytes())
     found = find_contexts(
         dict.fromkeys([*wanted["new"], *wanted["known"]]),
         run.shards,
@@ -313,7 +313,7 @@ def continued(run: Run) -> Row:
                 json.dump(row, file)
     for goal in goals[:-1]:
         shutil.rmtree(run.folder(goal), ignore_errors=True)
-    last = json.loads((rows / "continued.json").read_text())
+    last = json.loads((rows / "continued.json").read_bytes())
     return {**last, "size": f"{len(PHASES) * last['tokens']:,} pieces"}
 
 

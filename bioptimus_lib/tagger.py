@@ -20,7 +20,7 @@ from bioptimus_lib.fitting import (
     recipe_of,
     window_of,
 )
-from bioptimus_lib.models import autocast, load_fine_tuned
+from bioptimus_lib.models import autocast, load_fine_tuned, precision_for
 from bioptimus_lib.windows import Encoding, encode
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Tagger:
         self.model.eval()
         device, outputs = self.model.device, [np.empty(0)] * len(encoding.windows)
         lengths = [len(piece.ids) for piece in encoding.windows]
-        precision = self.settings.precision
+        precision = precision_for(device, self.settings.precision)
         # Without gradients a batch needs a fraction of the memory.
         with torch.inference_mode(), by_onednn(self.model, precision=precision):
             for members in by_length(lengths, budget=4 * self.settings.batch_tokens):

@@ -10,8 +10,9 @@ the word tells the two apart.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -97,7 +98,7 @@ def distil_rows(
     """
     from tqdm.auto import tqdm
 
-    from bioptimus_lib.models import autocast, input_table, moved
+    from bioptimus_lib.models import autocast, input_table, moved_to
 
     settings = settings or TokenDistillation()
     depth = model.config.num_hidden_layers
@@ -106,7 +107,6 @@ def distil_rows(
         raise ValueError(f"layer {layer}: states of layers 1 to {depth} can be compared")
     window = min(WINDOW, model.config.max_position_embeddings) if window is None else window
     device = torch.device(device) if device is not None else model.device
-    home = model.device
     table = input_table(model).detach().to(device)
     free = rows.detach().float().to(device).clone().requires_grad_()
     rate = settings.learning_rate * table.float().std().item()
@@ -116,8 +116,8 @@ def distil_rows(
     done: float = 0
     steps, losses = 0, []
     trained = torch.zeros(len(rows), dtype=torch.bool)
-    moved(model, device)
     with (
+        moved_to(model, device),
         frozen(model),
         only_layers(model, layer),
         tqdm(total=total, desc=progress, disable=progress is None) as bar,
@@ -139,12 +139,23 @@ def distil_rows(
             done, steps = done + sentences, steps + 1
             losses.append((done / total, loss.item()))
             bar.update(sentences)
-    moved(model, home)
-    tenths = [[value for at, value in losses if n < 10 * at <= n + 1] for n in range(10)]
     return free.detach().cpu(), trained, {
         "batches": steps,
-        "losses": [round(sum(some) / len(some), 5) for some in tenths if some],
+        "losses": [round(sum(some) / len(some), 5) for some in tenths(losses) if some],
+        "loss": sum(value for _, value in losses) / steps if steps else math.nan,
     }
+
+
+def tenths(losses: Iterable[tuple[float, float]]) -> list[list[float]]:
+    """Values by the tenth of the training that their place, in (0, 1] but for rounding, is in.
+
+    >>> tenths([(0.1, 5.0), (0.95, 4.0), (1 + 1e-12, 3.0)])[::9]
+    [[5.0], [4.0, 3.0]]
+    """
+    found: list[list[float]] = [[] for _ in range(10)]
+    for at, value in losses:
+        found[min(9, int(10 * at - 1e-9))].append(value)
+    return found
 
 
 def pairs(
@@ -159,6 +170,8 @@ def pairs(
         pair = Pair([tokenizer.cls_token_id], [tokenizer.cls_token_id], [0], [(0, 0)], [])
         for at, pieces in enumerate(crop.pieces):
             request = crop.wanted.get(at)
+            if request is not None and (request.word, request.off) not in wanted.as_new:
+                request = None  # a part of the tokens is wanted, and this word has others, too
             first, start = len(pair.ids), len(pair.student)
             pair.ids.extend(piece.id for piece in pieces)
             if request is None:
@@ -175,7 +188,8 @@ def pairs(
         pair.positions.append(len(pair.ids))
         pair.ids.append(tokenizer.sep_token_id)
         pair.student.append(tokenizer.sep_token_id)
-        yield pair
+        if pair.words:
+            yield pair
 
 
 def _shuffled(
@@ -221,12 +235,11 @@ def _loss(
     positions, _ = padded([pair.positions for pair in batch], 0)
     student = student.to(device)
     fresh = student < 0
-    slots = torch.where(fresh, -1 - student, 0)
-    inputs = torch.where(
-        fresh[..., None],
-        torch.nn.functional.embedding(slots, free, sparse=True),
-        torch.nn.functional.embedding(student.clamp(min=0), table).float(),
-    )
+    inputs = torch.nn.functional.embedding(student.clamp(min=0), table).float()
+    # Rows that the batch does not hold get no gradient, not even one of zeros: momentum would move
+    # them.
+    new = torch.nn.functional.embedding(-1 - student[fresh], free, sparse=True)
+    inputs = inputs.index_put((fresh,), new)
     states = encoder(
         inputs_embeds=inputs, attention_mask=attention.to(device), position_ids=positions.to(device)
     ).last_hidden_state.float()

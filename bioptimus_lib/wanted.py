@@ -74,8 +74,10 @@ def new_tokens(
 ) -> Wanted:
     """The plan's new tokens, wanted in the contexts of its words.
 
-    A word's contexts serve every new token in it. A token without any word (an intermediate step
-    of the training that longer pieces have replaced) has the old pieces of its own letters.
+    A word's contexts serve every new token in it. A word that the old vocabulary cannot read, being
+    ``[UNK]`` to it for one odd character, tells nothing of its tokens and is left out. A token
+    without any word (also an intermediate step of the training that longer pieces have replaced)
+    has the old pieces of its own letters.
     """
     slot = {token: i for i, token in enumerate(plan.new)}
     names = [plan.new_pieces[token] for token in plan.new]
@@ -86,6 +88,8 @@ def new_tokens(
     )
     for word in plan.keywords():
         cut = old.cut(word)
+        if any(piece.id == old.unknown for piece in cut):
+            continue
         spans = []
         for token, start, end in new.cut(word):
             if token in slot:

@@ -243,6 +243,7 @@ def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> dict[
         is_split_into_words=True,
         add_special_tokens=False,
         truncation=False,
+        split_special_tokens=True,  # "[SEP]" in a text is a text
         return_attention_mask=False,
         return_token_type_ids=False,
         verbose=False,

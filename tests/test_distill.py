@@ -356,6 +356,8 @@ def test_recovery_of_exact_rows_is_perfect_and_of_noise_is_not():
     noise = token_recovery(torch.randn(100, 16, generator=torch.Generator().manual_seed(1)), ids,
                            table)
     assert noise["mrr"] < 0.1 and noise["error"] > 1
+    for nothing in (torch.zeros(100, 16), torch.full((100, 16), torch.nan)):
+        assert token_recovery(nothing, ids, table)["mrr"] == pytest.approx(1 / 500), "all the same"
 
 
 def test_calibration_recovers_what_raw_states_do_not():
@@ -473,3 +475,17 @@ def test_memory_holds_sums_not_sentences(house):
                 for word in KNOWN}
     states = read_states(model, old, requests, slots=1, layers=[1, 2])
     assert states.mean.shape == (1, 2, 32) and states.count.tolist() == [len(KNOWN)]
+
+
+def test_a_word_that_the_old_vocabulary_cannot_read_tells_nothing():
+    """One odd character makes ``[UNK]`` of a word to WordPiece: its tokens are not made of that."""
+    letters = [*LETTERS, *("##" + c for c in LETTERS)]
+    old = bert_tokenizer([*SPECIAL_PIECES, *letters, "neph", "##itis"])
+    new = bert_tokenizer([*SPECIAL_PIECES, *letters, "nephritis", "gastritis", "##\u2212"])
+    odd, plain = "nephritis\u2212", "gastritis"
+    plan = plan_vocabulary(old, new, {odd: 9, plain: 5})
+    contexts = {odd: [f"the {odd}"], plain: [f"a {plain}"]}
+    wanted = new_tokens(plan, Cutter(plan.new_tokenizer()), Cutter(old), contexts)
+    made = dict(zip((plan.new_pieces[i] for i in wanted.ids), wanted.pieces, strict=True))
+    assert old.convert_ids_to_tokens(made["nephritis"][0]) == ["neph", "##r", "##itis"]
+    assert list(wanted.requests) == [f"a {plain}"] and list(wanted.as_new) == [(plain, None)]

@@ -321,3 +321,13 @@ def test_a_gpu_draws_the_same_masks(unit, pieces):
     here = mask(ids, Masking(unit), pieces, generator=generator_for(5))
     there = mask(ids.cuda(), Masking(unit), pieces.to("cuda"), generator=generator_for(5))
     assert all((a == b.cpu()).all() for a, b in zip(here, there, strict=True))
+
+
+def test_maskings_that_differ_are_told_apart_by_their_names():
+    """A run is refused to another masking by its name, and arms stand in folders of these."""
+    from bioptimus_lib.experiments.arms import _code
+
+    rates = (0.005, 0.15, 0.154, 0.29, 0.3)
+    for name in (str, _code):
+        assert len({name(Masking("word", rate)) for rate in rates}) == len(rates)
+    assert str(Masking("word", 0.29)) == "word, 29%, 80/10/10"

@@ -472,6 +472,23 @@ def test_answers_do_not_depend_on_the_batch(tiny, splits):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def test_where_auto_means_32_bits_layers_go_by_onednn(tiny, splits, monkeypatch):
+    from bioptimus_lib import onednn, tagger
+    from bioptimus_lib.ner import fine_tune
+
+    made = fine_tune(tiny, splits, settings=quick(epochs=1, precision="auto"), device="cpu").tagger
+    asked, by_onednn = [], onednn.by_onednn
+
+    def seen(model, *, precision):
+        asked.append(precision)
+        return by_onednn(model, precision=precision)
+
+    monkeypatch.setattr(onednn, "by_onednn", seen)
+    monkeypatch.setattr(tagger, "precision_for", lambda device, precision: "fp32")
+    made.predict(splits["test"])
+    assert asked == ["fp32"]
+
+
 def test_groups_may_freeze_what_they_leave_out(tiny, splits):
     import torch
 

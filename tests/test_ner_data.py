@@ -109,6 +109,16 @@ def test_a_token_that_the_tokenizer_drops_is_read_labelled_and_counted(tmp_path,
     assert [seen[PIECES.index(piece)] for piece in ("a", "[UNK]", "b", "c")] == [0, 1, 2, 0]
 
 
+def test_a_token_that_looks_like_a_sign_of_the_model_is_a_token():
+    from bioptimus_lib.vocab import bert_tokenizer
+
+    tokenizer = bert_tokenizer(PIECES)
+    made = encode([sentence("a/O [PAD]/B-X [SEP]/O b/O")], tokenizer, window=16)
+    ids = made.windows[0].ids
+    signs = tokenizer.pad_token_id, tokenizer.sep_token_id
+    assert [int((ids == sign).sum()) for sign in signs] == [0, 1]
+
+
 # --- label sets --------------------------------------------------------------------------------
 
 

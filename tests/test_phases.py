@@ -256,3 +256,17 @@ def test_a_disk_that_is_nearly_full(tiny_folder, corpus, tmp_path, monkeypatch, 
     monkeypatch.setattr(own_text, "needed_megabytes", lambda *_: 1e12)
     assert main(command(tiny_folder, corpus, tmp_path / "run", "--phase", "1")) == 2
     assert "are free in" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_text_that_fills_no_block_leaves_no_folder_behind(tiny_folder, tmp_path):
+    """So that the advice to take smaller blocks can be followed in the same place."""
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "a.txt").write_text("\n\n".join(["the kidney of the patient"] * 60) + "\n")
+    out = tmp_path / "run"
+    with pytest.raises(ValueError, match="each 50th document is held out: of these the text has"):
+        trained(tiny_folder, text, out)
+    assert not out.exists()
+    rows = pretrain_phases(tiny_folder, text, out, settings=SETTINGS, length=8, device="cpu",
+                           progress=False, phases=PHASES[:1])  # fmt: skip
+    assert [row["version"] for row in rows] == ["v0.1"]

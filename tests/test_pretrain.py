@@ -25,6 +25,7 @@ from bioptimus_lib.models import load_masked_lm, save_model
 from bioptimus_lib.packing import Steps
 from bioptimus_lib.pretrain import (
     QUESTION,
+    SCHEDULES,
     Settings,
     evaluate_mlm,
     masked_logits,
@@ -533,3 +534,28 @@ def test_saved_in_16_bits_loaded_in_32(tiny, tmp_path):
         written = [file.get_tensor(name) for name in file.keys()]
     tied = sum(tensor.shape == (len(tiny[1]), 32) for tensor in written)
     assert tied == 1, "the matrix that input and output share is written once"
+
+
+def test_signs_of_the_model_in_a_text_are_text(tiny):
+    """Peripheral artery disease is *[PAD]* to many an author."""
+    _, tokenizer = tiny
+    plain, marked = (
+        pack([text] * 40, tokenizer, length=16) for text in ("the pad of", "the [PAD] of [MASK]")
+    )
+    inner = marked[:, 1:-1]
+    signs = [tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.cls_token_id]
+    assert not np.isin(inner, signs).any() and not np.isin(plain[:, 1:-1], signs).any()
+    assert tokenizer("[MASK]", add_special_tokens=False)["input_ids"] == [tokenizer.mask_token_id]
+
+
+@pytest.mark.parametrize("schedule", sorted(SCHEDULES))
+def test_without_a_warm_up_the_first_step_counts(tiny, blocks, tmp_path, schedule):
+    model, tokenizer = tiny
+    model = copy.deepcopy(model)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    settings = Settings(steps=1, batch=4, warmup=0, schedule=schedule, precision="fp32")
+    pretrain(model, tokenizer, blocks, masking=Masking(), settings=settings, out=tmp_path / "run",
+             device="cpu", progress=False)  # fmt: skip
+    moved = [name for name, weight in model.named_parameters()
+             if not torch.equal(weight, before[name])]  # fmt: skip
+    assert moved

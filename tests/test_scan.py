@@ -620,6 +620,8 @@ def test_keyword_files(tmp_path):
     path = tmp_path / "k.txt"
     path.write_text("zinc\n\n aspirin **E. coli**zinc\r\n", "utf-8")
     assert read_keywords(path) == ["zinc", "aspirin", "E. coli"]
+    path.write_text("aspirin\nzinc\n", "utf-8-sig")  # as Notepad saves it
+    assert read_keywords(path) == ["aspirin", "zinc"]
     path.write_text("\n**\n")
     with pytest.raises(DataError, match="k.txt"):
         read_keywords(path)

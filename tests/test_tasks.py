@@ -296,3 +296,36 @@ def test_predictions_of_other_examples_are_refused(tmp_path):
         write(wrong)
         with pytest.raises(DataError):
             read_predictions(file, test)
+
+
+def test_signs_of_the_model_in_a_task_are_text(tokenizer):
+    from bioptimus_lib.sequences import encode
+
+    special = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id]
+    for text, window in (("a [SEP] b [MASK]", 40), ("[SEP] a " * 30, 12)):
+        (ids,) = encode([Example("1", text, "no")], tokenizer, window=window).ids
+        assert np.isin(ids, special).sum() == 2, "one at each end"
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ({"head_learning_rate": -1.0}, "head_learning_rate -1.0"),
+        ({"weight_decay": -0.1}, "weight_decay -0.1"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"max_length": 0}, "max_length is 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        quick(**wrong)
+
+
+def test_a_head_that_shall_not_learn_does_not(tiny):
+    from bioptimus_lib.fitting import decay_groups
+
+    def rates(head):
+        groups = decay_groups(tiny[0], quick(learning_rate=0.5, head_learning_rate=head))
+        return {group["lr"] for group in groups}
+
+    assert rates(0.0) == {0.0, 0.5} and rates(None) == {0.5}

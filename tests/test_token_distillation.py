@@ -9,7 +9,12 @@ torch = pytest.importorskip("torch")
 from bioptimus_lib.cutting import Cutter  # noqa: E402
 from bioptimus_lib.distill import distill  # noqa: E402
 from bioptimus_lib.early_exit import only_layers, recorded  # noqa: E402
-from bioptimus_lib.token_distillation import TokenDistillation, distil_rows, pairs  # noqa: E402
+from bioptimus_lib.token_distillation import (  # noqa: E402
+    TokenDistillation,
+    _loss,
+    distil_rows,
+    pairs,
+)
 from bioptimus_lib.vocab import SPECIAL_PIECES, bert_tokenizer, plan_vocabulary  # noqa: E402
 from bioptimus_lib.wanted import known_tokens, new_tokens  # noqa: E402
 
@@ -137,3 +142,43 @@ def test_a_shortened_pass_leaves_hidden_states_as_they_are(house):
     for a, b in zip(want, found, strict=True):
         torch.testing.assert_close(a, b)
     torch.testing.assert_close(short[1], want[1])
+
+
+def test_rows_that_a_batch_does_not_hold_get_no_gradient(house):
+    """Not even one of zeros: with it the momentum of earlier batches would move them."""
+    model, old, plan, wanted = house
+    slot = wanted.ids.index(plan.new_pieces.index("##ectomy"))
+    assert slot != 0
+    batch = list(pairs(old, Cutter(old), "The gastrectomy.", wanted, 30))
+    table = model.get_input_embeddings().weight.detach()
+    free = torch.zeros(len(wanted.ids), 32, requires_grad=True)
+    _loss(model, old, batch, table, free, 1.0).backward()
+    assert free.grad.coalesce().indices().tolist() == [[slot]]
+
+
+def test_a_word_of_which_a_part_is_wanted_is_left_as_it_is(house):
+    """Two new tokens in a word, one of them wanted: the student cannot read the word anew."""
+    model, old, _, _ = house
+    new = bert_tokenizer([*SPECIAL_PIECES, *LETTERS, "cardi", "##ectomy"], max_length=32)
+    plan = plan_vocabulary(old, new, {"cardiectomy": 9, "gastrectomy": 5})
+    contexts = {"cardiectomy": ["the cardiectomy"], "gastrectomy": ["the gastrectomy"]}
+    wanted = new_tokens(plan, Cutter(plan.new_tokenizer()), Cutter(old), contexts)
+    slot = wanted.ids.index(plan.new_pieces.index("##ectomy"))
+    part = wanted.only([slot])
+    assert set(part.requests) == {"the cardiectomy", "the gastrectomy"}
+    assert not list(pairs(old, Cutter(old), "the cardiectomy", part, 30))
+    _, trained, report = distil_rows(model, old, part, torch.zeros(1, 32),
+                                     settings=TokenDistillation(passes=2))  # fmt: skip
+    assert trained.all() and report["batches"] == 2
+
+
+def test_a_model_comes_home_whatever_happens(house, monkeypatch):
+    from bioptimus_lib import models
+
+    model, old, _, wanted = house
+    went = []
+    monkeypatch.setattr(models, "moved", lambda _, device: went.append(str(device)))
+    settings = TokenDistillation(passes=9, learning_rate=1e30)
+    with pytest.raises(FloatingPointError):
+        distil_rows(model, old, wanted, torch.zeros(len(wanted.ids), 32), settings=settings)
+    assert went == ["cpu", "cpu"]

@@ -95,7 +95,7 @@ def _code(masking: Masking) -> str:
     >>> _code(Masking("word", 0.2, False))
     'w20n'
     """
-    return f"{masking.unit[0]}{100 * masking.rate:.0f}{'c' if masking.corruption else 'n'}"
+    return f"{masking.unit[0]}{100 * masking.rate:g}{'c' if masking.corruption else 'n'}"
 
 
 # --- pre-training --------------------------------------------------------------------------------

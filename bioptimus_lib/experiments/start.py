@@ -150,7 +150,7 @@ def started(
             with atomic_write(kept / "report.json") as file:
                 json.dump(done.report, file)
     model, tokenizer = load_masked_lm(kept)
-    return place(model, device), tokenizer, json.loads((kept / "report.json").read_text())
+    return place(model, device), tokenizer, json.loads((kept / "report.json").read_bytes())
 
 
 def forget_bias(model: PreTrainedModel, new: Sequence[int]) -> None:
