@@ -125,6 +125,13 @@ def _random(
     return torch.randn(new.pieces.shape, generator=generator) * INITIAL_DEVIATION
 
 
+def _random_matched(
+    new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    drawn = torch.randn(new.pieces.shape, generator=generator)
+    return drawn * table.std(0) + table.mean(0)
+
+
 def _subtoken_mean(
     new: Evidence, known: Known, table: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
@@ -198,6 +205,9 @@ def _calibrated_spread(
 STRATEGIES: dict[str, Strategy] = {
     "random": Strategy(
         "drawn as BERT's own first weights were", _random, reads_contexts=False
+    ),
+    "random_matched": Strategy(
+        "drawn with the mean and variance of the old rows", _random_matched, reads_contexts=False
     ),
     "subtoken_mean": Strategy(
         "mean of the old rows of its pieces", _subtoken_mean, reads_contexts=False

@@ -197,6 +197,8 @@ def test_the_best_recipe_is_chosen_on_devel_and_tried_on_other_seeds(tmp_path, m
     found(questions.MASKING, "spans", 71.0, 10.0)
     found(questions.CURRICULUM, "reversed", 70.5, 99.0)
     ours = questions.BEST.table(setting)["ours"]
+    between = questions.BEST.table(setting)["our start, the paper's course"]
+    assert (between.start, between.course) == (ours.start, Arm().course) and ours != between
     assert ours.start == "calibrated"
     assert {masking.unit for masking in ours.course} == {"span"}
     assert questions.BEST.cells(setting)[-1] == "D+ours+101"

@@ -489,3 +489,15 @@ def test_a_word_that_the_old_vocabulary_cannot_read_tells_nothing():
     made = dict(zip((plan.new_pieces[i] for i in wanted.ids), wanted.pieces, strict=True))
     assert old.convert_ids_to_tokens(made["nephritis"][0]) == ["neph", "##r", "##itis"]
     assert list(wanted.requests) == [f"a {plain}"] and list(wanted.as_new) == [(plain, None)]
+
+
+def test_matched_random_rows_have_the_mean_and_variance_of_the_old_ones_and_nothing_else():
+    draw = torch.Generator().manual_seed(0)
+    table = torch.randn(900, 8, generator=draw) * torch.arange(1.0, 9.0) + 5
+    evidence = Evidence(torch.zeros(4000, 8), torch.zeros(4000, 1, 8), torch.zeros(4000),
+                        torch.zeros(4000, dtype=torch.bool), (0,))  # fmt: skip
+    known = Known(evidence[:0], torch.zeros(0, dtype=torch.long))
+    rows = STRATEGIES["random_matched"].rows(evidence, known, table, draw)
+    torch.testing.assert_close(rows.mean(0), table.mean(0), atol=0.5, rtol=0)
+    torch.testing.assert_close(rows.std(0), table.std(0), rtol=0.1, atol=0)
+    assert rows.T.corrcoef().fill_diagonal_(0).abs().max() < 0.1
