@@ -50,7 +50,10 @@ def crops(
     tally: Counter[str],
 ) -> Iterator[Crop]:
     """The whole sentence, or, where it is longer than ``room`` pieces, the words around each wanted
-    one; a wanted word is cut without the piece that its request leaves out."""
+    one; a wanted word is cut without the piece that its request leaves out.
+
+    That is its first place in the sentence. What holds the piece elsewhere in it stays whole.
+    """
     words, pieces = cutter.cut_text(sentence)
     wanted: dict[int, Request] = {}
     for request in requests:
