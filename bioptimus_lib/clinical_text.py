@@ -23,7 +23,7 @@ KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (word, re.compile(pattern, re.I))
     for word, pattern in (
         ("phone", r"phone|fax|pager|telephone"),
-        ("hospital", r"hospital|clinic|ward|unit|medical center"),
+        ("hospital", r"hospital|clinic|ward|unit(?! no| number)|medical center"),
         ("age", r"\bage\b"),
         ("name", r"name|initial|dictator|attending|\bmd\b|doctor"),
         ("address", r"address|street|zip|\bpo box\b"),

@@ -24,6 +24,7 @@ from bioptimus_lib.distil_loss import View, look, make_projections, values
 from bioptimus_lib.early_exit import attended, recorded
 from bioptimus_lib.files import atomic_write, json_lines
 from bioptimus_lib.masking import PieceTable, generator_for, mask
+from bioptimus_lib.models import moved
 from bioptimus_lib.objectives import Objective, Term
 from bioptimus_lib.pretrain import pretrain
 from bioptimus_lib.stages import packed, settings_of
@@ -168,6 +169,7 @@ def looks(
     """What student and teacher show of one batch, and the true pieces (M,); both attend by eager
     where maps are compared. The student's side has gradients."""
     inputs, labels = masked_batch(room, rows=rows)
+    moved(student, room.device)
     if objective.reads("maps"):
         for model in (student, room.teacher):
             model.set_attn_implementation("eager")
@@ -251,6 +253,7 @@ def layer_distances(
     """1 − cosine of the states of each layer of a student and each of its teacher, as wide as it:
     (layers of the student + 1, layers of the teacher + 1), the embeddings first."""
     inputs, _ = masked_batch(room, rows=rows)
+    moved(student, room.device)
     found = []
     for model in (student, room.teacher):
         with recorded(model) as states:

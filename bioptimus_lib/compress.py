@@ -157,6 +157,8 @@ def compress(
     )
     done = out / "compress.json"
     if not done.exists():
+        # Before the training: what fails after it costs the training.
+        compared = _compared(student, old, pieces, held_out, where) if is_first() else {}
         row = train_version(
             student, pieces, blocks, held_out, masking=masking, settings=_spaced(settings),
             training=out / "training", goal=out / "model", device=device, progress=progress,
@@ -170,7 +172,7 @@ def compress(
                         "objective": str(objective),
                         "traps": traps.names,
                         "layer_map": list(layers),
-                        **_compared(student, old, pieces, held_out),
+                        **compared,
                         **row,
                     },
                     handle,
@@ -271,6 +273,7 @@ def _compared(
     teacher: PreTrainedModel | None,
     tokenizer: PreTrainedTokenizerBase,
     held_out: Any,
+    device: str,
 ) -> Row:
     """Sizes of both, and what the teacher makes of the same held-out text."""
     from bioptimus_lib.models import moved
@@ -279,7 +282,7 @@ def _compared(
 
     row: Row = {"parameters": parameters(student)}
     if teacher is not None:
-        moved(teacher, student.device)
+        moved(teacher, device)
         score = evaluate_mlm(teacher, tokenizer, held_out[:HELD_OUT_BLOCKS], masking=QUESTION)
         row |= {"teacher_parameters": parameters(teacher), "teacher_held_out": score}
     return row

@@ -192,7 +192,7 @@ def calibrate(
 
 
 def from_ledger() -> Calibration:
-    """The calibration of this course's machine, from what ``bioptimus bench scale`` wrote.
+    """The calibration of the machine that ``bioptimus bench scale`` wrote of last.
 
     Raises:
         FileNotFoundError: the ledger holds no rows. ValueError: too few.
@@ -207,6 +207,8 @@ def from_ledger() -> Calibration:
         raise FileNotFoundError(
             "the ledger holds no timed jobs yet: bioptimus bench scale --corpus PATH --ledger cpu"
         )
+    last = rows[-1]  # a law is of one machine and one text: those that were timed last
+    rows = [row for row in rows if all(row[of] == last[of] for of in ("device", "dataset"))]
     jobs: dict[str, list[tuple[Job, bool]]] = {work: [] for work in WORKS}
     for row in rows:
         found = row["metrics"]

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from bioptimus_lib.errors import DataError
 
+PLAIN_NAME = re.compile(r"\w[\w.-]*")  # of a file, on any system
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
@@ -110,6 +111,16 @@ def take_the_place(new: Path, path: Path, old: Path) -> None:
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_other_folders(out: Path, holds: str, what: str) -> None:
+    """A folder is replaced as a whole, so it must be one of ours, which holds that file, or empty.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if out.exists() and not (out / holds).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there and holds no {what} of ours: choose another --out")
 
 
 def claim(

@@ -86,15 +86,19 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     return found + ([f"changed since: {', '.join(changed)}"] if changed else [])
 
 
-def read_kept(place: Path, here: Mapping[str, Any], *, files: Sequence[str]) -> Result | None:
+def read_kept(
+    place: Path, here: Mapping[str, Any], *, files: Sequence[str], model: bool = False
+) -> Result | None:
     """The result of work that was done before, or None.
 
     Args:
         here: what it would be made from now.
         files: further files that belong to it.
+        model: its model is wanted, too.
 
     Raises:
-        ValueError: the place holds the result of something else; the message says what differs.
+        ValueError: the place holds the result of something else; the message says what differs. Or
+            its model was not kept.
         DataError: the result cannot be read, or one of its files is missing.
     """
     file = place / "result.json"
@@ -119,6 +123,11 @@ def read_kept(place: Path, here: Mapping[str, Any], *, files: Sequence[str]) -> 
     if not all((place / name).is_file() for name in files):
         raise DataError(
             "the predictions are missing: delete the folder, and it is made again", path=place
+        )
+    if model and not any(place.glob("model*")):
+        raise ValueError(
+            f"{place} was kept without its model: delete it, or give another --out, and it is made "
+            "with it"
         )
     return result
 

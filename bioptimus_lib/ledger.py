@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_write, data_dir
+from bioptimus_lib.files import PLAIN_NAME, atomic_write, data_dir
 from bioptimus_lib.provenance import ABSOLUTE, provenance, relative
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ REQUIRED: dict[str, tuple[type, ...]] = {
 }
 #: What makes two rows the same measurement; ``variant`` tells settings apart and may be missing.
 KEY = ("experiment", "model", "dataset", "profile", "seed", "variant")
-NAME = re.compile(r"\w[\w.-]*")
 
 
 def results_dir() -> Path:
@@ -175,17 +173,17 @@ def check(row: Mapping[str, Any]) -> None:
 
 
 def _check_name(field: str, name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise ValueError(f"{field} {name!r}: letters, digits, '-', '_' and '.' alone are allowed")
 
 
 def _other_setting(there: Row, here: Row) -> str:
-    """What differs in the settings of two rows; nothing if one of them does not tell."""
-    old, new = there.get("setting"), here.get("setting")
-    if not old or not new:
-        return ""
+    """What differs in the settings of two rows, of an experiment (``setting``) or of a fine-tuning
+    (``settings``); nothing if one of them does not tell."""
     return "; ".join(
         f"{name}: {old.get(name)} there, {value} here"
+        for kind in ("setting", "settings")
+        if (old := there.get(kind)) and (new := here.get(kind))
         for name, value in new.items() if old.get(name) != value
     )  # fmt: skip
 

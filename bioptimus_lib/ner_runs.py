@@ -113,7 +113,7 @@ def kept(job: Job) -> Result | None:
         ValueError: its place holds the result of something else; the message says what differs.
         DataError: the result cannot be read.
     """
-    return read_kept(job.place, origin(job), files=(PREDICTIONS,))
+    return read_kept(job.place, origin(job), files=(PREDICTIONS,), model=job.keep_model)
 
 
 def splits_of(job: Job) -> dict[str, list[Sentence]]:

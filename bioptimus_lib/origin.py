@@ -31,5 +31,10 @@ def origin_of(folder: str | Path) -> Path:
 
 def write_origin(folder: str | Path, old: str | Path) -> None:
     """Note in the folder of a distilled model where the old one is, seen from there."""
+    place = Path(old).resolve()
+    try:
+        seen = os.path.relpath(place, Path(folder).resolve())
+    except ValueError:  # on another drive of Windows; as it is, it is found from anywhere
+        seen = str(place)
     with atomic_write(Path(folder) / ORIGIN) as file:
-        json.dump({"model": os.path.relpath(Path(old).resolve(), Path(folder).resolve())}, file)
+        json.dump({"model": seen}, file)

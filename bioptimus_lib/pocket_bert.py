@@ -18,7 +18,14 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, set_seed
 
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import atomic_write, json_lines, open_text
+from bioptimus_lib.files import (
+    atomic_write,
+    claim,
+    json_lines,
+    open_text,
+    refuse_other_folders,
+    sha256_of,
+)
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.models import save_model
 from bioptimus_lib.pretrain import Settings, evaluate_mlm, pack, pretrain
@@ -134,7 +141,12 @@ def make(
         The row for the ledger: held-out loss and accuracy, steps, tokens, settings.
     """
     work, training, held_out = Path(work), *corpus_files(corpus)
-    work.mkdir(parents=True, exist_ok=True)
+    refuse_other_folders(Path(out), "config.json", "model")
+    made_from = {
+        "corpus": {path.name: sha256_of(path) for path in [*training, *held_out]}, "seed": seed,
+        "batch": batch, "learning_rate": learning_rate, "embedding_rate": embedding_rate,
+    }  # fmt: skip
+    claim(work, made_from, megabytes=500)
     if not (work / "tokenizer" / "tokenizer.json").exists():
         log.info("training a vocabulary of %d pieces", VOCABULARY)
         texts = (text for path in training for text in paragraphs(path))

@@ -304,18 +304,25 @@ def write(
     return Path(folder)
 
 
+def _sizes(place: Path) -> dict[str, int]:
+    files = {split: place / f"{split}.jsonl" for split in SIZES}
+    return {split: len(file.read_bytes().splitlines()) for split, file in files.items()
+            if file.exists()}  # fmt: skip
+
+
 def generated(
     name: str,
     folder: str | os.PathLike[str],
     *,
     sizes: Mapping[str, int] | None = None,
 ) -> Path:
-    """The folder of a generated task below ``folder``; written if it is not there.
+    """The folder of a generated task below ``folder``; written if it is not there in these sizes.
 
     Args:
-        sizes: examples of each split, as ``write`` takes them.
+        sizes: examples of each split, as ``write`` takes them; what is not named may be any.
     """
     place = Path(folder) / name
-    if not all((place / f"{split}.jsonl").exists() for split in SIZES):
+    found = _sizes(place)
+    if found.keys() != SIZES.keys() or any(found[split] != n for split, n in (sizes or {}).items()):
         write(name, place, sizes=dict(sizes or {}))
     return place

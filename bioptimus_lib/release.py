@@ -229,9 +229,10 @@ def tagger_of(place: Path, source: Path) -> tuple[Any, Any, dict[str, Any], str]
     result = json.loads(file.read_text(encoding="utf-8"))
     try:
         origin, data = result["origin"]["model"], result["provenance"]["data"]
-        dataset = next(Path(path).parent.name for path in data if path.endswith("train.tsv"))
         if place.name == f"seed-{result['settings']['seed']}":  # <set>/<model>/seed-<n>
             dataset = place.absolute().parent.parent.name
+        else:
+            dataset = next(Path(path).parent.name for path in data if path.endswith("train.tsv"))
     except (KeyError, TypeError, StopIteration):
         raise DataError("it does not say what it was made from", path=file) from None
     if origin != model_hashes(source):

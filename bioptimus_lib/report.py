@@ -71,7 +71,9 @@ def collect(run: Run) -> dict[str, Any]:
             for model, values in scores.items()
         },
         "f1_seeds": {model: list(values) for model, values in scores.items()},
-        "provenance": provenance(data=split_files(ner_folder(run)).values()),
+        "provenance": provenance(
+            data=split_files(ner_folder(run)).values(), device=str(run.torch_device)
+        ),
     }
 
 

@@ -15,11 +15,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
+
+from filelock import FileLock
 
 from bioptimus_lib.download import Network, Progress, download
 from bioptimus_lib.errors import DataError
@@ -152,7 +154,9 @@ def fetch_files(
     _refuse_what_no_server_has(row, needed)
     for file in needed:
         try:
-            _get(row, file, root, progress, network or Network.from_environment())
+            with _alone(root / file.path):
+                if not _cached(file, root):  # else another process has got it meanwhile
+                    _get(row, file, root, progress, network or Network.from_environment())
         except ConnectionError as error:
             raise ConnectionError(f"{error}; {_offline_hint(row, file)}") from error
         except FileNotFoundError as error:
@@ -274,6 +278,19 @@ def _retrieve(
         if error.errno is not None and error.filename is None:  # a full disk names no file
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """No two processes get one file at a time: the second would take it away from the first."""
+    lock = target.with_name(f".{target.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock):
+            yield
+    finally:
+        with suppress(OSError):  # who waits for it has it open, and on Windows keeps it
+            lock.unlink()
 
 
 @contextmanager

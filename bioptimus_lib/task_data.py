@@ -8,6 +8,7 @@ purpose is counted under its reason.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -215,7 +216,7 @@ def number_in(text: Any, low: float, high: float, *, path: Path, line: int | Non
         value = float(text)
     except (TypeError, ValueError):
         value = float("nan")
-    if isinstance(text, bool) or not low <= value <= high:
+    if isinstance(text, bool) or not math.isfinite(value) or not low <= value <= high:
         raise DataError(f"score {text!r}, expected {low:g} to {high:g}", path=path, line=line)
     return value
 

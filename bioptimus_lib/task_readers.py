@@ -250,6 +250,8 @@ def json_lines(folder: Path, labels: Labels) -> Data:
 def _example(row: dict[str, Any], labels: Labels, ids: Ids, *, path: Path, line: int) -> Example:
     where: dict[str, Any] = {"path": path, "line": line}
     text = filled(row["text"], "the text", **where)
+    if "mentions" in row:
+        text = row["text"]  # with the blanks around it, which their offsets count
     kinds = [key for key in ("label", "labels", "score") if key in row]
     if len(kinds) != 1:
         raise DataError(f"one of label, labels and score is needed, found {kinds}", **where)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib.conll import SPLITS
 from bioptimus_lib.finetune import Recipe
 from bioptimus_lib.kept import (
     Result,
@@ -110,8 +111,13 @@ def jobs(
 
 
 def files_of(job: Job) -> list[Path]:
-    """The files of a task's folder, ``task.json`` among them."""
-    return sorted(path for path in job.data.iterdir() if path.is_file())
+    """The files of a task's folder, ``task.json`` among them, and of the folders of its splits."""
+    folders = [job.data, *(job.data / split for split in SPLITS)]
+    return sorted(
+        path for folder in folders if folder.is_dir()
+        for path in (folder.iterdir() if folder == job.data else folder.rglob("*"))
+        if path.is_file()
+    )  # fmt: skip
 
 
 def origin(job: Job) -> dict[str, Any]:
@@ -123,13 +129,13 @@ def origin(job: Job) -> dict[str, Any]:
         "view": job.view,
         "examples": job.examples or None,
         "model": model_hashes(job.folder),
-        "data": {path.name: hash_of(path) for path in files_of(job)},
+        "data": {path.relative_to(job.data).as_posix(): hash_of(path) for path in files_of(job)},
     }
 
 
 def kept(job: Job) -> Result | None:
     """The result of a job that was done before, or None; errors as ``kept.read_kept``."""
-    return read_kept(job.place, origin(job), files=(PREDICTIONS,))
+    return read_kept(job.place, origin(job), files=(PREDICTIONS,), model=job.keep_model)
 
 
 def data_of(job: Job) -> Data:

@@ -53,11 +53,13 @@ def thinned(
             kept.append(line)
             lacks -= hit
         seen += bool(hit)
-    if not target.exists():
+    texts = {split: (source / f"{split}.jsonl").read_text(encoding="utf-8") for split in SPLITS}
+    texts["train"] = "".join(kept)
+    files = {split: target / f"{split}.jsonl" for split in SPLITS}
+    if not all(file.exists() and file.read_text(encoding="utf-8") == texts[split]
+               for split, file in files.items()):  # fmt: skip
         with atomic_dir(target) as folder:
-            for split in SPLITS:
-                text = (source / f"{split}.jsonl").read_text(encoding="utf-8")
-                text = "".join(kept) if split == "train" else text
+            for split, text in texts.items():
                 (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
     return target, len(lines), len(kept)
 

@@ -308,6 +308,12 @@ TASKS: dict[str, Task] = {
 }
 
 
+def _names(key: str, given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{key} is {given!r}, expected a list of strings")
+    return tuple(given)
+
+
 def task(name: str) -> Task:
     """A row of the table, or the task that a folder with ``task.json`` describes.
 
@@ -327,7 +333,9 @@ def task(name: str) -> Task:
         )
     try:
         row = json.loads(file.read_text(encoding="utf-8"))
-        lists = {key: tuple(row.pop(key)) for key in ("labels", "positive", "views") if key in row}
+        lists = {
+            key: _names(key, row.pop(key)) for key in ("labels", "positive", "views") if key in row
+        }
         given = {"what": "your own", "split": "your own", "name": file.parent.resolve().name}
         if unknown := set(row) - {"reads", "answer", "metric", "name", "what"}:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}")

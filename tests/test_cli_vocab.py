@@ -54,6 +54,24 @@ def test_from_a_corpus_to_a_model_with_new_words(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_folder_of_somebody_is_not_replaced_by_a_model(tmp_path, capsys):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("all of it")
+    words = ["--model", "m", "--plan", "p", "--contexts", "c", "--strategy", "random"]
+    assert main(["distill", *words, "--out", str(tmp_path / "thesis")]) == 2
+    assert "is there and holds no model of ours" in capsys.readouterr().err
+    assert (tmp_path / "thesis" / "thesis.tex").read_text() == "all of it"
+
+
+def test_texts_of_one_name_are_refused(tmp_path, capsys):
+    places = [tmp_path / side / "test" for side in "ab"]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "a.txt").write_text("a text")
+    assert main(["words", *map(str, places)]) == 2
+    assert "two texts are called 'test'" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_one_line(tmp_path, capsys):
     out = str(tmp_path / "o")
     assert main(["vocab", "--old", str(tmp_path), "--corpus", "x", "--out", out]) == 2

@@ -36,7 +36,8 @@ INSIDE = {
     "Telephone/Fax (1) 9": "phone", "Pager number 8": "phone", "Age over 90 ": "age",
     "Location (un) 4": "place", "State 2": "place", "Street Address(2) 1": "address",
     "Numeric Identifier 6": "number", "Medical Record Number 1": "number", "0-0-": "number",
-    "Job Number 5": "number", "": "other", "Brand": "other",
+    "Job Number 5": "number", "Unit Number 12": "number", "Unit No. 5": "number",
+    "Cardiac Unit 3": "hospital", "": "other", "Brand": "other",
 }  # fmt: skip
 
 

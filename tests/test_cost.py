@@ -252,3 +252,14 @@ def test_bench_command_writes_rows(measured, files, tmp_path, monkeypatch, capsy
     assert [row["model"] for row in there] == ["scan"] * 3 + ["pretrain"] * 3 + ["memory"]
     assert [row["metrics"]["fitted"] for row in there[:3]] == [1, 1, 0]
     assert main(["bench", "scale", "--rounds", "0"]) == 2
+
+
+def test_a_law_is_of_one_machine_and_one_text(measured):
+    slow = [{**row, "device": "slower", "dataset": "mine",
+             "metrics": {**row["metrics"], "seconds": 3 * row["metrics"]["seconds"]}}
+            for work in ("scan", "pretrain") for row in rows(work, LAW)]  # fmt: skip
+    ledger.append(cost.EXPERIMENT, slow, file="zz")
+    found = cost.from_ledger()
+    assert found.machine == "slower"
+    assert found.laws["scan"].seconds(1e9, 2) == pytest.approx(3 * LAW.seconds(1e9, 2))
+    assert found.error("scan") == pytest.approx(1 - 1 / 1.2)

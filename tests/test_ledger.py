@@ -82,6 +82,23 @@ def test_a_row_of_another_setting_is_not_replaced(tmp_path):
     assert kept["setting"] == {"steps": 300, "megabytes": 32}
 
 
+def test_a_fine_tuning_by_another_recipe_is_not_replaced(tmp_path):
+    """One seed of one recipe beside two of another would be a mean of neither."""
+    ledger.append("ner", row(settings={"epochs": 20}), folder=tmp_path)
+    ledger.append("ner", row(settings={"epochs": 20, "new": None}), folder=tmp_path, replace=True)
+    with pytest.raises(ValueError, match="another setting .epochs: 20 there, 1 here"):
+        ledger.append("ner", row(settings={"epochs": 1}), folder=tmp_path, replace=True)
+
+
+@pytest.mark.parametrize("words", [["words", "x"], ["ner"], ["vocab", "--out", "x"]])
+def test_a_name_that_no_file_can_have_is_refused_before_any_work(words, capsys):
+    from bioptimus_lib.cli import main
+
+    with pytest.raises(SystemExit):
+        main([*words, "--ledger", "results/mine"])
+    assert "'results/mine': letters, digits" in capsys.readouterr().err
+
+
 def test_frame(tmp_path):
     ledger.append("ner", [row(), row(seed=1, metrics={"f1": 72.5, "recall": 3})], folder=tmp_path)
     frame = ledger.frame("ner", folder=tmp_path)

@@ -177,3 +177,12 @@ def test_paths_are_no_part_of_what_counts(todo, tmp_path):
     elsewhere = shutil.copytree(todo[0].folder, tmp_path / "moved")
     files = {s: Path(shutil.copy(p, tmp_path / f"{s}.tsv")) for s, p in todo[0].files.items()}
     assert ner_runs.kept(replace(todo[0], folder=elsewhere, files=files))
+
+
+def test_a_model_that_was_not_kept_is_missed_and_not_passed_over(todo):
+    job = todo[0]
+    ner_runs.do(job)
+    with pytest.raises(ValueError, match="was kept without its model: delete it"):
+        ner_runs.kept(replace(job, keep_model=True))
+    (job.place / "model").mkdir()
+    assert ner_runs.kept(replace(job, keep_model=True))

@@ -756,6 +756,35 @@ def test_an_unknown_name_stops_before_any_download(toy_table, server, capsys):
     assert server.asked.total() == 0
 
 
+def test_what_is_for_the_baseline_alone_is_not_dropped(toy_table, server, capsys):
+    assert cli.main(["fetch", "Toy", "--first", "3"]) == 2
+    assert "are for pubmed-baseline, which is not named" in capsys.readouterr().err
+    assert server.asked.total() == 0
+
+
+def test_who_comes_second_waits_and_takes_nothing_away(toy_table, server, tmp_path, monkeypatch):
+    """Two processes on a fresh cache: a file that the first has checked stays where it is."""
+    from bioptimus_lib import sources
+
+    real, inside, gone = sources._get, threading.Event(), []
+
+    def slow(row, file, root, *more):
+        assert not inside.is_set(), "two get one file at a time"
+        inside.set()
+        time.sleep(0.05)
+        real(row, file, root, *more)
+        inside.clear()
+
+    monkeypatch.setattr(sources, "_get", slow)
+    first = threading.Thread(target=lambda: gone.append(fetch_files("Toy", progress=False)))
+    first.start()
+    second = fetch_files("Toy", progress=False)
+    first.join()
+    assert all(path.is_file() for found in (*gone, second) for path in found.paths)
+    assert server.asked.total() == len(second.paths)
+    assert not list((tmp_path / "cache").rglob("*.lock"))
+
+
 def test_interrupt_is_130(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -156,6 +156,7 @@ def test_a_line_of_a_megabyte_and_more(folder, tmp_path, capsys):
         (["-", "--threads", "0"], "--threads 0"), (["-", "--max-length", "2"], "--max-length 2"),
         (["-", "--batch-tokens", "0"], "--batch-tokens 0"),
         (["-", "--out", "nowhere/at/all"], "there is no such folder"),
+        (["-", "--out", "."], "is a folder: name a file in it"),
         (["-", "--format", "xml"], "invalid choice"),
         (["-", "--model", "no/such/model"], "no/such/model"),
         (["-", "--model", "pocket-bert"], "not a tagger"),

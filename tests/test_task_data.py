@@ -338,6 +338,7 @@ OWN_BROKEN = {
     "two kinds of answers": ({"id": "1", "text": "x", "label": "a", "score": 1}, "one of label"),
     "no answer": ({"id": "1", "text": "x"}, "one of label"),
     "another kind": ({"id": "1", "text": "x", "score": 1}, "1 of train has no label"),
+    "no end": ({"id": "1", "text": "x", "score": float("inf")}, "score inf"),
     "true is no number": ({"id": "1", "text": "x", "score": True}, "score True"),
     "a pair": ({"id": "1", "text": "x", "second": "y", "label": "a"}, "is no text"),
     "a mention outside": (
@@ -357,7 +358,8 @@ def test_broken_rows_of_ones_own(tmp_path, row, message):
 @pytest.mark.parametrize(
     "wrong",
     [{"metric": "bleu"}, {"answer": "score"}, {"labels": ["a"]}, {"positive": ["c"]},
-     {"labels": ["a", "a"]}, {"views": ["x"]}, {"metric": "pearson"}, {"read": "x"}],
+     {"labels": ["a", "a"]}, {"labels": "ab"}, {"labels": [0, 1]}, {"views": ["x"]},
+     {"metric": "pearson"}, {"read": "x"}],
 )  # fmt: skip
 def test_what_describes_no_task_is_refused(tmp_path, wrong):
     with pytest.raises(DataError, match=r"task\.json: describes no task"):
@@ -463,3 +465,28 @@ def test_readers_are_those_of_the_table():
         *(getattr(task_readers, name.replace("-", "_")) for name in (*SOUND, "json_lines")),
         i2b2.relations,
     }  # fmt: skip
+
+
+def test_blanks_around_a_text_do_not_move_its_mentions(tmp_path):
+    text = "  aspirin for gout "
+    spans = [[2, 9, "@DRUG$"], [14, 18, "@DISEASE$"]]
+    row = {"id": "1", "text": text, "label": "a", "mentions": spans}
+    place = own(tmp_path, [row, {**row, "id": "2", "label": "b"}], views=["markers"])
+    (example, _) = task(str(place)).load(place).test
+    assert [example.text[m.start : m.stop] for m in example.mentions] == ["aspirin", "gout"]
+
+
+def test_a_result_depends_on_the_files_of_the_folders_of_its_splits(tmp_path):
+    """As in i2b2, whose files stand in train and test."""
+    from bioptimus_lib import task_runs
+    from bioptimus_lib.sequences import TaskSettings
+
+    for name in ("train/a.txt", "test/a.txt", "train/deep/b.txt", "other/c.txt", "readme"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    job = task_runs.Job("m", tmp_path, "i2b2-relations", tmp_path, TaskSettings(), tmp_path / "out")
+    before = task_runs.origin(job)["data"]
+    assert set(before) == {"readme", "test/a.txt", "train/a.txt", "train/deep/b.txt"}
+    (tmp_path / "train" / "a.txt").write_text("corrected")
+    after = task_runs.origin(job)["data"]
+    assert [name for name in before if before[name] != after[name]] == ["train/a.txt"]

@@ -118,6 +118,22 @@ def test_a_set_is_written_whole(tmp_path):
     assert pocket_tasks.SIZES["test"] != 12
 
 
+def test_other_sizes_are_other_sets(tmp_path):
+    """Whoever changes a number in a chapter gets what it says, not what an earlier run left."""
+    def lines(place):
+        return len((place / "train.jsonl").read_text(encoding="utf-8").splitlines())
+
+    small = {**SMALL, "train": 20}
+    assert lines(pocket_tasks.generated("pocket-fields", tmp_path, sizes=small)) == 20
+    source = pocket_tasks.generated("pocket-fields", tmp_path, sizes={**SMALL, "train": 200})
+    assert lines(source) == 200 == lines(pocket_tasks.generated("pocket-fields", tmp_path))
+    for one_in in (1000, 2, 5):
+        place, _, after = task_steps.thinned(
+            source, tmp_path / "thin", labels=("kidney", "skin"), one_in=one_in
+        )
+        assert lines(place) == after
+
+
 def test_a_thinned_train_has_few_of_some_labels(tmp_path):
     source = pocket_tasks.generated("pocket-fields", tmp_path, sizes={**SMALL, "train": 200})
     rare = ("kidney", "skin")

@@ -46,9 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from bioptimus_lib.contexts import Contexts
     from bioptimus_lib.distill import STRATEGIES, distill
+    from bioptimus_lib.files import refuse_other_folders
     from bioptimus_lib.models import load_masked_lm, save_model
     from bioptimus_lib.onednn import remember_less
     from bioptimus_lib.origin import write_origin
+    from bioptimus_lib.pretrain import check_device
     from bioptimus_lib.sources import model_path
     from bioptimus_lib.vocab import VocabularyPlan
 
@@ -56,9 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"strategy {arguments.strategy!r} is unknown: choose one of {list(STRATEGIES)}"
         )
+    refuse_other_folders(Path(arguments.out), "config.json", "model")
+    check_device(arguments.device)
     remember_less()
     plan, contexts = VocabularyPlan.load(arguments.plan), Contexts.load(arguments.contexts)
     folder = model_path(arguments.model, progress=not arguments.quiet)
+    if Path(arguments.out).resolve() == Path(folder).resolve():
+        raise ValueError(f"--out {arguments.out} is the model to distil from: choose another")
     model, old = load_masked_lm(folder)
     done = distill(
         model,

@@ -104,7 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     for line in getattr(module, "notes", lambda _: ())(setting):
         print(line, file=sys.stderr)
     if missing:
-        print(f"{len(missing)} cells are left, the next is {missing[0]}: run the same again")
+        left = f"{len(missing)} cells are left, the next is {missing[0]}: run the same again"
+        print(left, file=sys.stderr)
     return 0
 
 

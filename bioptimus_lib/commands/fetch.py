@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+BASELINE = "pubmed-baseline"  # too large to have a default
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
@@ -19,7 +21,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--check-links", action="store_true", help="ask each address for its head, fetch nothing"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    group = parser.add_argument_group("pubmed-baseline")
+    group = parser.add_argument_group(BASELINE)
     group.add_argument("--first", type=int, metavar="N", help="the first N files of the baseline")
     group.add_argument("--file", action="append", metavar="FILE", help="one file; may be repeated")
     parser.set_defaults(run=run)
@@ -44,9 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConnectionError(f"{dead} link(s) do not answer as they should, see above")
         return 0
     wanted = {"files": arguments.file, "first": arguments.first}
-    for name in arguments.names:
-        source(name)  # an unknown name stops everything before any download
-    for name in arguments.names:
-        extra = wanted if name == "pubmed-baseline" else {}
+    extras = {name: wanted if name == BASELINE else {} for name in arguments.names}
+    if BASELINE not in extras and any(wanted.values()):
+        raise ValueError(f"--first and --file are for {BASELINE}, which is not named")
+    for name, extra in extras.items():  # what cannot be stops everything before any download
+        sources.wanted_files(source(name), **extra)
+    for name, extra in extras.items():
         print(sources.fetch(name, progress=not arguments.quiet, **extra), flush=True)
     return 0

@@ -79,8 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise FileNotFoundError(f"no file {arguments.file}; - stands for standard input")
     if arguments.out and not Path(arguments.out).absolute().parent.is_dir():
         raise FileNotFoundError(f"--out {arguments.out}: there is no such folder")
+    if arguments.out and Path(arguments.out).is_dir():
+        raise IsADirectoryError(f"--out {arguments.out} is a folder: name a file in it")
     import torch
 
+    from bioptimus_lib.pretrain import check_device
+
+    check_device(arguments.device)
     from bioptimus_lib.markup import FORMATS as ways
     from bioptimus_lib.tagging import load_text_tagger, read_lines
 

@@ -9,6 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -60,7 +62,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--calibration-words", type=int, default=3000, metavar="N", help="known words to scan for"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this one")
-    parser.add_argument("--ledger", metavar="FILE", help="put rows into the ledger, in this file")
+    options.to_ledger(parser, "vocabulary")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
@@ -69,13 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from bioptimus_lib import vocab
     from bioptimus_lib.comparison import curve
-    from bioptimus_lib.files import atomic_dir
+    from bioptimus_lib.files import atomic_dir, refuse_other_folders
     from bioptimus_lib.wordpiece import require_wordpiece
 
-    _refuse_other_folders(Path(arguments.out))
+    refuse_other_folders(Path(arguments.out), PLAN, "vocabulary")
     old = old_tokenizer(arguments.like)
     require_wordpiece(old)
     training, held_out = _files(arguments.corpus, arguments.held_out)
+    options.one_name_each(arguments.compare)
     texts = {Path(name).name: text_at(name) for name in arguments.compare}
 
     counts = _count(training, arguments)
@@ -178,12 +181,6 @@ def _files(corpus: Sequence[str], held_out: str | None) -> tuple[list[Path], lis
     if len(kept) == len(files):
         raise ValueError(f"--held-out {held_out!r} fits all files: nothing is left to train on")
     return [file for file in files if file not in kept], kept
-
-
-def _refuse_other_folders(out: Path) -> None:
-    """A folder is replaced as a whole, so it must be one of ours."""
-    if out.exists() and not (out / PLAN).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there and holds no vocabulary of ours: choose another --out")
 
 
 def _count(files: Sequence[Path], arguments: argparse.Namespace) -> Mapping[str, int]:

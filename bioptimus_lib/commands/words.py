@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bioptimus_lib import options
+
 TYPICAL = 60
 LEAST = 200  # occurrences of a typical word: in some dozens of articles, not in one
 #: Words whose use may have changed over the years, and two that no person wrote.
@@ -32,7 +34,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--years", action="store_true", help="also by year, from ARTICLES.tsv of the first corpus"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the order of the documents")
-    parser.add_argument("--ledger", metavar="FILE", help="put rows into the ledger, in this file")
+    options.to_ledger(parser, "words")
     parser.add_argument(
         "--save-counts", metavar="FILE", help="write the frequent words of the last corpus"
     )
@@ -45,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib import ledger, wordstats
     from bioptimus_lib.records import readable_files
 
+    options.one_name_each(arguments.corpora)
     folders = {name: _folder(name) for name in arguments.corpora}
     if arguments.years:
         table = next(iter(folders.values())) / "ARTICLES.tsv"
