@@ -279,12 +279,17 @@ def to_ledger(result: dict[str, Any], *, file: str) -> None:
         "dataset": result["corpus"],
         "profile": "any",
         "seed": None,
-        "variant": f"{result['bytes'] / 1e6:.0f} MB, {result['keywords']} keywords",
         "ripgrep": result["ripgrep"] and result["ripgrep"]["version"],
         **facts,
         **provenance(device="cpu"),
     }
-    rows = [{"model": pair, "metrics": row, **common} for pair, row in result["ratios"].items()]
+    keywords = f"{result['keywords']} keywords"
+    rows = []
+    for pair, row in result["ratios"].items():
+        read = SMALL if pair.startswith("small:") else result["bytes"]
+        variant = f"{read / 1e6:.0f} MB, {keywords}"
+        rows.append({"model": pair, "variant": variant, "metrics": row, **common})
+    common["variant"] = f"{result['bytes'] / 1e6:.0f} MB, {keywords}"
     for name, row in result.get("memory", {}).items():
         rows.append({"model": f"memory at {name}", "metrics": row, **common})
     append("bench-scan", rows, file=file, replace=True)

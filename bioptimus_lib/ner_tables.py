@@ -32,7 +32,7 @@ PROTOCOL: tuple[tuple[str, str, str], ...] = (
     ("recipe of fine-tuning", "not found", "by the size of the model, the same on all sets"),
     ("which epoch is tested", "not found", "the best on devel, once"),
     ("seeds", "number not found", "in brackets; mean and standard deviation"),
-    ("scorer", "not found", "our own: whole entities, strict IOB2, nothing cut off"),
+    ("scorer", "not found", "`seqeval`, strict IOB2: whole entities, nothing cut off"),
     ("types of JNLPBA", "not found; some papers merge them", "five types, not merged"),
 )
 
