@@ -275,8 +275,7 @@ def measured(
     import torch
 
     from bioptimus_lib.conll import labels_of, types_of
-    from bioptimus_lib.models import place, precision_for
-    from bioptimus_lib.pretrain import check_device
+    from bioptimus_lib.models import check_device, place, precision_for
     from bioptimus_lib.tagger import Tagger, classifier_on, recipe_for
 
     device, train = check_device(arguments.device), splits["train"][: arguments.sentences]

@@ -324,8 +324,7 @@ def cases(device: str) -> list[tuple[str, int, int]]:
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from bioptimus_lib import bench_learning
-    from bioptimus_lib.models import precision_for
-    from bioptimus_lib.pretrain import check_device
+    from bioptimus_lib.models import check_device, precision_for
 
     if min(arguments.steps, arguments.rounds) < 1 or not arguments.megabytes > 0:
         raise ValueError("--steps, --rounds and --megabytes must be above 0")

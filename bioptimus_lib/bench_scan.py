@@ -283,13 +283,12 @@ def to_ledger(result: dict[str, Any], *, file: str) -> None:
         **facts,
         **provenance(device="cpu"),
     }
-    keywords = f"{result['keywords']} keywords"
+    found = {**result["ratios"], **{
+        f"memory at {name}": row for name, row in result.get("memory", {}).items()
+    }}  # fmt: skip
     rows = []
-    for pair, row in result["ratios"].items():
-        read = SMALL if pair.startswith("small:") else result["bytes"]
-        variant = f"{read / 1e6:.0f} MB, {keywords}"
-        rows.append({"model": pair, "variant": variant, "metrics": row, **common})
-    common["variant"] = f"{result['bytes'] / 1e6:.0f} MB, {keywords}"
-    for name, row in result.get("memory", {}).items():
-        rows.append({"model": f"memory at {name}", "metrics": row, **common})
+    for name, row in found.items():
+        megabytes = (SMALL if name.startswith("small:") else result["bytes"]) / 1e6
+        variant = f"{megabytes:.0f} MB, {result['keywords']} keywords"
+        rows.append({"model": name, "variant": variant, "metrics": row, **common})
     append("bench-scan", rows, file=file, replace=True)

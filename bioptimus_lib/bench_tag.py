@@ -187,7 +187,7 @@ def compare(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Path]]:
     """The numbers, and the files that they come from; arguments as of the command."""
     import torch
 
-    from bioptimus_lib.pretrain import check_device
+    from bioptimus_lib.models import check_device
     from bioptimus_lib.tagging import load_text_tagger
 
     tagger = load_text_tagger(

@@ -122,11 +122,12 @@ def _start(name: str, general: str | Path, corpus: str | Path, *, out: Path, **h
     if not plan.continues:
         found = compress(plan, corpus, out=folder, teacher=general, **how)
     else:
-        found = compress(plan, corpus, out=folder, start=_random(plan, general, folder, how), **how)
+        start = _random(plan, general, folder, seed=how["settings"].seed)
+        found = compress(plan, corpus, out=folder, start=start, **how)
     return replace(_made(name, found), steps=0)
 
 
-def _random(plan: Recipe, general: str | Path, folder: Path, how: dict[str, Any]) -> Path:
+def _random(plan: Recipe, general: str | Path, folder: Path, *, seed: int) -> Path:
     """A student with random weights on disk, of the general model's vocabulary."""
     from bioptimus_lib.models import load_masked_lm, save_model
     from bioptimus_lib.students import random_student
@@ -134,8 +135,7 @@ def _random(plan: Recipe, general: str | Path, folder: Path, how: dict[str, Any]
     place = folder.with_name(f"{folder.name}-random")
     if not (place / "config.json").is_file():
         model, tokenizer = load_masked_lm(general)
-        student = random_student(plan, model.config, seed=how["settings"].seed)
-        save_model(student, tokenizer, place)
+        save_model(random_student(plan, model.config, seed=seed), tokenizer, place)
     return place
 
 

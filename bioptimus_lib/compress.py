@@ -116,7 +116,8 @@ def compress(
             not there or too small.
         FloatingPointError, OSError: see ``pretrain``.
     """
-    from bioptimus_lib.pretrain import check_device, check_window
+    from bioptimus_lib.models import check_device
+    from bioptimus_lib.pretrain import check_window
     from bioptimus_lib.students import student_of
 
     plan, traps = recipe_of(recipe) if isinstance(recipe, str) else recipe, traps or Traps()

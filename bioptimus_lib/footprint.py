@@ -97,8 +97,8 @@ def measure(
     """
     import torch
 
-    from bioptimus_lib.models import input_table, moved
-    from bioptimus_lib.pretrain import check_device, check_window
+    from bioptimus_lib.models import check_device, input_table, moved
+    from bioptimus_lib.pretrain import check_window
 
     if not models or not batches or min(batches) < 1 or length < 1:
         raise ValueError(f"{len(models)} models, batches {list(batches)}, length {length}: give 1")

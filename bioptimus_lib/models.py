@@ -214,6 +214,24 @@ def moved_to(model: PreTrainedModel, device: torch.device | str) -> Iterator[Non
         moved(model, home)
 
 
+def check_device(device: str | None, precision: str = "auto") -> str:
+    """``cpu`` or ``cuda``, which None leaves to the machine.
+
+    Raises:
+        ValueError: there is no GPU, or it is asked for what the device cannot do.
+    """
+    import torch
+
+    if device not in (None, "cpu", "cuda"):
+        raise ValueError(f"device {device!r} is unknown: choose cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, and PyTorch sees no GPU: take cpu")
+    found = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
+    if found == "cpu" and precision == "fp16":
+        raise ValueError("precision fp16 is for GPUs: take fp32, bf16 or auto on a CPU")
+    return found
+
+
 def input_table(model: PreTrainedModel) -> torch.nn.Parameter:
     """The input embeddings, float (V, H): the weights themselves, no copy."""
     return cast("torch.nn.Parameter", model.get_input_embeddings().weight)

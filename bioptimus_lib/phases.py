@@ -68,7 +68,7 @@ def pretrain_phases(
         ValueError, FileNotFoundError, DataError: before anything is done; see ``check``.
         FloatingPointError, OSError: see ``pretrain``.
     """
-    from bioptimus_lib.pretrain import check_device
+    from bioptimus_lib.models import check_device
 
     out, where = Path(out), check_device(device, settings.precision)
     load = _start(Path(model), tokenizer, from_scratch=from_scratch, seed=settings.seed)

@@ -24,7 +24,7 @@ from transformers import TrainingArguments
 from bioptimus_lib.masked_loss import evaluate_mlm, masked_logits
 from bioptimus_lib.masked_trainer import MaskedTrainer, check_vocabulary, last_checkpoint
 from bioptimus_lib.masking import Masking
-from bioptimus_lib.models import place, precision_for
+from bioptimus_lib.models import check_device, place, precision_for
 from bioptimus_lib.packing import pack
 from bioptimus_lib.recorder import Recorder
 
@@ -138,22 +138,6 @@ def compiled(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for layer in layers:
             layer._compiled_call_impl = None
-
-
-def check_device(device: str | None, precision: str = "auto") -> str:
-    """``cpu`` or ``cuda``, which None leaves to the machine.
-
-    Raises:
-        ValueError: there is no GPU, or it is asked for what the device cannot do.
-    """
-    if device not in (None, "cpu", "cuda"):
-        raise ValueError(f"device {device!r} is unknown: choose cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda was asked for, and PyTorch sees no GPU: take cpu")
-    found = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
-    if found == "cpu" and precision == "fp16":
-        raise ValueError("precision fp16 is for GPUs: take fp32, bf16 or auto on a CPU")
-    return found
 
 
 def pretrain(

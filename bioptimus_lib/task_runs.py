@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +113,8 @@ def jobs(
 
 def files_of(job: Job) -> list[Path]:
     """The files of a task's folder, ``task.json`` among them, and of the folders of its splits."""
-    folders = [job.data, *(job.data / split for split in SPLITS)]
-    return sorted(
-        path for folder in folders if folder.is_dir()
-        for path in (folder.iterdir() if folder == job.data else folder.rglob("*"))
-        if path.is_file()
-    )  # fmt: skip
+    found = [*job.data.iterdir(), *chain(*((job.data / split).rglob("*") for split in SPLITS))]
+    return sorted(path for path in found if path.is_file())
 
 
 def origin(job: Job) -> dict[str, Any]:

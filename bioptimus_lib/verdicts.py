@@ -104,7 +104,7 @@ def said(question: str, size: str) -> str:
     lines = [f"<p class='key'>{escape(size)}</p>"]
     for dataset, rows in differences(question, size).items():
         sure = [row for row in rows if is_sure(row)]
-        rest = [row for row in rows if row not in sure]
+        rest = [row for row in rows if not is_sure(row)]
         least = [x for row in rest if (x := would_be_seen(question, row)) is not None]
         seeds = sorted({round(row["metrics"]["seeds"]) for row in rows})
         told = ", ".join(f"{_arm(row)} ({_gap(row)})" for row in sure) or "none"

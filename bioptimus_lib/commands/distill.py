@@ -47,10 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib.contexts import Contexts
     from bioptimus_lib.distill import STRATEGIES, distill
     from bioptimus_lib.files import refuse_other_folders
-    from bioptimus_lib.models import load_masked_lm, save_model
+    from bioptimus_lib.models import check_device, load_masked_lm, save_model
     from bioptimus_lib.onednn import remember_less
     from bioptimus_lib.origin import write_origin
-    from bioptimus_lib.pretrain import check_device
     from bioptimus_lib.sources import model_path
     from bioptimus_lib.vocab import VocabularyPlan
 

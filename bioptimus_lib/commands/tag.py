@@ -83,12 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise IsADirectoryError(f"--out {arguments.out} is a folder: name a file in it")
     import torch
 
-    from bioptimus_lib.pretrain import check_device
-
-    check_device(arguments.device)
     from bioptimus_lib.markup import FORMATS as ways
+    from bioptimus_lib.models import check_device
     from bioptimus_lib.tagging import load_text_tagger, read_lines
 
+    check_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     wanted = {name: getattr(arguments, name) for name in ("batch_tokens", "max_length")}
