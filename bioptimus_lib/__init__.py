@@ -8,7 +8,6 @@ the modules behind it follow; a room imports from rooms above it, never from one
 |---|---|---|
 | ground | ``errors`` ``files`` ``profile`` | ``machine`` ``workers`` ``provenance`` |
 | arrays and compiled loops | | ``compiling`` ``arrays`` |
-| options of commands | | ``options`` |
 | data by name | ``sources`` ``ner_sets`` | ``source_table`` ``download`` ``integrity`` |
 | characters and sentences | ``cleaning`` ``splitting`` | ``words`` ``clinical_text`` |
 | text | ``pubmed`` ``noteevents`` | ``records`` ``pubmed_xml`` ``parts`` ``selection`` |
@@ -43,6 +42,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | releases | ``release`` ``hub`` | ``release_facts`` ``model_card`` ``onnx_release`` ``run_rows`` |
 | a hub to try | ``fake_hub`` | |
+| options of commands | | ``options`` |
 | benchmarks of taggers | ``bench_tag`` ``bench_onnx`` | |
 | experiments | ``experiments`` | |
 | growth of time | ``scaling`` | |

@@ -41,7 +41,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the timing (5)")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    options.device(parser, default="cpu")
     options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 

@@ -241,7 +241,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--few", type=int, default=40, metavar="N", help="for the loop (40)")
     parser.add_argument("--layer", type=int, default=3, metavar="N", help="to read (3)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the timing (5)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
+    options.device(parser, default="cpu")
     options.answers(parser, "distill")
     parser.set_defaults(run=run)
 

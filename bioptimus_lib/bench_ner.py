@@ -232,7 +232,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--sentences", type=int, metavar="N", help="the first N of train alone")
     parser.add_argument("--rounds", type=int, default=8, metavar="N", help="of an epoch (8)")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    options.device(parser, default="cpu")
     options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
@@ -275,10 +275,10 @@ def measured(
     import torch
 
     from bioptimus_lib.conll import labels_of, types_of
-    from bioptimus_lib.models import check_device, place, precision_for
+    from bioptimus_lib.models import place, precision_for
     from bioptimus_lib.tagger import Tagger, classifier_on, recipe_for
 
-    device, train = check_device(arguments.device), splits["train"][: arguments.sentences]
+    device, train = arguments.device, splits["train"][: arguments.sentences]
     labels = labels_of(types_of(train))
     precisions = arguments.precision or list(dict.fromkeys(("fp32", precision_for(device))))
     settings = recipe_for(folder, precision=precisions[0])

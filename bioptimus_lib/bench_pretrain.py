@@ -308,7 +308,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--learn", type=int, default=0, metavar="N",
         help="train so many steps on both forms of the text, and compare the loss (0)",
     )  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    options.device(parser, default="cpu")
     options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
@@ -324,11 +324,11 @@ def cases(device: str) -> list[tuple[str, int, int]]:
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from bioptimus_lib import bench_learning
-    from bioptimus_lib.models import check_device, precision_for
+    from bioptimus_lib.models import precision_for
 
     if min(arguments.steps, arguments.rounds) < 1 or not arguments.megabytes > 0:
         raise ValueError("--steps, --rounds and --megabytes must be above 0")
-    device = check_device(arguments.device)
+    device = arguments.device
     path = Path(arguments.text) if arguments.text else None
     documents = sentences_of(path, arguments.megabytes)
     fast = precision_for(device)

@@ -166,7 +166,7 @@ def add(rooms: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="(5)")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    options.device(parser, default="cpu")
     options.answers(parser, EXPERIMENT)
     parser.set_defaults(run=run)
 
@@ -187,12 +187,9 @@ def compare(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Path]]:
     """The numbers, and the files that they come from; arguments as of the command."""
     import torch
 
-    from bioptimus_lib.models import check_device
     from bioptimus_lib.tagging import load_text_tagger
 
-    tagger = load_text_tagger(
-        arguments.model, device=check_device(arguments.device), constrained=False
-    )
+    tagger = load_text_tagger(arguments.model, device=arguments.device, constrained=False)
     texts, files = sentences_of(
         arguments.text, arguments.sentences, progress=not arguments.quiet,
         fits=lambda text: len(tagger.cut([text]).encoding.windows) == 1,

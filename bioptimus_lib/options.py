@@ -24,6 +24,25 @@ def _file_name(name: str) -> str:
     return name
 
 
+def device(group: argparse._ActionsContainer, *, default: str | None = None) -> None:
+    """``--device``. A GPU that PyTorch does not see is told at once, not when the work begins."""
+    group.add_argument(
+        "--device", metavar="{cpu,cuda}", type=_device, default=default,
+        help=f"default: {default or 'a GPU if there is one'}",
+    )  # fmt: skip
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return name  # asked by each command that leaves it, and PyTorch takes seconds to load
+    from bioptimus_lib.models import check_device
+
+    try:
+        return check_device(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def one_name_each(names: Sequence[str]) -> None:
     """ValueError where two folders have the same last name, by which rows are told apart."""
     for name, times in Counter(Path(name).name for name in names).items():

@@ -35,7 +35,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--layer", type=int, metavar="N", help="to read; chosen if left")
     parser.add_argument("--seed", type=int, default=0, help="of random rows and of training (0)")
-    parser.add_argument("--device", help="cpu, cuda, …; cpu if left")
+    options.device(parser, default="cpu")
     options.answers(parser, "distilled")
     parser.set_defaults(run=run)
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bioptimus_lib.contexts import Contexts
     from bioptimus_lib.distill import STRATEGIES, distill
     from bioptimus_lib.files import refuse_other_folders
-    from bioptimus_lib.models import check_device, load_masked_lm, save_model
+    from bioptimus_lib.models import load_masked_lm, save_model
     from bioptimus_lib.onednn import remember_less
     from bioptimus_lib.origin import write_origin
     from bioptimus_lib.sources import model_path
@@ -58,7 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
             f"strategy {arguments.strategy!r} is unknown: choose one of {list(STRATEGIES)}"
         )
     refuse_other_folders(Path(arguments.out), "config.json", "model")
-    check_device(arguments.device)
     remember_less()
     plan, contexts = VocabularyPlan.load(arguments.plan), Contexts.load(arguments.contexts)
     folder = model_path(arguments.model, progress=not arguments.quiet)
@@ -104,5 +103,5 @@ def _record(arguments: argparse.Namespace, report: dict[str, Any], folder: Path)
         "seed": arguments.seed,
         "variant": arguments.strategy,
         "metrics": metrics | {"minutes": round(report["seconds"] / 60, 2)},
-        **ledger.provenance(data=files, device=arguments.device or "cpu"),
+        **ledger.provenance(data=files, device=arguments.device),
     }, file=arguments.ledger, replace=True)  # fmt: skip

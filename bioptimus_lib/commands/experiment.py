@@ -59,7 +59,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--workers", type=int, default=0, metavar="N",
         help="so many cells at a time, a thread each; for small models on a CPU (0: one)",
     )  # fmt: skip
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, … (cpu)")
+    options.device(parser, default="cpu")
     parser.add_argument(
         "--minutes", type=float, default=0, metavar="N", help="begin no cell after these; 0: all"
     )

@@ -35,7 +35,7 @@ def add_outputs(parser: argparse.ArgumentParser, *, out: str, ledger: str) -> No
         "--workers", type=int, default=0, metavar="N",
         help="so many fine-tunings at a time, a thread each; for small models on a CPU (0: one)",
     )  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    options.device(parser)
     options.answers(parser, ledger)
 
 

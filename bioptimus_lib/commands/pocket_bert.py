@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from bioptimus_lib import options
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
@@ -25,7 +27,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--embedding-rate", type=float, default=0.2, help="of the embeddings, relative to the peak"
     )
     parser.add_argument("--seed", type=int, default=0, help="of order and masks (0)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    options.device(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 

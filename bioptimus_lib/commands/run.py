@@ -35,7 +35,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--ner", metavar="DIR", help="your own train.tsv, devel.tsv and test.tsv")
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage; 'list' names them")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default 0)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    options.device(parser)
     options.answers(parser, "run")
     parser.set_defaults(run=run)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from bioptimus_lib import options
 from bioptimus_lib.commands.fine_tuning import check_numbers
 from bioptimus_lib.errors import DataError
 
@@ -67,7 +68,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="a fourth of a batch")
     parser.add_argument("--max-length", type=int, metavar="N", help="window in pieces")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (as many as it takes)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    options.device(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no rate")
     parser.set_defaults(run=run)
 
@@ -84,10 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from bioptimus_lib.markup import FORMATS as ways
-    from bioptimus_lib.models import check_device
     from bioptimus_lib.tagging import load_text_tagger, read_lines
 
-    check_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     wanted = {name: getattr(arguments, name) for name in ("batch_tokens", "max_length")}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from bioptimus_lib import options
+
 if TYPE_CHECKING:
     from bioptimus_lib.pretrain import Settings
 
@@ -25,7 +27,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         help="auto: what the device does fast",
     )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="of order, masks and random weights (0)")
-    group.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    options.device(group)
     group.add_argument(
         "--save-minutes", type=float, default=5, metavar="N", help="between checkpoints (5)"
     )
