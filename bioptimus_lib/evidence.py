@@ -165,10 +165,14 @@ def metrics_table(
     found = list(groups.items())
     if experiment in nested.NESTED:
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
-    settings, same = _settings([(names[0], names[1]) for names, _ in found])
+    settings, shared = _settings([(names[0], names[1]) for names, _ in found])
+    models = {names[3] for names, _ in found}
+    if one := settings and len(models) == 1:
+        shared = [*models, *shared]
+    same = panel(f"<p class='key'>All lines: {escape(', '.join(shared))}.</p>") if shared else ""
     lines = []
     for (dataset, variant, _, model), some in found:
-        line = {first: model}
+        line = {} if one else {first: model}
         if settings:
             line["setting"] = settings[dataset, variant]
         of = {heading: nested.groups_of(some, metric) for heading, metric in metrics.items()}
@@ -194,17 +198,15 @@ def _cell(groups: Sequence[Sequence[float]]) -> str:
     return nested.summary(groups).text(",.0f" if counts else ".2f")
 
 
-def _settings(found: Sequence[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str]:
-    """What to call pairs of dataset and variant in a table, none if there is one pair only; and a
-    panel that says once what they share, so that no line has to."""
+def _settings(found: Sequence[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """What to call pairs of dataset and variant in a table, none if there is one pair only; and
+    what they share, so that no line has to say it."""
     shared = [some.pop() if len(some) == 1 else "" for some in map(set, zip(*found, strict=True))]
     names = {
         pair: ", ".join(part for part, same in zip(pair, shared, strict=True) if part and not same)
         for pair in found
     }
-    same = ", ".join(filter(None, shared))
-    below = panel(f"<p class='key'>All lines: {escape(same)}.</p>") if same else ""
-    return names if any(names.values()) else {}, below
+    return names if any(names.values()) else {}, list(filter(None, shared))
 
 
 def _how_to_read(experiment: str, lines: Iterable[Mapping[str, str]]) -> str:
@@ -283,10 +285,20 @@ def rows_of(experiment: str, metric: str | None = None) -> list[Row]:
     return [row for row in rows if metric is None or metric in row["metrics"]]
 
 
+def p_text(p: float, digits: int = 3) -> str:
+    """A p for a table; it is never 0.
+
+    >>> p_text(0.0421), p_text(0.0001)
+    ('0.042', '< 0.001')
+    """
+    least = 10**-digits
+    return f"< {least}" if p < least else f"{p:.{digits}f}"
+
+
 def p_over_runs(row: Row, digits: int = 3) -> str:
     """p of the test over whole trainings, for a table; with one on each side there is no test."""
     found = row["metrics"]
-    return f"{found['p_runs']:.{digits}f}" if found["seeds"] > 1 else "–"
+    return p_text(found["p_runs"], digits) if found["seeds"] > 1 else "–"
 
 
 def nothing_in(experiment: str) -> str:

@@ -32,7 +32,7 @@ PROTOCOL: tuple[tuple[str, str, str], ...] = (
     ("recipe of fine-tuning", "not found", "by the size of the model, the same on all sets"),
     ("which epoch is tested", "not found", "the best on devel, once"),
     ("seeds", "number not found", "in brackets; mean and standard deviation"),
-    ("scorer", "not found", "`seqeval`, strict IOB2: whole entities, nothing cut off"),
+    ("scorer", "not found", "seqeval, strict IOB2: whole entities, nothing cut off"),
     ("types of JNLPBA", "not found; some papers merge them", "five types, not merged"),
 )
 
@@ -140,7 +140,8 @@ def differences(dataset: str) -> str:
                     xlabel=of_difference(row["metrics"]["seeds"] for row in found))  # fmt: skip
     lines = [
         {"models": label, "difference": f"{row['metrics']['difference']:+z.2f}",
-         "p": f"{row['metrics']['p']:.4f}", evidence.HOLM: f"{row['metrics']['p_holm']:.4f}",
+         "p": evidence.p_text(row["metrics"]["p"]),
+         evidence.HOLM: evidence.p_text(row["metrics"]["p_holm"]),
          "p over runs": evidence.p_over_runs(row),
          "seeds": f"{row['metrics']['seeds']:.0f}"}
         for label, row in zip(names, ordered, strict=True)

@@ -24,9 +24,9 @@ ORDER = ("old", "continued", "scratch", *(phase.version for phase in PHASES))
 TRAINED = tuple(name for name in ORDER if name not in ("old", "scratch"))
 #: How to read ``Nested`` in a table.
 READ = (
-    "Seeds: 3 × 5 are five fine-tunings of each of three pre-trainings. ± is the standard "
-    "deviation over the means of the pre-trainings; behind the stroke, that of the fine-tunings "
-    "of one."
+    "Seeds: 3 × 5 would be five fine-tunings of each of three pre-trainings. A ± is the standard "
+    "deviation over the means of the pre-trainings; what stands behind a stroke, that of the "
+    "fine-tunings of one."
 )
 
 

@@ -76,6 +76,9 @@ CSS = f"""<style>
 .bio .word .p:last-child{{border-radius:0 6px 6px 0}}
 .bio .word .p:only-child{{border-radius:6px}}
 .bio .p small{{display:block;font-size:.72rem;color:{SOFT}}}
+.bio .guess{{white-space:nowrap;margin-right:.5rem}}
+.bio .guess small{{color:{SOFT}}}
+.bio .p.unknown{{background:{LINE};border-style:dashed}}
 .bio .p.mask{{background:{INK};color:#fff;border-color:{INK}}}
 .bio .p.mask small{{color:#e3e8ee}}
 .bio .p.other{{background:#fbe3d3;border:2px dashed #b34e00}}
@@ -202,8 +205,8 @@ def pipeline_words(here: int | Iterable[int] = (), *, after: bool = False) -> st
 
 
 def chips(pieces: Sequence[str]) -> str:
-    """The pieces of one word as joined chips; a word that is one piece is set off."""
-    kind = " whole" if len(pieces) == 1 else ""
+    """The pieces of one word as joined chips; a word that is one piece, or unknown, is set off."""
+    kind = " unknown" if list(pieces) == ["[UNK]"] else " whole" if len(pieces) == 1 else ""
     inner = "".join(f'<span class="p{kind}">{escape(piece)}</span>' for piece in pieces)
     return f'<span class="word">{inner}</span>'
 

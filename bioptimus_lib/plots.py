@@ -236,6 +236,10 @@ def loss_curves(
         start = 0.0
         tops = [row["loss"] for rows in phases.values() for row in rows]
         low, high = min(tops), max(tops)
+        first = next(rows for rows in phases.values() if rows)
+        later = max(tops[len(first) // 8 :])
+        if steep := high - low > 2 * (later - low):  # then the switches would be a flat line
+            high = later
         room = max(high - low, 0.1)
         for number, (version, rows) in enumerate(phases.items()):
             if not rows:
@@ -244,13 +248,13 @@ def loss_curves(
             axes.axvspan(start, end, color=PALE if number % 2 == 0 else PAGE, zorder=0, lw=0)
             pieces = [start + row["tokens"] / 1000 for row in rows]
             values = [row["loss"] for row in rows]
-            window = max(1, len(rows) // 6)
+            window = len(rows) // 6
             look = SERIES[number]
             if window > 1:  # single batches are noisy: they stay as a thin line behind their mean
                 axes.plot(pieces, values, color=look["color"], lw=0.8, alpha=0.45)
             axes.plot(
-                pieces, running_mean(values, window), **look,
-                markevery=max(1, len(rows) // 6), clip_on=False,
+                pieces, centred_mean(values, window), **look,
+                markevery=max(1, len(rows) // 6), clip_on=steep,
             )
             masking = known[version].masking
             middle = (start + end) / 2
@@ -264,17 +268,28 @@ def loss_curves(
             start = end
         axes.set_xlim(0, start)
         axes.set_ylim(low - 0.08 * room, high + 0.45 * room)
-        axes.set(title=title, xlabel="pieces read, thousands", ylabel="loss, nats per guess")
+        if steep:
+            axes.text(0.02 * start, high + 0.1 * room, f"begins at {tops[0]:.1f}", fontsize=9.5)
+        read = "pieces read, thousands"
+        if any(len(rows) >= 12 for rows in phases.values()):
+            read += " (thin: as logged, thick: their mean)"
+        axes.set(title=title, xlabel=read, ylabel="training loss, nats per guess")
     return figure
 
 
-def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """The mean of each value and up to ``window`` − 1 before it; as many numbers as given.
+def centred_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean around each value, over as many before it as behind it: the line neither lags nor
+    jumps where another one begins.
 
-    >>> running_mean([1.0, 3.0, 5.0], 2)
-    [1.0, 2.0, 4.0]
+    Args:
+        window: values of a mean, less towards both ends.
+
+    >>> centred_mean([1.0, 3.0, 5.0, 13.0], 3)
+    [1.0, 3.0, 7.0, 13.0]
     """
-    parts = (values[max(0, end - window) : end] for end in range(1, len(values) + 1))
+    last = len(values) - 1
+    reach = (min(window // 2, place, last - place) for place in range(len(values)))
+    parts = (values[place - far : place + far + 1] for place, far in enumerate(reach))
     return [sum(part) / len(part) for part in parts]
 
 
@@ -299,19 +314,21 @@ def f1_by_version(
     rows = {model: np.asarray(values, float) for model, values in scores.items() if len(values)}
     if not rows:
         raise ValueError("no scores to draw")
-    versions = {phase.version for phase in PHASES}
     names = {"old": "old model", "continued": "continued\n(old vocabulary)"}
     with style():
         figure, axes = new_figure(height=0.8 + 0.48 * len(rows))
         spread = pooled_spread(rows.values())
+        values = np.concatenate(list(rows.values()))
+        shown = values
         if spread is not None and reference in rows:
             mean = rows[reference].mean()
-            axes.axvspan(mean - 2 * spread, mean + 2 * spread, color=PALE, zorder=0, lw=0)
+            band = mean - 2 * spread, mean + 2 * spread
+            axes.axvspan(*band, color=PALE, zorder=0, lw=0)
             axes.axvline(mean, color=SOFT, lw=1.0, linestyle=(0, (3, 3)), zorder=1)
-        values = np.concatenate(list(rows.values()))
-        width = max(float(np.ptp(values)), 1.0)
+            shown = np.append(values, band)
+        width = max(float(np.ptp(shown)), 1.0)
         for place, (model, seeds) in enumerate(rows.items()):
-            colour, marker = (BLUE, "o") if model in versions else (ORANGE, "s")
+            colour, marker = (ORANGE, "s") if model == reference else (BLUE, "o")
             if len(seeds) > 1:
                 axes.plot([seeds.min(), seeds.max()], [place] * 2, color=colour, lw=1.5, alpha=0.5)
                 axes.plot(seeds, np.full(len(seeds), place), marker, mfc=PAGE, mec=colour, ms=6,
@@ -325,9 +342,13 @@ def f1_by_version(
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_xlim(values.min() - 0.08 * width, values.max() + 0.28 * width)
-        most = max(map(len, rows.values()))
-        says = "one seed: its noise is unknown" if most == 1 else f"{most} seeds, filled: mean"
+        right = max(shown.max() + 0.08 * width, values.max() + 0.28 * width)
+        axes.set_xlim(shown.min() - 0.08 * width, right)
+        least, most = min(map(len, rows.values())), max(map(len, rows.values()))
+        several = f"{most} seeds" if least == most else f"{least} to {most} seeds"
+        says = "one seed: its noise is unknown" if most == 1 else f"{several}, filled: mean"
+        if len(shown) > len(values):
+            says = f"{several}; shaded: square ± 2 sd"
         axes.set(title=title, xlabel=f"F1, per cent ({says})")
     return figure
 

@@ -65,7 +65,7 @@ def softened(
 def attention(
     panels: Mapping[str, np.ndarray], pieces: Sequence[str], *, title: str = "Who looks where"
 ) -> Figure:
-    """Attention maps side by side, darker for more; rows look at columns.
+    """Attention maps side by side on one scale, darker for more; rows look at columns.
 
     Args:
         panels: name → probabilities (T, T), rows sum to 1; at most two.
@@ -79,14 +79,18 @@ def attention(
         map_.shape != (size, size) for map_ in panels.values()
     ):
         raise ValueError(f"{len(panels)} maps of {size} pieces: give one or two of their size")
+    top = max(0.3, *(float(values.max()) for values in panels.values()))
     with style():
-        figure, axes = new_figure(height=4.0, columns=len(panels), squeeze=False, sharey=True)
+        figure, axes = new_figure(height=4.3, columns=len(panels), squeeze=False, sharey=True)
         for place, (name, values) in zip(axes.flat, panels.items(), strict=True):
-            place.imshow(values, cmap="Blues", vmin=0, vmax=max(0.3, float(values.max())))
+            drawn = place.imshow(values, cmap="Blues", vmin=0, vmax=top)
             place.set_xticks(range(size), pieces, rotation=90, fontsize=9)
+            place.set_xlabel("is looked at")
             place.set_title(name, fontsize=10.5, pad=6)
             place.grid(visible=False)
         axes.flat[0].set_yticks(range(size), pieces, fontsize=9)
+        axes.flat[0].set_ylabel("looks")
+        figure.colorbar(drawn, ax=axes, shrink=0.6, format=lambda share, _: f"{share:.0%}")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 
@@ -128,12 +132,12 @@ def layer_grid(
             for ours, theirs in mapped:
                 place.add_patch(Rectangle((theirs + 0.52, ours + 0.52), 0.96, 0.96, fill=False,
                                           edgecolor=RED, lw=2.4, linestyle=(0, (3, 1.5))))
-            place.set_yticks(range(rows), ["emb.", *map(str, range(1, rows))])
-            place.set_xticks(range(columns), ["emb.", *map(str, range(1, columns))])
+            place.set_yticks(range(rows), ["emb.", *map(str, range(rows - 1))])
+            place.set_xticks(range(columns), ["emb.", *map(str, range(columns - 1))])
             place.set_ylabel("student")
             place.set_title(name, fontsize=10.5, pad=6)
             place.grid(visible=False)
-        axes.flat[-1].set_xlabel("layer of the teacher")
+        axes.flat[-1].set_xlabel("layer of the teacher, from 0")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 

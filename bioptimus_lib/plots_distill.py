@@ -114,6 +114,7 @@ def curves(
     title: str,
     log: bool = False,
     zero: bool = False,
+    top: float | None = None,
 ) -> Figure:
     """One line of means per series; where there are several values, a bar from least to most.
 
@@ -121,6 +122,7 @@ def curves(
         series: name → {x → values, such as one per seed}, at most six.
         log: a logarithmic x axis; x must be positive then.
         zero: begin the y axis at 0, so that heights can be compared.
+        top: end the y axis here; what lies above leaves the frame.
 
     Raises:
         ValueError: nothing to draw, or more series than there are looks.
@@ -156,6 +158,8 @@ def curves(
         axes.set_title(title)
         if zero:
             axes.set_ylim(bottom=0)
+        if top is not None:
+            axes.set_ylim(top=top)
         if len(series) > 1:
             figure.legend(loc="outside lower center", ncols=2, handlelength=3.4)
     return figure
@@ -209,6 +213,7 @@ def by_strategy(
             place.tick_params(axis="y", length=0)
             place.margins(x=0.12)
             place.xaxis.set_major_locator(_few())
+            place.xaxis.set_major_formatter("{x:g}")
         axes.flat[0].set_yticks(range(len(names)), names)
         axes.flat[0].set_ylim(len(names) - 0.5, -0.5)
         if title:

@@ -77,6 +77,7 @@ def lines(
     label: Callable[[Row], str] = by_model,
     keep: Callable[[Row], bool] = every,
     log: bool = False,
+    top: float | None = None,
     table: str = "",
 ) -> str:
     """A line per label through the means of its rows, with bars from the least to the most.
@@ -84,6 +85,7 @@ def lines(
     Args:
         points: (x, y) of a row, one or several.
         log: a logarithmic x axis.
+        top: end of the y axis; what lies above leaves the frame.
         label, keep, table: as in ``seeds``; at most six labels.
     """
     series: dict[str, dict[float, list[float]]] = {}
@@ -93,7 +95,7 @@ def lines(
                 series.setdefault(label(row), {}).setdefault(x, []).append(y)
     if not series:
         return evidence.nothing_in(experiment)
-    figure = curves(series, xlabel=xlabel, ylabel=ylabel, title=title, log=log)
+    figure = curves(series, xlabel=xlabel, ylabel=ylabel, title=title, log=log, top=top)
     said = "; ".join(f"{name}: {_ends(some)}" for name, some in series.items())
     alt = f"{title}: {ylabel} over {xlabel}. {said}."
     return image(figure, alt=alt) + (folded(TABLE, table) if table else "")

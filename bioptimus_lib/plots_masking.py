@@ -54,7 +54,7 @@ def mask_grid(
             for row, cells in enumerate(rows.values()):
                 for column, cell in enumerate(cells):
                     inside = cell.piece.startswith("##")
-                    left = column - (0.08 if inside else -0.08)
+                    left = column + (-0.08 if inside else 0.2)
                     fill, mark, colour = LOOKS[cell.kind]
                     box = (left, row - 0.38), column + 0.92 - left, 0.76
                     place.add_patch(Rectangle(*box, facecolor=fill, edgecolor=SOFT, lw=0.7))

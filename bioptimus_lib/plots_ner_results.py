@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 def of_difference(seeds: Iterable[float]) -> str:
     """What a bar of a forest plot of differences is: with one seed each, sentences alone vary."""
-    return "difference in F1, 95 % over sentences" + (" and seeds" if max(seeds) > 1 else "")
+    return "F1 points, 95 % over sentences" + (" and seeds" if max(seeds) > 1 else "")
 
 
 def forest(
@@ -80,17 +80,18 @@ def forest(
                       mew=1.0, linestyle="none")
             axes.plot(row.value, place, "D" if unsure else "o", color=BLUE, ms=8, mec=INK, mew=0.8,
                       mfc=PAGE if unsure else BLUE)
-            axes.text(high + 0.04 * width, place, format(row.value, form), va="center",
-                      weight="normal" if unsure else "bold")
+            axes.annotate(format(row.value, form), (1.0, place), xytext=(5, 0), va="center",
+                          xycoords=("axes fraction", "data"), textcoords="offset points",
+                          weight="normal" if unsure else "bold", annotation_clip=False)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(low - 0.05 * width, high + 0.2 * width)
+        axes.set_xlim(low - 0.05 * width, high + 0.05 * width)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(xlabel)
-        axes.set_title(title, x=0, ha="left")
+        axes.set_xlabel(xlabel, x=1.0, ha="right")  # long names of rows leave little room
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 
 

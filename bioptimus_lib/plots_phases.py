@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from bioptimus_lib.pictures import panel
-from bioptimus_lib.plots import INK, PAGE, SERIES, SOFT, new_figure, running_mean, style
+from bioptimus_lib.plots import BLUE, INK, PAGE, SERIES, SOFT, centred_mean, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bioptimus_lib.arrays import Floats
     from bioptimus_lib.looks import Drift, Filled, Gap, Tally
 
-LABELS = {"loss": "loss, nats", "grad_norm": "gradient norm", "learning_rate": "learning rate"}
+LABELS = {
+    "loss": "training loss, nats", "grad_norm": "gradient norm", "learning_rate": "learning rate",
+}  # fmt: skip
 FEWEST = 8  # hidden words of which a share is drawn; of fewer it would be chance
 
 
@@ -36,7 +38,7 @@ def training(
     Args:
         runs: name → columns of its log, as ``looks.curve`` gives them; at most six.
         parts: columns to draw: ``loss``, ``grad_norm``, ``learning_rate``.
-        window: points of the log that are averaged.
+        window: points of the log that are averaged; the learning rate is drawn as it is.
 
     Raises:
         ValueError: nothing to draw, more runs than looks, or an unknown column.
@@ -54,8 +56,9 @@ def training(
         )  # fmt: skip
         for place, part in zip(axes.flat, parts, strict=True):
             for (name, log), look in zip(runs.items(), SERIES, strict=False):
+                ramp = part == "learning_rate"  # has no noise
                 place.plot(
-                    log["step"], running_mean(log[part], window), **look,
+                    log["step"], centred_mean(log[part], 1 if ramp else window), **look,
                     markevery=max(1, len(log["step"]) // 6), label=name,
                 )  # fmt: skip
             place.set_ylabel(LABELS[part])
@@ -104,7 +107,8 @@ def dots(
                 values = np.atleast_1d(np.asarray(rows[row], float))
                 if len(values) > 1:
                     axes.plot(values, np.full(len(values), place), look["marker"], mfc=PAGE,
-                              mec=look["color"], ms=5, mew=1.2, alpha=0.8, linestyle="none")
+                              mec=look["color"], ms=4.5, mew=1.2, linestyle="none",
+                              zorder=4)  # the mean may lie on them
             axes.plot(means, places, look["marker"], color=look["color"], ms=8.5, mec=INK, mew=0.8,
                       linestyle="none", label=name)
             if len(series) == 1:
@@ -114,6 +118,9 @@ def dots(
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.margins(x=0.16)
+        low, high = axes.get_xlim()
+        if low < 0 <= min(float(np.min(rows[row])) for rows in series.values() for row in names):
+            axes.set_xlim(-0.04 * high, high)  # no room for what cannot be
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_xlabel(xlabel)
@@ -168,7 +175,9 @@ def bands(
             place.set_xlim(-0.4, len(names) - 0.6)
             place.tick_params(labelbottom=True)
         for place in axes[:, 0]:
-            place.set_ylabel("guessed, %")
+            place.set_ylabel("guessed, % ± 1 s.e.")
+        for place in axes.flat[max(0, len(kinds) - 2) : len(kinds)]:
+            place.set_xlabel("times in training")
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=3.0)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
@@ -184,6 +193,7 @@ def drifts(groups: Mapping[str, Drift], *, title: str = "How far the rows have m
         ValueError: no group.
     """
     import numpy as np
+    from matplotlib.ticker import MaxNLocator
 
     if not groups:
         raise ValueError("no rows to draw")
@@ -194,14 +204,11 @@ def drifts(groups: Mapping[str, Drift], *, title: str = "How far the rows have m
     with style():
         figure, axes = new_figure(height=1.2 + 0.42 * len(groups), columns=2, sharey=True)
         for place, (what, rows) in zip(axes, panels.items(), strict=True):
-            for row, (values, look) in enumerate(
-                zip(rows.values(), (SERIES * len(rows))[: len(rows)], strict=True)
-            ):
+            for row, values in enumerate(rows.values()):
                 low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
-                place.plot([low, high], [row, row], color=look["color"], lw=5, alpha=0.35,
+                place.plot([low, high], [row, row], color=BLUE, lw=5, alpha=0.35,
                            solid_capstyle="butt")
-                place.plot(middle, row, look["marker"], color=look["color"], ms=8.5, mec=INK,
-                           mew=0.8)
+                place.plot(middle, row, "o", color=BLUE, ms=8.5, mec=INK, mew=0.8)
                 place.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 8), ha="center",
                                textcoords="offset points", fontsize=9.5, weight="bold")
             place.axvline(1.0, color=SOFT, lw=1.2, linestyle=(0, (3, 3)), zorder=0)
@@ -210,6 +217,8 @@ def drifts(groups: Mapping[str, Drift], *, title: str = "How far the rows have m
             place.grid(visible=False, axis="y")
             place.tick_params(axis="y", length=0)
             place.margins(x=0.14)
+            place.xaxis.set_major_locator(MaxNLocator(4))
+            place.set_xlabel("median, and 5th to 95th percentile", fontsize=9.5)
         axes[0].set_yticks(range(len(groups)), list(groups))
         axes[0].set_ylim(len(groups) - 0.5, -0.7)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
@@ -257,7 +266,7 @@ def by_frequency(
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel="times in the training text, plus 1", ylabel=ylabel)
+        axes.set(xlabel="times in training, plus 1 (median, and middle half)", ylabel=ylabel)
         axes.set_title(title)
         if len(groups) > 1:
             figure.legend(loc="outside lower center", ncols=3, handlelength=3.0)
@@ -277,7 +286,7 @@ def filled_gaps(gaps: Sequence[Gap], filled: Sequence[Mapping[str, Filled]]) -> 
         answer = escape(gap.answer)
         parts.append(f'<tr><th colspan="3">{before}<mark>{answer}</mark>{after}</th></tr>')
         for name, found in row.items():
-            said = ", ".join(_guess(piece, p, gap.answer) for piece, p in found.best)
+            said = " ".join(_guess(piece, p, gap.answer) for piece, p in found.best)
             parts.append(
                 f"<tr><td>{escape(name)}</td><td>{said}</td>"
                 f'<td class="n">{_percent(found.answer)}</td></tr>'
@@ -287,18 +296,20 @@ def filled_gaps(gaps: Sequence[Gap], filled: Sequence[Mapping[str, Filled]]) -> 
 
 
 def _guess(pieces: str, chance: float, answer: str) -> str:
-    said = f"{escape(pieces)} {_percent(chance)}"
     right = pieces.replace(" ##", "").casefold() == answer.casefold()
-    return f"<b>{said} ✓</b>" if right else said
+    said = f"<b>{escape(pieces)} ✓</b>" if right else escape(pieces)
+    chip = f'<span class="word"><span class="p">{said}</span></span>'
+    return f'<span class="guess">{chip} <small>{_percent(chance)}</small></span>'
 
 
 def _percent(chance: float) -> str:
-    """A probability in per cent, or as a power of ten where it is very small.
+    """A probability in per cent, HTML; with a power of ten where it is very small.
 
     >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 3e-9)]
-    ['50%', '1.3%', '0.04%', '3e-09']
+    ['50%', '1.3%', '0.04%', '3·10<sup>−7</sup>%']
     """
     value = 100 * chance
     if value < 0.01:
-        return f"{chance:.0e}"
+        digits, power = f"{value:.0e}".split("e")
+        return f"{digits}·10<sup>−{-int(power)}</sup>%"
     return f"{value:.0f}%" if value >= 10 else f"{value:.2g}%"

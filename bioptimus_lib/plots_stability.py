@@ -90,8 +90,7 @@ def _violin(axes: Axes, values: np.ndarray, row: float) -> None:
         return
     from scipy.stats import gaussian_kde
 
-    margin = values.std()  # F1 ends at 0 and 100, whatever a density says
-    x = np.linspace(max(0, values.min() - margin), min(100, values.max() + margin), 80)
+    x = np.linspace(values.min(), values.max(), 80)  # no seed was beyond, whatever a density says
     density = gaussian_kde(values)(x)
     height = HALF * density / density.max()
     axes.fill_between(x, row - height, row + height, color=BLUE, alpha=0.16, lw=0)
@@ -138,9 +137,11 @@ def paths(
             place.set_xlim(0.5, max(map(len, runs)) + 0.5)
             place.xaxis.get_major_locator().set_params(integer=True, nbins=5)
         most = max(max(run) for runs in panels.values() for run in runs)
-        axes.flat[0].set_ylim(0, 1.05 * max(most, floor or 0, 1))
+        top = max(most, floor or 0, 1)
+        axes.flat[0].set_ylim(-0.03 * top, 1.05 * top)  # a seed that stays at 0 is seen
         axes.flat[0].set_ylabel("F1, per cent")
-        axes.flat[len(panels) // 2].set_xlabel("epoch")
+        said = "epoch (circle: chosen" + (", dashed: list of names)" if floor is not None else ")")
+        axes.flat[len(panels) // 2].set_xlabel(said)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
 
@@ -231,14 +232,16 @@ def gains(
     if not rows or len(groups) > len(SERIES):
         raise ValueError(f"{len(groups)} groups: give 1 to {len(SERIES)} with a recipe")
     with style():
+        most = max(sum(row in some for some in groups.values()) for row in rows)
         figure, axes = new_figure(
-            height=1.3 + (0.24 + 0.17 * len(groups)) * len(rows) + 0.3 * (len(groups) > 1)
+            height=1.3 + (0.24 + 0.17 * most) * len(rows) + 0.3 * (len(groups) > 1)
         )
         axes.axvline(zero, color=SOFT, lw=1.4, zorder=0)
-        for number, ((name, some), look) in enumerate(zip(groups.items(), SERIES, strict=False)):
-            off = (number - (len(groups) - 1) / 2) * 0.6 / max(len(groups), 1)
+        for (name, some), look in zip(groups.items(), SERIES, strict=False):
             axes.plot([], [], look["marker"], color=look["color"], linestyle="none", label=name)
             for recipe, found in some.items():
+                there = [group for group, of in groups.items() if recipe in of]
+                off = (there.index(name) - (len(there) - 1) / 2) * 0.6 / most
                 place = rows.index(recipe) + off
                 value = found.value if hasattr(found, "value") else found.mean
                 sure = not found.low <= zero <= found.high

@@ -115,7 +115,7 @@ def class_shares(
 
 
 def before_and_after(
-    values: Mapping[str, tuple[float, float]], *, title: str = "Pieces per word"
+    values: Mapping[str, tuple[float, float]], *, title: str = "Old and new vocabulary"
 ) -> Figure:
     """Texts as rows, a number with the old and with the new vocabulary, and an arrow between.
 
@@ -129,13 +129,16 @@ def before_and_after(
         raise ValueError("no text to draw")
     with style():
         figure, axes = new_figure(height=1.35 + 0.42 * len(values))
+        numbers = [number for pair in values.values() for number in pair]
+        reach = max(numbers) - min(numbers) or 0.1
         named: set[str] = set()  # in the legend
         for row, (old, new) in enumerate(values.values()):
             worse = new > old
             colour = RED if worse else GREEN
+            far = abs(new - old) > 0.1 * reach  # else the marks would swallow the point
             axes.annotate("", (new, row), (old, row), zorder=1, arrowprops={
-                "arrowstyle": "-|>", "color": colour, "lw": 2, "shrinkA": 4, "shrinkB": 4,
-                "linestyle": "--" if worse else "-"})
+                "arrowstyle": "-|>" if far else "-", "color": colour, "lw": 2,
+                "shrinkA": 4, "shrinkB": 4, "linestyle": "--" if worse else "-"})
             axes.plot(old, row, "o", mfc=PAGE, mec=INK, mew=1.6, ms=8,
                       label="old vocabulary" if row == 0 else None)
             name = "new, longer" if worse else "new vocabulary"
@@ -150,12 +153,11 @@ def before_and_after(
                           ha="right" if worse else "left", va="center", fontsize=10)
         axes.set_yticks(range(len(values)), list(values))
         axes.set_ylim(len(values) - 0.4, -0.6)
-        numbers = [number for pair in values.values() for number in pair]
-        reach = max(numbers) - min(numbers) or 0.1
         axes.set_xlim(min(numbers) - 0.2 * reach, max(numbers) + 0.2 * reach)
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("pieces per word")
         axes.set_title(title, x=0, ha="left")
         figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -171,7 +173,8 @@ def coverage_curves(
 
     Args:
         curves: text → (size, coverage, ...) points, at most six.
-        marked: what to set off: label → (size, coverage), such as the old vocabulary.
+        marked: curve → (size, coverage) of the old vocabulary on its text: a hollow mark of its
+            colour.
 
     Raises:
         ValueError: nothing to draw, or more curves than there are looks.
@@ -182,12 +185,11 @@ def coverage_curves(
         figure, axes = new_figure(height=4.3)
         for (name, points), look in zip(curves.items(), SERIES, strict=False):
             axes.plot([p[0] for p in points], [p[1] for p in points], **look, label=name)
-        marks = ("X", "*", "p", "h")
-        for n, ((name, (size, share)), mark) in enumerate(
-            zip((marked or {}).items(), marks, strict=False)
-        ):  # they are often near each other: the later ones are smaller, and of another colour
-            axes.plot([size], [share], linestyle="none", marker=mark, ms=15 - 4 * n, mec=INK,
-                      mfc=(ORANGE, PAGE)[n % 2], mew=1, zorder=4 + n, label=name)
+        colours = dict(zip(curves, (look["color"] for look in SERIES), strict=False))
+        for n, (name, (size, share)) in enumerate((marked or {}).items()):
+            axes.plot([size], [share], linestyle="none", marker="Ds"[n % 2], ms=13 - 4 * (n % 2),
+                      mec=colours[name], mfc="none", mew=2.2, zorder=4,
+                      label=f"old vocabulary, {name}")
         axes.set(xscale="log", xlabel="pieces in the vocabulary")
         axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
         sizes = sorted({int(p[0]) for points in curves.values() for p in points})

@@ -297,7 +297,7 @@ def comparison(
         values = list(runs.values())
         line = {
             "recipe": name, "F1": str(summary(values)),
-            "least": f"{min(values):.1f}", "most": f"{max(values):.1f}",
+            "from, to": f"{min(values):.1f}, {max(values):.1f}",
             "failed": f"{sum(v <= floor for v in values)} of {len(values)}",
             "gain": "", "spread ratio": "",
         }  # fmt: skip

@@ -133,7 +133,7 @@ def _forest(question: str, dataset: str, rows: Sequence[Row]) -> str:
     words = "; ".join(f"{name} {_gap(row)}" for name, row in zip(lines, rows, strict=True))
     columns = [
         {"arm": _arm(row), "difference": _gap(row),
-         evidence.HOLM: f"{row['metrics']['p_holm']:.3f}",
+         evidence.HOLM: evidence.p_text(row["metrics"]["p_holm"]),
          "p over runs": evidence.p_over_runs(row, 2),
          "would be seen": "–" if least is None else f"{least:.1f}",
          "seeds": f"{row['metrics']['seeds']:.0f}"}

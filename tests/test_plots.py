@@ -90,7 +90,7 @@ def test_loss_curves_put_phases_one_after_the_other():
     end = LOG[-1]["tokens"] / 1000
     raw, mean, second = curves
     assert list(raw.get_ydata()) == [row["loss"] for row in LOG]
-    assert list(mean.get_ydata()) == plots.running_mean(raw.get_ydata(), 2)
+    assert list(mean.get_ydata()) == plots.centred_mean(raw.get_ydata(), 2)
     assert raw.get_xdata()[-1] == mean.get_xdata()[-1] == end
     assert list(second.get_xdata()) == [end + row["tokens"] / 1000 for row in LOG[:3]]
     said = " ".join(text.get_text() for text in axes.texts)

@@ -122,7 +122,7 @@ def test_the_mean_of_sets_is_one_of_pre_trainings_that_have_all():
 
 def test_differences_of_a_set(rows):
     html = text(ner_tables.differences("BC2GM"))
-    assert "v0.4 − old: +9.0, +7.0 to +11.0" in html and "<td class=n>0.0020</td>" in html
+    assert "v0.4 − old: +9.0, +7.0 to +11.0" in html and "<td class=n>0.002</td>" in html
     assert "No model has been set beside the old one on JNLPBA" in ner_tables.differences("JNLPBA")
 
 

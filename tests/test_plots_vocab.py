@@ -18,7 +18,7 @@ FIGURES = {
     "overlap": lambda: plots_vocab.overlap(BARS, title="40% kept"),
     "classes": lambda: plots_vocab.class_shares(SHARES),
     "arrows": lambda: plots_vocab.before_and_after({"field": (2.0, 1.2), "general": (1.1, 1.5)}),
-    "coverage": lambda: plots_vocab.coverage_curves(CURVES, marked={"old": (4000, 0.6)}),
+    "coverage": lambda: plots_vocab.coverage_curves(CURVES, marked={"a": (4000, 0.6), "b": (4000, 0.2)}),
 }
 
 
@@ -57,7 +57,7 @@ def test_arrows_go_from_old_to_new_and_those_that_cost_are_dashed():
 def test_coverage_is_drawn_on_a_logarithmic_axis_with_what_is_set_off():
     axes = FIGURES["coverage"]().axes[0]
     assert axes.get_xscale() == "log"
-    assert [list(line.get_ydata()) for line in axes.lines] == [[0.5, 0.7], [0.3, 0.4], [0.6]]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.5, 0.7], [0.3, 0.4], [0.6], [0.2]]
     assert len({line.get_marker() for line in axes.lines}) == 3
 
 

@@ -140,7 +140,7 @@ def test_a_comparison_counts_failed_seeds_and_pairs_shared_ones():
     }
     plain, a, b = stability.comparison(f1, floor=12.0)  # no better than the floor has failed, too
     assert (plain["failed"], a["failed"], b["failed"]) == ("1 of 4", "1 of 3", "0 of 1")
-    assert (plain["least"], plain["most"], plain["gain"]) == ("2.0", "50.0", "")
+    assert (plain["from, to"], plain["gain"]) == ("2.0, 50.0", "")
     assert a["gain"] == "+10.0 [+10.0, +10.0]" and a["spread ratio"].startswith("1.00")
     assert b["F1"] == "51.00" and b["gain"] == b["spread ratio"] == ""
     with pytest.raises(ValueError, match="'plain' is not among a, b"):

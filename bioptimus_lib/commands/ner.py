@@ -245,22 +245,24 @@ def _table(
 
 def _text(table: list[dict[str, Any]]) -> str:
     """The table for a terminal, and what its columns are."""
-    wide = max(20, *(len(row["model"]) for row in table))
+    sets = dict.fromkeys(row["dataset"] for row in table)
+    mean = f"mean of {len(sets)} sets"
+    wide = max(5, *(len(row["model"]) for row in table))
+    side = max(map(len, [*sets, mean] if len(sets) > 1 else [*sets, "set"]))
     lines = [
-        f"{'set':<16} {'model':<{wide}} {'F1':>6} {'sd':>5} {'95 %':>15} {'unseen':>7}"
+        f"{'set':<{side}} {'model':<{wide}} {'F1':>6} {'sd':>5} {'95 %':>15} {'unseen':>7}"
         "  minus the first"
     ]
     for row in table:
         line = (
-            f"{row['dataset']:<16} {row['model']:<{wide}} {row['f1']:>6.2f} {spread_text(row)} "
+            f"{row['dataset']:<{side}} {row['model']:<{wide}} {row['f1']:>6.2f} {spread_text(row)} "
             f"{row['recall_unseen']:>7.2f}"
         )
         lines.append(line + beside_text(row))
     models = list(dict.fromkeys(row["model"] for row in table))
-    for model in models if len({row["dataset"] for row in table}) > 1 else ():
+    for model in models if len(sets) > 1 else ():
         some = [row["f1"] for row in table if row["model"] == model]
-        lines.append(f"{f'mean of {len(some)} sets':<16} {model:<{wide}} "
-                     f"{sum(some) / len(some):>6.2f}")  # fmt: skip
+        lines.append(f"{mean:<{side}} {model:<{wide}} {sum(some) / len(some):>6.2f}")
     lines.append(
         "F1 on test, mean and sd over seeds; 95 %: bootstrap over sentences and seeds; unseen: "
         "recall on mentions that train lacks."

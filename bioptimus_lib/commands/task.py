@@ -314,15 +314,16 @@ def _record_together(
 
 def _text(table: list[dict[str, Any]]) -> str:
     """The table for a terminal, and what its columns are."""
-    wide = max(12, *(len(row["model"]) for row in table))
+    wide = max(5, *(len(row["model"]) for row in table))
+    side = max(4, *(len(row["task"]) for row in table))
     lines = [
-        f"{'task':<24} {'model':<{wide}} {'metric':<8} {'score':>6} {'sd':>5} {'95 %':>15} "
+        f"{'task':<{side}} {'model':<{wide}} {'metric':<8} {'score':>6} {'sd':>5} {'95 %':>15} "
         f"{'baseline':>8} {'margin 95 %':>15} {'tested':>6}"
     ]
     for row in table:
         low, high = row["margin_interval"]
         line = (
-            f"{row['task']:<24} {row['model']:<{wide}} {row['metric']:<8} {row['score']:>6.2f} "
+            f"{row['task']:<{side}} {row['model']:<{wide}} {row['metric']:<8} {row['score']:>6.2f} "
             f"{spread_text(row)} {row['baseline']:>8.2f} {f'{low:+.2f} {high:+.2f}':>15} "
             f"{row['tested']:>6}"
         )
