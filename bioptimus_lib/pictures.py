@@ -248,16 +248,18 @@ def document(sentences: Sequence[str], *, marked: Iterable[str] = ()) -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]], *, numbers: Iterable[str] = ()) -> str:
-    """Rows of equal keys as a table; the columns named in ``numbers`` are set to the right."""
+    """Rows of equal keys as a table; the columns named in ``numbers`` are set to the right. A long
+    text has the class ``long``, so that a small screen can give it room."""
     if not rows:
         return panel("<p>No rows.</p>")
     right = set(numbers)
 
+    def cell(tag: str, name: str, text: str) -> str:
+        kind = " class=n" if name in right else " class=long" if len(text) > 40 else ""
+        return f"<{tag}{kind}>{escape(text)}</{tag}>"
+
     def cells(tag: str, values: Mapping[str, object]) -> str:
-        return "".join(
-            f"<{tag}{' class=n' if name in right else ''}>{escape(str(value))}</{tag}>"
-            for name, value in values.items()
-        )
+        return "".join(cell(tag, name, str(value)) for name, value in values.items())
 
     head = cells("th", {name: name for name in rows[0]})
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)

@@ -134,7 +134,7 @@ def phase(before: str, after: str) -> str:
         if (gaps := _by_training(rows, metric, before, after))
     ]
     said = f"{after} − {before}, a number for each pre-training: {'; '.join(gained)}"
-    columns = {"loss": "loss", "right": "accuracy", "F1": "f1", "F1 on devel": "devel_f1"}
+    columns = {"loss": "loss", "right": "accuracy", "F1": "f1"}
     return (panel(f"<p>{escape(said)}.</p>") if gained else "") + evidence.metrics_table(
         "phases", columns, first="version", keep=lambda row: row["model"] in (before, after)
     )

@@ -10,9 +10,9 @@ from typing import Any
 from bioptimus_lib import ledger, nested
 
 Row = dict[str, Any]
-MEANS = ("model", "variant", "dataset", "profile", "means", "seeds", "device")
-ROWS = ("model", "variant", "dataset", "profile", "seed", "metrics", "time", "device", "date",
-        "commit")  # fmt: skip
+NAMES = ("model", "variant", "dataset", "profile")
+MEANS = ("model", "means", "seeds", *NAMES[1:], "device")  # what a small screen shows stands first
+ROWS = ("model", "metrics", "seed", *NAMES[1:], "time", "device", "date", "commit")
 
 
 def page() -> str:
@@ -46,16 +46,16 @@ def means(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:
     of seeds have a line of their own."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        cells = [row.get(name) or "" for name in MEANS[:4]]
+        cells = [row.get(name) or "" for name in NAMES]
         groups.setdefault((*cells, row["device"]), []).append(row)
-    for (*names, device), some in groups.items():
+    for (model, *names, device), some in groups.items():
         found: dict[str, list[str]] = {}
         for metric in dict.fromkeys(metric for row in some for metric in row["metrics"]):
             over = nested.summary_of([row for row in some if metric in row["metrics"]], metric)
             said = f"{metric} {over.text('.4g', '.2g')}".replace(" ", "\N{NO-BREAK SPACE}")
             found.setdefault(over.count, []).append(said)
         for count, lines in found.items():
-            yield (*names, "\n".join(lines), count, device)
+            yield (model, "\n".join(lines), count, *names, device)
 
 
 def line(row: Row) -> tuple[object, ...]:
@@ -63,9 +63,10 @@ def line(row: Row) -> tuple[object, ...]:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in row["metrics"].items())
     seconds = row.get("seconds")
     return (
-        *(row.get(name) or "" for name in MEANS[:4]),
-        "" if row["seed"] is None else row["seed"],
+        row["model"],
         metrics,
+        "" if row["seed"] is None else row["seed"],
+        *(row.get(name) or "" for name in NAMES[1:]),
         took(float(seconds)) if isinstance(seconds, Real) else "",
         row["device"],
         row.get("date", ""),

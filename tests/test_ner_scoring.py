@@ -250,3 +250,19 @@ def test_the_experiment_scores_one_prediction_in_all_ways(tmp_path, monkeypatch)
     gold = mistakes["metrics"]["right"] / max(best["recall"] / 100, 1e-9)
     assert gold == pytest.approx(best["gold"], rel=1e-3) or not mistakes["metrics"]["right"]
     assert len(scoring.data(setting)) == 3 * len(scoring.SETS) + 1
+
+
+def test_what_chapter_11_says_of_the_mistakes_is_what_the_ledger_holds():
+    from statistics import fmean
+
+    from bioptimus_lib import ledger
+    from bioptimus_lib.ner_errors import KINDS
+
+    sets: dict[str, list[dict[str, float]]] = {}
+    for row in ledger.read("scoring"):
+        if "missed" in row["metrics"]:
+            sets.setdefault(row["dataset"], []).append(row["metrics"])
+    assert len(sets) == 2
+    for rows in sets.values():
+        mean = {kind: fmean(row[kind.replace("+", "_and_")] for row in rows) for kind in KINDS}
+        assert max(mean, key=mean.__getitem__) == "spurious"
