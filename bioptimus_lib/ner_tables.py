@@ -67,7 +67,7 @@ def groups(
 
 def f1_table() -> str:
     """Mean and spreads of F1 (``nested.READ``) for each model and set, and in brackets how many
-    pre-trainings × fine-tunings; behind them the mean of all sets of the paper, for those who have
+    pre-trainings × fine-tunings; before them the mean of all sets of the paper, for those who have
     all. As HTML, with what each model is below."""
     rows = evidence.rows_of(EXPERIMENT)
     found = groups(rows)
@@ -76,14 +76,14 @@ def f1_table() -> str:
     others = {name for models in found.values() for sets in models.values() for name in sets}
     columns = (*SETS, *sorted(others - set(SETS)))
     lines = [
-        {"model": model, **{name: _cell(sets.get(name, ())) for name in columns},
-         "mean": mean_of_sets(sets)}
+        {"model": model, "mean": mean_of_sets(sets),
+         **{name: _cell(sets.get(name, ())) for name in columns}}
         for models in found.values()
         for model, sets in models.items()
     ]  # fmt: skip
     said = "; ".join(f"{', '.join(models)}: {variant}" for variant, models in found.items())
     below = panel(f"<p class='key'>{escape(said)}.</p>") + evidence.origins(rows)
-    return table(lines, numbers=(*columns, "mean")) + below
+    return table(lines, numbers=("mean", *columns)) + below
 
 
 def mean_of_sets(sets: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
