@@ -99,7 +99,7 @@ def score_table(experiment: str, *, metric: str = "f1") -> str:
             | {heading: "–" if n is None else f"{n:,}"
                for heading, n in zip(lengths, trained, strict=True)}
         )  # fmt: skip
-    below = same + _how_to_read(experiment, lines) + origins(rows)
+    below = _of_all(same) + _how_to_read(experiment, lines) + origins(rows)
     return table(lines, numbers=[head, "seeds", *lengths]) + below
 
 
@@ -169,7 +169,6 @@ def metrics_table(
     models = {names[3] for names, _ in found}
     if one := settings and len(models) == 1:
         shared = [*models, *shared]
-    same = panel(f"<p class='key'>All lines: {escape(', '.join(shared))}.</p>") if shared else ""
     lines = []
     for (dataset, variant, _, model), some in found:
         line = {} if one else {first: model}
@@ -180,7 +179,7 @@ def metrics_table(
         if any(of.values()):
             most = max(filter(None, of.values()), key=lambda values: sum(map(len, values)))
             lines.append(line | {each: nested.summary(most).count})
-    below = same + _how_to_read(experiment, lines)
+    below = _of_all(shared) + _how_to_read(experiment, lines)
     if experiment == "phases":
         below += missing(rows_of(experiment), {row["model"] for row in rows})
     return table(lines, numbers=[*metrics, each]) + below + origins(rows)
@@ -207,6 +206,11 @@ def _settings(found: Sequence[tuple[str, str]]) -> tuple[dict[tuple[str, str], s
         for pair in found
     }
     return names if any(names.values()) else {}, list(filter(None, shared))
+
+
+def _of_all(shared: Sequence[str]) -> str:
+    """A panel that says what all lines share."""
+    return panel(f"<p class='key'>All lines: {escape(', '.join(shared))}.</p>") if shared else ""
 
 
 def _how_to_read(experiment: str, lines: Iterable[Mapping[str, str]]) -> str:

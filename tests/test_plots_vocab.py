@@ -18,7 +18,9 @@ FIGURES = {
     "overlap": lambda: plots_vocab.overlap(BARS, title="40% kept"),
     "classes": lambda: plots_vocab.class_shares(SHARES),
     "arrows": lambda: plots_vocab.before_and_after({"field": (2.0, 1.2), "general": (1.1, 1.5)}),
-    "coverage": lambda: plots_vocab.coverage_curves(CURVES, marked={"a": (4000, 0.6), "b": (4000, 0.2)}),
+    "coverage": lambda: plots_vocab.coverage_curves(
+        CURVES, marked={"a": (4000, 0.6), "b": (4000, 0.2)}
+    ),
 }
 
 
