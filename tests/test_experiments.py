@@ -569,3 +569,38 @@ def test_what_chapter_10_says_of_our_recipe_is_what_the_ledger_holds():
 
     assert [mean("best", "ours", dataset) for dataset in DATASETS] == [65.9, 68.4]
     assert [mean("init", "contextual_matched", dataset) for dataset in DATASETS] == [65.9, 68.3]
+
+
+def test_what_chapter_10_says_of_the_budget_is_what_the_ledger_holds():
+    from statistics import fmean, stdev
+
+    from bioptimus_lib import evidence, verdicts
+
+    rows, gaps, _, bits = against_the_first("budget")
+    sure = {(verdicts._arm(row), row["dataset"]) for row in rows if verdicts.is_sure(row)}
+    shares = ("0.11", "0.33", "1", "3")
+    v04, kept = ([f"{name}, {share} of the steps" for share in shares]
+                 for name in ("v0.4", "continued"))  # fmt: skip
+    assert len(rows) == 16 and sure == {
+        (kept[3], "NCBI-disease"), (kept[1], "BC5CDR-chem"),
+        *((arm, "BC5CDR-chem") for arm in v04[:3]),
+    }  # fmt: skip
+    assert gaps[kept[3]][0] == 3.0 and gaps[v04[3]] == [2.2, 0.4]
+    assert [gaps[arm][1] for arm in v04[:3]] == [-2.0, -2.2, -1.7] and gaps[kept[1]][1] < 0
+    f1: dict[tuple[str, str], list[float]] = {}
+    for row in evidence.rows_of("budget", "f1"):
+        f1.setdefault((row["model"], row["dataset"]), []).append(row["metrics"]["f1"])
+    assert [round(fmean(f1["old", dataset]), 1) for dataset in DATASETS] == [65.0, 69.5]
+    pairs = list(zip(v04, kept, strict=True))
+    ncbi, chem = (
+        [round(fmean(f1[new, dataset]) - fmean(f1[old, dataset]), 1) for new, old in pairs]
+        for dataset in DATASETS
+    )
+    assert (min(ncbi), max(ncbi)) == (-1.3, -0.3) and max(chem[:3]) < 0
+    assert chem[2:] == [-1.3, 0.8]
+    assert [round(stdev(f1[arm, "BC5CDR-chem"]), 1) for arm in (v04[3], kept[3])] == [0.6, 1.4]
+    assert all(bits[new] < bits[old] for new, old in pairs)
+    assert [bits[arm] for arm in (v04[0], kept[0], v04[3], kept[3])] == [1.66, 1.88, 1.23, 1.44]
+    read = {round(n / 1e6, 1) for (_, arm, _), n in verdicts.tokens_of("budget").items()
+            if arm == v04[3]}  # fmt: skip
+    assert read == {7.4}
