@@ -252,23 +252,23 @@ def ratio_table(experiment: str) -> str:
         if "keywords" in faster:  # then their number is what is compared
             setting = re.sub(r", \d+ keywords", "", setting)
         lines.append({
-            "compared": _numbers(f"{faster} against {slower}"),
+            "compared": spoken(f"{faster} against {slower}"),
             "text": row["dataset"],
-            "setting": _numbers(setting),
+            "setting": spoken(setting),
             "times as fast": _times(found["ratio"]),
             "least to most": f"{_times(found['least'])} to {_times(found['most'])}",
         })
     return table(lines, numbers=("times as fast", "least to most")) + origins(rows)
 
 
-def _numbers(text: str) -> str:
+def spoken(text: str) -> str:
     """A text with commas in its large numbers, and one of a thing without a plural.
 
-    >>> _numbers("1 workers, 10000 keywords")
-    '1 worker, 10,000 keywords'
+    >>> spoken("1 workers, 10000 keywords"), spoken("6 steps, 1 processes")
+    ('1 worker, 10,000 keywords', '6 steps, 1 process')
     """
     text = re.sub(r"\b\d{5,}\b", lambda number: f"{int(number[0]):,}", text)
-    return re.sub(r"\b1 (worker|keyword|thread)s\b", r"1 \1", text)
+    return re.sub(r"\b1 (worker|keyword|thread|process)(s|es)\b", r"1 \1", text)
 
 
 def _times(ratio: float) -> str:

@@ -43,7 +43,7 @@ def growth(
                       label=f"{count} worker" + "s" * (count > 1), clip_on=False)
             line = {k: look[k] for k in ("color", "linestyle")}
             left.plot([0, most / 1e6], [law.seconds(w, count) for w in (0, most)], lw=1.4, **line)
-        left.set(xlabel="text, MB", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+        left.set(xlabel="text, MB (lines: fitted)", ylabel="seconds", xlim=(0, None), ylim=(0, None))
         left.legend(loc="upper left")
         right.plot(list(memory), list(memory.values()), color=BLUE, marker="o", clip_on=False)
         right.set(xlabel="text, MB", ylabel="memory, MB", xlim=(0, None),
@@ -139,7 +139,7 @@ def trainings(
                 axes.axvline(step + 0.5, color=INK, lw=1.0, linestyle=(0, (2, 2)))
             top.text(step + 0.5, 1.0, f" {what}", transform=top.get_xaxis_transform(), va="top",
                      fontsize=9.5)
-        low.set(yscale="log", xlabel="step", ylabel="distance")
+        low.set(yscale="log", xlabel="step", ylabel="distance, nats")
         low.set_ylim(floor / 2, None)
         top.set_ylabel("loss, nats")
         top.set_title(title)
@@ -186,6 +186,7 @@ def bills(
                  87_660: "10 years"}  # fmt: skip
         shown = {t: name for t, name in ticks.items() if low / 3 < t < high * 3}
         axes.set_xticks(list(shown), list(shown.values()))
+        axes.set_xlabel("mark: as expected, bar: from the least to the most")
         axes.minorticks_off()
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=11.5)
     return figure
