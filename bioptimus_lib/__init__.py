@@ -18,7 +18,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | made-up text | ``pocket`` ``pocket_notes`` | ``pocket_grammar`` ``pocket_pubmed`` |
 | made-up sets | ``pocket_ner`` ``pocket_tasks`` | |
 | vocabulary | ``vocab`` ``comparison`` | ``wordpiece`` ``cutting`` ``word_classes`` ``adding`` |
-| models | ``models`` | ``mini_albert`` ``onnx_model`` |
+| models | ``models`` | ``mini_albert`` ``loaded_models`` ``onnx_model`` |
 | reading in context | ``occurrences`` | ``crops`` ``early_exit`` ``onednn`` ``wanted`` |
 | distillation | ``distill`` ``token_distillation`` | ``strategies`` ``calibration`` ``origin`` |
 | masking | ``masking`` ``curriculum`` | |

@@ -44,7 +44,7 @@ def ner(run: Run) -> dict[str, Any]:
         if not file.exists():
             settings = ner_settings(run.profile, seed=seed)
             jobs.append(Tagging(run.folder(model), splits, settings, run.device, threads, file))
-    with WorkerPool(workers if jobs else 0) as pool:
+    with WorkerPool(workers if jobs else 0, models=True) as pool:
         done = pool.in_order(tag, jobs)
         for _ in tqdm(done, total=len(jobs), unit="fine-tuning", disable=not run.progress):
             pass

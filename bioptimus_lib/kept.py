@@ -160,7 +160,7 @@ def each(
 
     missing = [job for job in todo if kept(job) is None]  # what is refused is refused now
     new = {job.place for job in missing}
-    with WorkerPool(workers if len(missing) > 1 else 0) as pool:
+    with WorkerPool(workers if len(missing) > 1 else 0, models=True) as pool:
         made = pool.in_order(do, missing)
         for job in todo:
             yield job, next(made) if job.place in new else do(job)

@@ -43,7 +43,8 @@ def growth(
                       label=f"{count} worker" + "s" * (count > 1), clip_on=False)
             line = {k: look[k] for k in ("color", "linestyle")}
             left.plot([0, most / 1e6], [law.seconds(w, count) for w in (0, most)], lw=1.4, **line)
-        left.set(xlabel="text, MB (lines: fitted)", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+        left.set(xlabel="text, MB (lines: fitted)", ylabel="seconds")
+        left.set(xlim=(0, None), ylim=(0, None))
         left.legend(loc="upper left")
         right.plot(list(memory), list(memory.values()), color=BLUE, marker="o", clip_on=False)
         right.set(xlabel="text, MB", ylabel="memory, MB", xlim=(0, None),

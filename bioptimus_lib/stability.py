@@ -121,7 +121,7 @@ def trials(
             1 if workers else None)
         for recipe in recipes.values() for n in range(seeds)
     ]  # fmt: skip
-    with WorkerPool(workers) as pool:
+    with WorkerPool(workers, models=True) as pool:
         done = iter(list(pool.in_order(work, jobs)))
     return {name: list(islice(done, seeds)) for name in recipes}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -39,17 +40,23 @@ def in_order(
         yield from pool.in_order(function, tasks)
 
 
-def worker_context() -> BaseContext:
+def worker_context(*, models: bool = False) -> BaseContext:
     """How worker processes are started.
 
     Not forked from this one: a fork of a process with threads (torch, tokenizers) can hang. A
     server process that has loaded nothing but ``loaded`` is forked instead; it starts with the
     first worker, and workers that come later have all they need. Windows starts each anew.
+
+    Args:
+        models: the workers will work with models, so the server, if it is not up yet, loads
+            ``loaded_models``, too. Linux alone: elsewhere PyTorch brings libraries of the system
+            that a fork does not survive.
     """
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload(["bioptimus_lib.loaded"])
+    more = ["bioptimus_lib.loaded_models"] if models and sys.platform == "linux" else []
+    context.set_forkserver_preload(["bioptimus_lib.loaded", *more])
     return context
 
 
@@ -59,14 +66,16 @@ class WorkerPool:
     Args:
         workers: processes to start; 0 works in this one.
         executor: any ``concurrent.futures.Executor`` to use instead; it is not shut down.
+        models: the work is with models (see ``worker_context``).
         threads: start threads, for work that does without Python's lock. They start at once, and
             what they make need not travel. Nothing can end a thread from without: it must look at
             ``stopped`` from time to time.
     """
 
     def __init__(
-        self, workers: int, executor: Executor | None = None, *, threads: bool = False
-    ) -> None:
+        self, workers: int, executor: Executor | None = None, *, models: bool = False,
+        threads: bool = False,
+    ) -> None:  # fmt: skip
         self.stopped = threading.Event()
         self._threads: ThreadPoolExecutor | None = None
         self._processes: ProcessPoolExecutor | None = None
@@ -74,7 +83,7 @@ class WorkerPool:
             executor = self._threads = ThreadPoolExecutor(workers)
         elif executor is None and workers:
             executor = self._processes = ProcessPoolExecutor(
-                workers, mp_context=worker_context(), initializer=_prepare
+                workers, mp_context=worker_context(models=models), initializer=_prepare
             )
         self._executor = executor
 

@@ -199,7 +199,7 @@ def _side_by_side(
     quiet = replace(setting, progress=False)  # bars of several processes would be on one line
     for groups in rounds:
         jobs = [_Group(name, quiet, cells, ends) for cells in groups if cells]
-        with WorkerPool(min(workers, len(jobs))) as pool:
+        with WorkerPool(min(workers, len(jobs)), models=True) as pool:
             done = pool.in_order(_make_group, jobs)
             for _ in tqdm(done, total=len(jobs), unit="group", disable=not setting.progress):
                 pass
