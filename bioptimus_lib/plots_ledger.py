@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib import evidence, nested
 from bioptimus_lib.gap_filling import Filled, Gap
-from bioptimus_lib.pictures import folded, panel
+from bioptimus_lib.pictures import folded, panel, table
 from bioptimus_lib.plots import BLUE, INK, PAGE, image, new_figure, style
 from bioptimus_lib.plots_distill import curves
 from bioptimus_lib.plots_phases import filled_gaps
@@ -102,8 +102,8 @@ def lines(
 
 
 def gaps(experiment: str, *, seed: int) -> str:
-    """What each model of a seed puts into the gaps; a model that only another seed has is shown
-    by that one."""
+    """The chance that each model of a seed gives to the right word of each gap, and to be opened
+    what it puts there; a model that only another seed has is shown by that one."""
     rows: dict[str, Row] = {}
     for row in evidence.rows_of(experiment):
         if "gaps" in row and (row["seed"] == seed or row["model"] not in rows):
@@ -119,7 +119,23 @@ def gaps(experiment: str, *, seed: int) -> str:
         }
         for n in range(len(shown))
     ]  # fmt: skip
-    return filled_gaps(shown, filled) + evidence.origins(rows.values())
+    chances = [
+        {"right word": gap.answer, **{model: _share(found.answer) for model, found in of.items()}}
+        for gap, of in zip(shown, filled, strict=True)
+    ]
+    said = panel("<p>The chance that each gives to the right word, per cent:</p>")
+    guesses = folded("The sentences, and what each model puts there", filled_gaps(shown, filled))
+    below = guesses + evidence.origins(rows.values())
+    return said + table(chances, numbers=rows) + below
+
+
+def _share(chance: float) -> str:
+    """A chance in per cent, for a column of them.
+
+    >>> _share(0.4331), _share(0.0002)
+    ('43.3', '< 0.1')
+    """
+    return f"{100 * chance:.1f}" if chance >= 0.001 else "< 0.1"
 
 
 def phase(before: str, after: str) -> str:

@@ -109,3 +109,20 @@ def test_nothing_yet(draw, monkeypatch):
 
     monkeypatch.setattr(ledger, "read", none)
     assert draw() == evidence.nothing_in("start") and "experiment start" in draw()
+
+
+def test_what_chapter_09_says_of_the_gaps_is_what_the_ledger_holds():
+    of = {
+        row["model"]: {gap["answer"]: gap["chance"] for gap in row["gaps"]}
+        for row in ledger.read("phases") if "gaps" in row and row["seed"] in (0, 1)
+    }  # fmt: skip
+    versions = [f"v0.{n}" for n in range(1, 5)]
+    for word in ("study", "adverse"):
+        assert min(of["v0.1"][word], of["continued"][word]) > 0.8
+    for word in ("glucose", "pressure", "cholesterol"):
+        assert max(versions, key=lambda name: of[name][word]) == "v0.4"
+    assert 0.015 < of["v0.4"]["cholesterol"] < 0.025 and of["v0.4"]["corticosteroid"] < 0.001
+    rises = [word for word, chance in of["v0.4"].items() if chance > of["v0.3"][word]]
+    falls = [word for word, chance in of["v0.4"].items() if of["v0.3"][word] - chance > 0.03]
+    assert len(of["v0.4"]) == 12 and len(rises) == 9 and len(falls) == 3
+    assert [round(of[name]["difference"], 2) for name in ("v0.3", "v0.4")] == [0.43, 0.12]
