@@ -518,7 +518,7 @@ def test_what_chapter_10_says_of_the_starts_is_what_the_ledger_holds():
     from bioptimus_lib import evidence, verdicts
 
     rows, gaps, _, _ = against_the_first("init")
-    assert verdicts.first_arm(rows) == "subtoken_mean" and len(gaps) == 8
+    assert verdicts.first_arm(rows) == "subtoken_mean" and len(gaps) == 9
     fitting = {"contextual_matched"} | {arm for arm in gaps if arm.startswith("calibrated")}
     ends = [gap for arm in fitting for gap in gaps[arm]]
     assert len(ends) == 10 and (min(ends), max(ends)) == (-0.9, 0.2)
@@ -531,9 +531,11 @@ def test_what_chapter_10_says_of_the_starts_is_what_the_ledger_holds():
     assert [round(b - a) for a, b in zip(raw, scaled, strict=True)] == [22, 11]
     assert [round(gap) for gap in gaps["random"]] == [-10, -16]
     assert gaps["token_distillation"] == [-3.4, -0.5]
-    sure = [row["dataset"] for row in rows
-            if verdicts.is_sure(row) and verdicts._arm(row) == "token_distillation"]  # fmt: skip
-    assert sure == ["NCBI-disease"]
+    assert gaps["random_matched"] == [-2.9, -0.5]
+    for arm in ("token_distillation", "random_matched"):
+        sure = [row["dataset"] for row in rows
+                if verdicts.is_sure(row) and verdicts._arm(row) == arm]  # fmt: skip
+        assert sure == ["NCBI-disease"]
 
     losses: dict[str, dict[int, list[float]]] = {}
     for row in evidence.rows_of("init"):
