@@ -167,11 +167,11 @@ def metrics_table(
         found.sort(key=lambda group: (group[0][:2], nested.place(group[0][3])))
     settings, shared = _settings([(names[0], names[1]) for names, _ in found])
     models = {names[3] for names, _ in found}
-    if one := settings and len(models) == 1:
+    if one_model := bool(settings) and len(models) == 1:
         shared = [*models, *shared]
     lines = []
     for (dataset, variant, _, model), some in found:
-        line = {} if one else {first: model}
+        line = {} if one_model else {first: model}
         if settings:
             line["setting"] = settings[dataset, variant]
         of = {heading: nested.groups_of(some, metric) for heading, metric in metrics.items()}

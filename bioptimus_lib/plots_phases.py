@@ -305,11 +305,11 @@ def _guess(pieces: str, chance: float, answer: str) -> str:
 def _percent(chance: float) -> str:
     """A probability in per cent, HTML; with a power of ten where it is very small.
 
-    >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 3e-9)]
-    ['50%', '1.3%', '0.04%', '3·10<sup>−7</sup>%']
+    >>> [_percent(p) for p in (0.5, 0.013, 0.0004, 3e-9, 0)]
+    ['50%', '1.3%', '0.04%', '3·10<sup>−7</sup>%', '0%']
     """
     value = 100 * chance
-    if value < 0.01:
+    if 0 < value < 0.01:
         digits, power = f"{value:.0e}".split("e")
         return f"{digits}·10<sup>−{-int(power)}</sup>%"
     return f"{value:.0f}%" if value >= 10 else f"{value:.2g}%"

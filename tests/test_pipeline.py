@@ -270,7 +270,7 @@ def one_line(capsys) -> str:
         (["--ner", "no/such/folder"], "does not exist"),
         (["--minutes", "-1"], "negative"),
         (["--minutes", "soon"], "invalid float value"),
-        (["--device", "abacus"], "invalid choice"),
+        (["--device", "abacus"], "unknown: choose cpu or cuda"),
     ],
 )
 def test_wrong_words(words, says, capsys, tmp_path, monkeypatch):
