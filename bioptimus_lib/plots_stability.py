@@ -234,7 +234,7 @@ def gains(
     with style():
         most = max(sum(row in some for some in groups.values()) for row in rows)
         figure, axes = new_figure(
-            height=1.3 + (0.24 + 0.17 * most) * len(rows) + 0.3 * (len(groups) > 1)
+            height=1.3 + (0.22 + 0.09 * most) * len(rows) + 0.3 * (len(groups) > 1)
         )
         axes.axvline(zero, color=SOFT, lw=1.4, zorder=0)
         for (name, some), look in zip(groups.items(), SERIES, strict=False):
