@@ -153,7 +153,7 @@ def logged_jobs(
     near = [min(logged, key=partial(_beside, aim)) for aim in steps]
     return [
         Job(row["tokens"] * flops, processes, row["tokens"] / row["tokens_per_second"],
-            f"{name}, {row['step']} steps, {processes} process{'es' * (processes > 1)}")
+            f"{name}, {row['step']} steps, {processes} processes")
         for row in near
     ]  # fmt: skip
 

@@ -241,6 +241,7 @@ def loss_curves(
         if steep := high - low > 2 * (later - low):  # then the switches would be a flat line
             high = later
         room = max(high - low, 0.1)
+        windows = {version: len(rows) // 6 for version, rows in phases.items()}
         for number, (version, rows) in enumerate(phases.items()):
             if not rows:
                 continue
@@ -248,13 +249,12 @@ def loss_curves(
             axes.axvspan(start, end, color=PALE if number % 2 == 0 else PAGE, zorder=0, lw=0)
             pieces = [start + row["tokens"] / 1000 for row in rows]
             values = [row["loss"] for row in rows]
-            window = len(rows) // 6
-            look = SERIES[number]
+            window, look = windows[version], SERIES[number]
             if window > 1:  # single batches are noisy: they stay as a thin line behind their mean
                 axes.plot(pieces, values, color=look["color"], lw=0.8, alpha=0.45)
             axes.plot(
                 pieces, centred_mean(values, window), **look,
-                markevery=max(1, len(rows) // 6), clip_on=steep,
+                markevery=max(1, window), clip_on=steep,
             )
             masking = known[version].masking
             middle = (start + end) / 2
@@ -271,7 +271,7 @@ def loss_curves(
         if steep:
             axes.text(0.02 * start, high + 0.1 * room, f"begins at {tops[0]:.1f}", fontsize=9.5)
         read = "pieces read, thousands"
-        if any(len(rows) >= 12 for rows in phases.values()):
+        if max(windows.values()) > 1:
             read += " (thin: as logged, thick: their mean)"
         axes.set(title=title, xlabel=read, ylabel="training loss, nats per guess")
     return figure
@@ -319,13 +319,13 @@ def f1_by_version(
         figure, axes = new_figure(height=0.8 + 0.48 * len(rows))
         spread = pooled_spread(rows.values())
         values = np.concatenate(list(rows.values()))
-        shown = values
+        band: tuple[float, ...] = ()
         if spread is not None and reference in rows:
-            mean = rows[reference].mean()
+            mean = float(rows[reference].mean())
             band = mean - 2 * spread, mean + 2 * spread
             axes.axvspan(*band, color=PALE, zorder=0, lw=0)
             axes.axvline(mean, color=SOFT, lw=1.0, linestyle=(0, (3, 3)), zorder=1)
-            shown = np.append(values, band)
+        shown = np.append(values, band)
         width = max(float(np.ptp(shown)), 1.0)
         for place, (model, seeds) in enumerate(rows.items()):
             colour, marker = (ORANGE, "s") if model == reference else (BLUE, "o")
@@ -347,7 +347,7 @@ def f1_by_version(
         least, most = min(map(len, rows.values())), max(map(len, rows.values()))
         several = f"{most} seeds" if least == most else f"{least} to {most} seeds"
         says = "one seed: its noise is unknown" if most == 1 else f"{several}, filled: mean"
-        if len(shown) > len(values):
+        if band:
             says = f"{several}; shaded: square ± 2 sd"
         axes.set(title=title, xlabel=f"F1, per cent ({says})")
     return figure
