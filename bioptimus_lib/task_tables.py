@@ -16,7 +16,7 @@ from bioptimus_lib.plots_ner_results import Row, forest
 from bioptimus_lib.plots_tasks import by_label
 from bioptimus_lib.task_table import TASKS
 
-EXPERIMENT = "tasks"
+EXPERIMENT, FACTS = "tasks", "task-facts"
 TOGETHER = "together"
 #: The published tasks in the order of the chapter.
 REAL = ("chemprot", "gad", "biosses", "hoc", "pubmedqa", "rqe", "mts-dialog")
@@ -150,10 +150,12 @@ def why(row: Found) -> str:
 
 
 def ways(task: str, *, label: Callable[[Found], str]) -> str:
-    """One task in all the ways that have been run, mean and spread over seeds, as a figure."""
+    """One task in all the ways that have been run, mean and spread over seeds, as a figure; last
+    come the ways without fine-tuning, if there are any."""
     found = [row for row in together(variants=True) if _of(row, task)]
     if not found:
         return evidence.nothing_in(EXPERIMENT)
+    found += [row for row in evidence.rows_of(FACTS, "score") if _of(row, task)]
     single = [row for row in evidence.rows_of(EXPERIMENT, "score") if row["seed"] is not None]
     rows = {}
     for row in found:
@@ -213,9 +215,9 @@ def labels(task: str) -> str:
 
 def facts_table() -> str:
     """What is known of each real set before any model, as HTML."""
-    rows = evidence.rows_of("task-facts")
+    rows = evidence.rows_of(FACTS, "constant")
     if not rows:
-        return evidence.nothing_in("task-facts")
+        return evidence.nothing_in(FACTS)
     by_name = {row["dataset"]: row for row in rows}
     lines = []
     for name in (*(n for n in REAL if n in by_name), *(n for n in by_name if n not in REAL)):
@@ -242,9 +244,9 @@ def _percent(share: float | None) -> str:
 
 def shallow_figure() -> str:
     """What is reached without a language model: a constant, and words alone, as HTML."""
-    rows = [row for row in evidence.rows_of("task-facts") if "words" in row["metrics"]]
+    rows = evidence.rows_of(FACTS, "words")
     if not rows:
-        return evidence.nothing_in("task-facts")
+        return evidence.nothing_in(FACTS)
     model = {row["dataset"]: row["metrics"]["score"] for row in together()}
     lines = []
     for row in sorted(rows, key=_place):

@@ -9,6 +9,8 @@ import pytest
 from conftest import save_old_and_new
 from test_tasks import PIECES
 
+from bioptimus_lib.experiments import task_facts
+from bioptimus_lib.experiments.cells import Setting
 from bioptimus_lib.models import load_masked_lm
 from bioptimus_lib.task_data import Data, Example
 from bioptimus_lib.task_facts import facts, words_alone
@@ -59,6 +61,28 @@ def test_facts_by_hand(data, tmp_path):
     assert found["test_in_train"] >= 1 and found["contradicted"] == 0
     assert found["truncated"] > 0.9 and found["pieces"] > 8
     assert found["words_second"] == 100 and 30 < found["constant"] < 70
+
+
+def test_a_similarity_is_also_read_apart_by_the_model_as_it_is(tmp_path):
+    save_old_and_new(PIECES, tmp_path)
+    draw = random.Random(0)
+
+    def scored(n: int) -> list[Example]:
+        texts = [" ".join(draw.choices("abcdefgh", k=4)) for _ in range(2 * n)]
+        return [Example(f"{len(texts)}-{i}", texts[i], 4.0 if i % 2 else draw.random(),
+                        second=texts[i if i % 2 else n + i]) for i in range(n)]  # fmt: skip
+
+    some = Data(({"train": scored(30), "devel": scored(10), "test": scored(20)},))
+    setting = Setting(tmp_path / "out", model=str(tmp_path / "old"))
+    cosine, regression = task_facts.apart(setting, SCORE, some)
+    assert (cosine["variant"], regression["variant"]) == ("read apart, cosine",
+                                                          "read apart, regression")
+    for row in (cosine, regression):
+        found = row["metrics"]
+        assert row["metric"] == "pearson" and row["seed"] is None and found["tested"] == 20
+        assert found["low"] <= found["score"] <= found["high"]
+    # A pair of the same text has the highest score: states that are the same must be seen.
+    assert cosine["metrics"]["low"] > 20
 
 
 @pytest.mark.skipif("BIOPTIMUS_MIRROR" not in os.environ, reason="needs real data")
