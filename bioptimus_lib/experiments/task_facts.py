@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.experiments.cells import Setting
-from bioptimus_lib.experiments.inputs import model_folder
+from bioptimus_lib.experiments.inputs import model_folder, weights
 
 if TYPE_CHECKING:
     from bioptimus_lib.task_data import Data
@@ -38,11 +38,11 @@ def folder(setting: Setting, name: str) -> Path:
 
 
 def data(setting: Setting) -> list[Path]:
-    """The files that the numbers come from."""
+    """The files that the numbers come from, and the weights that texts are read apart by."""
     return sorted(
         path for name in cells(setting) for path in folder(setting, name).iterdir()
         if path.is_file()
-    )  # fmt: skip
+    ) + weights(setting)  # fmt: skip
 
 
 def run(setting: Setting, cell: str) -> Iterator[dict[str, Any]]:
