@@ -106,6 +106,7 @@ BROKEN = {
     "figure without alt": (broken(3, source="plt.show()"), "without alt text"),
     "figure with empty alt": (broken(3, source="show(fig, alt=' ')"), "without alt text"),
     "figure not shown": (broken(3, source="plt.plot([1])"), "not shown"),
+    "line too wide": (broken(3, source="x = 1  # " + 92 * "x"), "a line of 101 letters"),
     "path in code": (broken(3, source="open('/" + "home/ann/x')"), "absolute path"),
     "path in output": (broken(2, outputs=[{**HELLO, "text": "/" + "tmp/x"}]), "absolute path"),
     "path in words": (broken(0, source="See /" + "Users/ann."), "absolute path"),

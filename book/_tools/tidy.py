@@ -19,7 +19,8 @@ import re
 import sys
 from pathlib import Path
 
-CHECKED, SETUP = "nbval-check-output", "setup"
+CHECKED, SETUP, HIDDEN = "nbval-check-output", "setup", "remove-input"
+WIDTH = 100  # letters of a line of code; more are cut off where a page is not wide
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -154,6 +155,9 @@ def problems(notebook: dict, *, setup: str | None, address: str) -> list[str]:
             if cell.get("execution_count") not in (None, 1 if outputs else None):
                 found.append(f"{where}: has an execution count")
             found += [f"{where}: {problem}" for problem in _shown_without_words(text)]
+            wide = max(map(len, text.splitlines()), default=0)
+            if wide > WIDTH and HIDDEN not in tags(cell):
+                found.append(f"{where}: a line of {wide} letters, where a page shows {WIDTH}")
             text += json.dumps(outputs)
         else:
             found += [f"{where}: {problem}" for problem in _pictures_without_words(text)]
