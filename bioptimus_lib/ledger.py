@@ -74,8 +74,8 @@ def append(
 
     Raises:
         ValueError: a row is incomplete, holds a number that is not finite or an absolute path,
-            or has the key of a row that is there and ``replace`` is false, or of one that was made
-            with another ``setting``.
+            or has the key of a row that is there and ``replace`` is false; or a row of the same
+            key but for its seed was made with another ``setting``.
     """
     added = [dict(rows)] if isinstance(rows, Mapping) else [dict(row) for row in rows]
     if not added:
@@ -93,18 +93,14 @@ def append(
     elsewhere = {key(r): r for r in _rows(experiment, folder, without=path)}
     here = {key(row): row for row in _load(path)} if path.exists() else {}
     keys = [key(row) for row in added]
-    for k, row in zip(keys, added, strict=True):
+    _check_settings([*elsewhere.values(), *here.values()], added)
+    for k in keys:
         if keys.count(k) > 1:
             raise ValueError(f"two of the rows have the same key {_show(k)}")
         if k in elsewhere:
             raise ValueError(f"{_show(k)} is in another file of this experiment")
         if k in here and not replace:
             raise ValueError(f"{_show(k)} is there already: replace it, or give a variant")
-        if changed := _other_setting(here.get(k, {}), row):
-            raise ValueError(
-                f"{_show(k)} is there with another setting ({changed}): rows of both cannot stand "
-                f"under one name, so take the same setting, or take the old rows out of {path.name}"
-            )
     here |= dict(zip(keys, added, strict=True))
     with atomic_write(path) as out:
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in here.values())
@@ -177,14 +173,43 @@ def _check_name(field: str, name: str) -> None:
         raise ValueError(f"{field} {name!r}: letters, digits, '-', '_' and '.' alone are allowed")
 
 
+def check_settings(
+    experiment: str, rows: Iterable[Row], *, folder: str | os.PathLike[str] | None = None
+) -> None:
+    """Look before long work whether its rows could be appended: ValueError if the experiment has a
+    row of the same key, of whatever seed, that was made with another setting.
+
+    Args:
+        rows: as far as they are known; what they lack of ``KEY`` counts as None.
+    """
+    _check_settings(
+        _rows(experiment, folder), [{**row, "experiment": experiment} for row in rows]
+    )
+
+
+def _check_settings(there: Iterable[Row], added: Iterable[Row]) -> None:
+    def name(row: Row) -> tuple[Any, ...]:
+        return tuple(row.get(part) for part in KEY if part != "seed")
+
+    known = {name(row): row for row in there if row.get("setting") or row.get("settings")}
+    for row in added:
+        sibling = known.setdefault(name(row), row)
+        if changed := _other_setting(sibling, row):
+            raise ValueError(
+                f"{_show(key(sibling))} has another setting ({changed}): rows of both cannot stand "
+                "under one name, so take the same setting, or take the old rows out of "
+                f"data/results/{row['experiment']}"
+            )
+
+
 def _other_setting(there: Row, here: Row) -> str:
-    """What differs in the settings of two rows, of an experiment (``setting``) or of a fine-tuning
-    (``settings``); nothing if one of them does not tell."""
+    """What differs but the seed in the settings of two rows, of an experiment (``setting``) or of a
+    fine-tuning (``settings``); nothing if one of them does not tell."""
     return "; ".join(
         f"{name}: {old.get(name)} there, {value} here"
         for kind in ("setting", "settings")
         if (old := there.get(kind)) and (new := here.get(kind))
-        for name, value in new.items() if old.get(name) != value
+        for name, value in new.items() if name != "seed" and old.get(name) != value
     )  # fmt: skip
 
 

@@ -87,9 +87,15 @@ def _line(row: Found) -> dict[str, str]:
         "95 %": f"{found['low']:.1f} to {found['high']:.1f}",
         "over the constant": f"{found['margin']:+z.1f} "
         f"[{found['margin_low']:+z.1f}, {found['margin_high']:+z.1f}]",
+        "passes": _passes(row),
         "seeds": f"{found['seeds']:.0f}",
         "tested": f"{found['tested']:,.0f}",
     }
+
+
+def _passes(row: Found) -> str:
+    """How often train was read; a dash in rows that do not tell."""
+    return f"{row['settings']['epochs']}" if "settings" in row else "–"
 
 
 def margins() -> str:

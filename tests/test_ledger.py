@@ -88,6 +88,17 @@ def test_a_fine_tuning_by_another_recipe_is_not_replaced(tmp_path):
     ledger.append("ner", row(settings={"epochs": 20, "new": None}), folder=tmp_path, replace=True)
     with pytest.raises(ValueError, match="another setting .epochs: 20 there, 1 here"):
         ledger.append("ner", row(settings={"epochs": 1}), folder=tmp_path, replace=True)
+    other = row(settings={"epochs": 1, "seed": 7}, seed=7)  # would be averaged with the first
+    with pytest.raises(ValueError, match="seed 0 has another setting .epochs: 20 there, 1 here"):
+        ledger.append("ner", other, folder=tmp_path)
+    with pytest.raises(ValueError, match="another setting"):  # the same before the work is done
+        ledger.check_settings("ner", [other], folder=tmp_path)
+    with pytest.raises(ValueError, match="another setting"):
+        ledger.append("ner", [other, {**other, "seed": 8, "settings": {"epochs": 2}}],
+                      folder=tmp_path / "new")  # fmt: skip
+    ledger.check_settings("ner", [{**other, "settings": {"epochs": 20}}], folder=tmp_path)
+    ledger.check_settings("nothing", [other], folder=tmp_path)
+    assert len(ledger.read("ner", folder=tmp_path)) == 1
 
 
 @pytest.mark.parametrize("words", [["words", "x"], ["ner"], ["vocab", "--out", "x"]])

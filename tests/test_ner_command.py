@@ -62,6 +62,9 @@ def test_two_models_are_compared_and_nothing_is_done_twice(place, capsys, monkey
     assert ledger.read("ner", folder=place / "results") == rows
     assert command(place, *words, "--sentences", 30) == 2
     assert "all sentences of train there, 30 here" in capsys.readouterr().err
+    other = [*words, "--max-length", 16, "--out", place / "elsewhere", "--profile", "pocket"]
+    assert main(["ner", *map(str, other), "--ledger", "test", "--quiet"]) == 2
+    assert "max_length: None there, 16 here" in capsys.readouterr().err
 
 
 def test_a_place_that_is_none_is_told_before_any_work(place, capsys):

@@ -70,6 +70,7 @@ def test_models_are_compared_and_nothing_is_done_twice(place, capsys, monkeypatc
     for row, line in zip(together, table, strict=True):
         found = row["metrics"]
         assert row["variant"] == "together" and found["seeds"] == 2 and found["train"] == 60
+        assert row["settings"]["epochs"] == 2 and "seed" not in row["settings"]
         assert found["score"] == line["score"] and [found["low"], found["high"]] == line["interval"]
         assert found["margin"] == pytest.approx(found["score"] - found["baseline"])
         assert found["margin_low"] <= found["margin"] <= found["margin_high"]
@@ -95,6 +96,9 @@ def test_models_are_compared_and_nothing_is_done_twice(place, capsys, monkeypatc
     ]:
         assert command(place / "out", *words, *more) == 2
         assert message in capsys.readouterr().err
+    # elsewhere they may be made, but not stand under the same name in the ledger: told at once
+    assert command(place / "elsewhere", *words, "--max-length", 8, "--ledger", "test") == 2
+    assert "max_length: None there, 8 here" in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on_with_the_seed_that_lacks(place, capsys, monkeypatch):

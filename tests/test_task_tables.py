@@ -26,7 +26,7 @@ def row(task, *, variant="", seed=None, margin=(10.0, 5.0, 15.0), score=60.0, **
     return {**PLACE, "model": "minilm", "dataset": task, "seed": seed, "metrics": metrics,
             "metric": "accuracy", "labels": {"yes": {"f1": 70.0, "gold": 275.0},
                                              "no": {"f1": 12.0, "gold": 169.0}},
-            "seconds": 60.0, **own, **more}  # fmt: skip
+            "seconds": 60.0, "settings": {"epochs": 4}, **own, **more}  # fmt: skip
 
 
 FACTS = {"train": 449, "devel": 51, "test": 500, "constant": 55.2, "pieces": 330.0,
@@ -71,6 +71,7 @@ def test_a_line_for_each_task_and_dashes_for_the_others(filled):
     html = task_tables.score_table()
     assert html.index("chemprot") < html.index("biosses") < html.index("pubmedqa")
     assert "60.0 ± 1.2" in html and "+10.0 [+5.0, +15.0]" in html and "56.0 to 64.0" in html
+    assert "<td class=n>4</td>" in html  # passes over train
     assert html.count("<td>hoc</td>") == 1 and "chemprot-blinded" not in html
     assert "re-initialise" not in html
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,24 +143,31 @@ def told(
         yield job, result
 
 
+def row_of(job: Any, *, profile: str = "any", variant: str = "") -> dict[str, Any]:
+    """What the ledger knows of a job before it is done."""
+    settings = asdict(job.settings)
+    return {
+        "model": job.model, "dataset": job.dataset, "profile": profile,
+        "seed": settings.pop("seed"), "settings": settings,
+        **({"variant": variant} if variant else {}),
+    }  # fmt: skip
+
+
 def record(
-    folder: str, job: Any, result: Mapping[str, Any], *,
-    file: str, profile: str = "any", variant: str = "",
-) -> None:  # fmt: skip
-    """A row of the ledger, with the command, device and commit that the result was made with."""
+    folder: str, job: Any, result: Mapping[str, Any], *, file: str, **names: str
+) -> None:
+    """A row of the ledger, with the command, device and commit that the result was made with.
+
+    Args:
+        names: ``profile`` and ``variant`` of ``row_of``.
+    """
     from bioptimus_lib import ledger
 
-    names = ("metrics", "epoch", "epochs", "seconds", "settings")
+    found = ("metrics", "epoch", "epochs", "seconds", "settings")
     row = {
-        "model": job.model,
-        "dataset": job.dataset,
-        "profile": profile,
-        "seed": job.settings.seed,
-        **{name: result[name] for name in names if name in result},
+        **row_of(job, **names), **{name: result[name] for name in found if name in result},
         **result["provenance"],
-    }
-    if variant:
-        row["variant"] = variant
+    }  # fmt: skip
     ledger.append(folder, row, file=file, replace=True)
 
 

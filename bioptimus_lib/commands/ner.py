@@ -21,6 +21,7 @@ from bioptimus_lib.commands.fine_tuning import (
     named_models,
     own_settings,
     record,
+    row_of,
     spread,
     spread_text,
     told,
@@ -83,7 +84,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it: a line per run on standard error, the table or JSON on standard output."""
-    from bioptimus_lib import ner_runs
+    from bioptimus_lib import ledger, ner_runs
 
     chosen = _chosen(arguments)
     seeds = range(arguments.seeds or (chosen.seeds if chosen else 3))
@@ -100,15 +101,18 @@ def run(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     todo = [job for jobs in plan.values() for job in jobs]
     _check(plan, out=Path(arguments.out))
+    names = {
+        job.place: {"profile": chosen.name if chosen else "any",
+                    "variant": f"{job.sentences} sentences" if job.sentences else ""}
+        for job in todo
+    }  # fmt: skip
+    if arguments.ledger:
+        ledger.check_settings("ner", (row_of(job, **names[job.place]) for job in todo))
     results = {}
     for job, result in told(todo, ner_runs, workers=arguments.workers, line=_line):
         results[job.place] = result
         if arguments.ledger:
-            record(
-                "ner", job, result, file=arguments.ledger,
-                profile=chosen.name if chosen else "any",
-                variant=f"{job.sentences} sentences" if job.sentences else "",
-            )  # fmt: skip
+            record("ner", job, result, file=arguments.ledger, **names[job.place])
     table = _table(plan, results)
     print(json.dumps({"results": table}) if arguments.json else _text(table))
     return 0

@@ -22,6 +22,7 @@ from bioptimus_lib.commands.fine_tuning import (
     named_models,
     own_settings,
     record,
+    row_of,
     say,
     spread,
     spread_text,
@@ -88,7 +89,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it: a line per run on standard error, the table or JSON on standard output."""
-    from bioptimus_lib import task_runs
+    from bioptimus_lib import ledger, task_runs
 
     chosen = _tasks(arguments)
     if arguments.list:
@@ -110,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     todo = [job for jobs in plan.values() for job in jobs]
     _check(plan, out=Path(arguments.out))
+    if arguments.ledger:
+        ledger.check_settings("tasks", (row_of(job, variant=_variant(job)) for job in todo))
     results = {}
     for job, result in told(todo, task_runs, workers=arguments.workers, line=_line):
         results[job.place] = result
@@ -287,8 +290,7 @@ def _record_together(
         margin_low, margin_high = line["margin_interval"]
         counts = made[0]["report"]["examples"]
         rows.append({
-            **made[0]["provenance"], "model": line["model"], "dataset": line["task"],
-            "profile": "any", "seed": None,
+            **made[0]["provenance"], **row_of(jobs[0]), "seed": None,
             "variant": ", ".join(filter(None, (_variant(jobs[0]), TOGETHER))),
             "metrics": {
                 "score": line["score"], "low": low, "high": high, "baseline": line["baseline"],
