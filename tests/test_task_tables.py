@@ -123,3 +123,25 @@ def test_sizes_in_the_text_are_those_of_the_ledger(chapter):
     text = " ".join("".join(cell["source"]) for cell in cells)
     for said in SAID[chapter]:
         assert said.format(mts=of["mts-dialog"], qa=of["pubmedqa"]) in text
+
+
+def seeds_of(task: str) -> tuple[dict, list[dict]]:
+    """The row of all seeds of a published task by MiniLM, and the metrics of each seed."""
+    rows = [row for row in evidence.rows_of("tasks", "score")
+            if row["dataset"] == task and row["model"] == "minilm"]  # fmt: skip
+    (whole,) = (row for row in rows if row.get("variant") == task_tables.TOGETHER)
+    return whole, [row["metrics"] for row in rows if "variant" not in row]
+
+
+def test_what_chapter_15_says_of_sections_is_what_the_ledger_holds():
+    whole, seeds = seeds_of("mts-dialog")
+    found = whole["metrics"]
+    (words,) = (row["metrics"]["words"] for row in evidence.rows_of("task-facts", "words")
+                if row["dataset"] == "mts-dialog")  # fmt: skip
+    assert (round(found["score"], 1), found["baseline"]) == (73.8, 23.0)
+    assert round(words, 1) == 60.2 and round(found["macro_f1"], 1) == 37.8
+    never = {name: one["gold"] for name, one in whole["labels"].items() if not one["recall"]}
+    assert len(whole["labels"]) == 20 and len(never) == 8 and {"PLAN", "DIAGNOSIS"} <= never.keys()
+    assert sum(never.values()) == 26 and found["tested"] == 400 and len(seeds) == 3
+    said = (round(found["score_seen"], 1), round(found["score_new"], 1), round(found["copied"], 1))
+    assert said == (60.1, 75.7, 66.7)
