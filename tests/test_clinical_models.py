@@ -241,3 +241,33 @@ def test_scores_on_texts_that_train_has_and_on_new_ones():
 def test_broken_files_of_the_lesson_are_all_told(tmp_path):
     said = clinical_steps.broken(tmp_path)
     assert len(said) == 4 and all(text.startswith("NOTEEVENTS.csv:") for text in said.values())
+
+
+def test_what_chapter_15_says_of_memory_is_what_the_ledger_holds():
+    from statistics import fmean
+
+    from bioptimus_lib import evidence
+    from bioptimus_lib.experiments.memorisation import EACH, NEVER, READ
+
+    rows = evidence.rows_of("memorisation", "exposure")
+    assert {row["seed"] for row in rows} == {0, 1, 2} and EACH == 5
+    (most,) = {row["metrics"]["most"] for row in rows}
+
+    def mean(who: str, metric: str = "exposure") -> dict[int, float]:
+        """Of the seeds, for each number of times."""
+        return {
+            times: fmean(row["metrics"][metric] for row in rows
+                         if row["times"] == times and row["variant"].startswith(who))
+            for times in (0, 1, 4, 16, 64, 256)
+        }  # fmt: skip
+
+    never, read = mean(NEVER), mean(READ)
+    assert [round(find(never.values()), 1) for find in (min, max)] == [1.0, 2.0]
+    assert all(0.8 < read[times] < 2.0 for times in (0, 1, 4))
+    assert [round(read[times], 1) for times in (16, 64, 256)] == [2.8, 6.4, 11.0]
+    assert round(most, 1) == 14.2 and 18_900 < 2**most < 19_000
+    assert [round(2 ** (most - read[times])) for times in (64, 256)] == [219, 9]
+    names = 3 * EACH
+    assert [round(names * mean(READ, m)[256]) for m in ("first", "completed")] == [2, 4]
+    for metric in ("first", "completed"):
+        assert not any(share for times, share in mean(READ, metric).items() if times < 256)
