@@ -145,3 +145,24 @@ def test_what_chapter_15_says_of_sections_is_what_the_ledger_holds():
     assert sum(never.values()) == 26 and found["tested"] == 400 and len(seeds) == 3
     said = (round(found["score_seen"], 1), round(found["score_new"], 1), round(found["copied"], 1))
     assert said == (60.1, 75.7, 66.7)
+
+
+def test_what_chapter_16_says_of_biosses_is_what_the_ledger_holds():
+    whole, seeds = seeds_of("biosses")
+    own = {
+        row["seed"]: row["metrics"]["score"] for row in evidence.rows_of("tasks", "score")
+        if row["dataset"] == "biosses" and "re-initialise 1" in row.get("variant", "")
+    }  # fmt: skip
+    facts = evidence.rows_of("task-facts")
+    (words,) = (row["metrics"]["words"] for row in facts
+                if row["dataset"] == "biosses" and "words" in row["metrics"])  # fmt: skip
+    apart = {row["variant"]: row["metrics"] for row in facts if "variant" in row}
+    cosine, regression = apart["read apart, cosine"], apart["read apart, regression"]
+    usual = whole["metrics"]
+    assert [round(usual[n], 1) for n in ("score", "low", "high")] == [46.3, 32.8, 58.4]
+    assert [round(cosine[n], 1) for n in ("score", "low", "high")] == [84.1, 76.4, 90.1]
+    assert (round(words, 1), round(regression["score"], 1), usual["train"]) == (50.4, 72.2, 60)
+    assert usual["high"] < regression["low"] < regression["high"] < cosine["score"]
+    assert (round(own[None], 1), round(usual["score"] - own[None], 1)) == (42.1, 4.2)
+    gaps = [one["score"] - own[seed] for seed, one in enumerate(seeds)]
+    assert all(gap > 0 for gap in gaps) and sum(gap < 2 for gap in gaps) == 2
