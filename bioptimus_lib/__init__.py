@@ -37,7 +37,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | compact models | ``compress`` ``students`` | ``distil_trainer`` ``quantise`` ``footprint`` |
 | data of other tasks | ``i2b2`` | ``relations`` ``task_data`` ``task_readers`` |
 | tasks beyond entities | ``tasks`` ``task_runs`` | ``task_table`` ``task_metrics`` ``sequences`` |
-| what is behind a task | ``task_facts`` | |
+| what is behind a task | ``task_facts`` | ``read_apart`` |
 | clinical models | ``clinical_models`` ``memorisation`` | ``long_notes`` ``clinical_steps`` |
 | the pipeline | ``pipeline`` | ``stages`` ``fine_tunings`` |
 | releases | ``release`` ``hub`` | ``release_facts`` ``model_card`` ``onnx_release`` ``run_rows`` |
@@ -49,7 +49,7 @@ the modules behind it follow; a room imports from rooms above it, never from one
 | lessons | ``scan_steps`` ``distill_steps`` ``masking_steps`` | ``samplers`` ``qik`` |
 | what a phase does | ``looks`` ``trials`` | ``word_guesses`` |
 | the last two phases | ``rate_steps`` ``visible_steps`` | |
-| what a score is worth | ``evaluation_steps`` ``task_steps`` | ``read_apart`` |
+| what a score is worth | ``evaluation_steps`` ``task_steps`` | |
 | a class of students | ``compact_steps`` | |
 | many workers | ``scale_steps`` | |
 | figures | ``plots`` ``pictures`` | ``evidence`` |

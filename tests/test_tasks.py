@@ -170,14 +170,17 @@ def test_a_tiny_model_beats_the_constant_and_no_example_is_lost(tiny, kind, tmp_
     assert first.epochs == [1 + scores.index(max(scores))]
     devel = data.folds[0]["devel"]
     again = first.classifiers[0].predict(devel)
-    assert evaluate(task, devel, again)[0]["score"] == max(scores) == first.metrics["devel_score"]
+    assert max(scores) == first.metrics["devel_score"]
+    assert evaluate(task, devel, again)[0]["score"] == pytest.approx(max(scores), abs=1e-3)
     # what is written is read again
     save(first, data.test, tmp_path / "out", notes={"more": 1})
     assert read_predictions(tmp_path / "out" / "predictions.jsonl", data.test) == first.predictions
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     assert written["metrics"] == first.metrics and written["more"] == 1
     again = load_classifier(tmp_path / "out" / "model", task, settings=quick())
-    assert again.predict(data.test) == first.predictions
+    said = again.predict(data.test)  # a number of 32 bits hangs on where it lies in memory
+    assert said == (pytest.approx(first.predictions, abs=1e-4) if kind == "score"
+                    else first.predictions)  # fmt: skip
     with pytest.raises(ValueError, match="not task"):
         load_classifier(tmp_path / "out" / "model", TOYS["labels" if kind != "labels" else "pair"])
     with pytest.raises(FileNotFoundError):
