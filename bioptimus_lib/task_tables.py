@@ -6,6 +6,7 @@ with intervals. What has not been run is a dash.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ EXPERIMENT, FACTS = "tasks", "task-facts"
 TOGETHER = "together"
 #: The published tasks in the order of the chapter.
 REAL = ("chemprot", "gad", "biosses", "hoc", "pubmedqa", "rqe", "mts-dialog")
+#: Metrics of ``task-facts`` that a model should be above, and their names in a figure.
+FLOORS = {"words": "words alone", "constant": "always the same"}
 Found = Mapping[str, Any]
 
 
@@ -157,10 +160,10 @@ def why(row: Found) -> str:
 
 def ways(task: str, *, label: Callable[[Found], str]) -> str:
     """One task in all the ways that have been run, mean and spread over seeds, as a figure; last
-    come the ways without fine-tuning, if there are any."""
+    come the ways without fine-tuning, if there are any, words alone, and the constant answer."""
     found = [row for row in together(variants=True) if _of(row, task)]
     if not found:
-        return evidence.nothing_in(EXPERIMENT)
+        return _missing(task)
     found += [row for row in evidence.rows_of(FACTS, "score") if _of(row, task)]
     single = [row for row in evidence.rows_of(EXPERIMENT, "score") if row["seed"] is not None]
     rows = {}
@@ -169,13 +172,26 @@ def ways(task: str, *, label: Callable[[Found], str]) -> str:
         name = label(row)
         value, low, high = (row["metrics"][key] for key in ("score", "low", "high"))
         rows[name] = Row(value, low, high, points=own)
-    said = "; ".join(
+    said = [
         f"{name}: {row.value:.1f}, {row.low:.1f} to {row.high:.1f}" for name, row in rows.items()
-    )
+    ]
+    for floor, name in FLOORS.items():
+        for row in evidence.rows_of(FACTS, floor):
+            if row["dataset"] == task:
+                value = row["metrics"][floor]
+                rows[name] = Row(value, math.nan, math.nan)
+                said.append(f"{name}: {value:.1f}")
     metric = found[0]["metric"]
     figure = forest(rows, title=f"{task}: {metric}",
                     xlabel=f"{metric}, 95 % over examples and seeds (open: seeds)")  # fmt: skip
-    return image(figure, alt=f"{task}, {metric}, with intervals. {said}.")
+    return image(figure, alt=f"{task}, {metric}, with intervals. {'; '.join(said)}.")
+
+
+def _missing(task: str) -> str:
+    """What stands in the place of a task that has not been run."""
+    if evidence.rows_of(EXPERIMENT):
+        return panel(f"<p>{task} has not been run yet.</p>")
+    return evidence.nothing_in(EXPERIMENT)
 
 
 def _of(row: Found, task: str) -> bool:
@@ -202,10 +218,8 @@ def way_name(row: Found) -> str:
 def labels(task: str) -> str:
     """F1 of each label of a task on real data, as a figure; the ledger's panel without rows."""
     found = [row for row in together() if row["dataset"] == task]
-    if not found and evidence.rows_of(EXPERIMENT):
-        return panel(f"<p>{task} has not been run yet.</p>")
     if not found:
-        return evidence.nothing_in(EXPERIMENT)
+        return _missing(task)
     row = found[0]
     micro, macro = (row["metrics"][name] for name in ("micro_f1", "macro_f1"))
     figure = by_label(row["labels"], micro=micro, macro=macro, title=f"{task}, {row['model']}")

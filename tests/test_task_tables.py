@@ -86,6 +86,9 @@ def test_ways_of_one_task(filled):
     html = task_tables.ways("biosses", label=task_tables.way_name)
     assert "as usual: 71.0, 67.0 to 75.0; re-initialise 1: 64.0" in html
     assert html.index("re-initialise 1: 64.0") < html.index("read apart, cosine: 84.0")
+    html = task_tables.ways("pubmedqa", label=lambda row: row["model"])
+    assert "minilm: 60.0, 56.0 to 64.0; words alone: 56.0; always the same: 55.2." in html
+    assert "has not been run yet" in task_tables.ways("hoc", label=task_tables.way_name)
     html = task_tables.ways("chemprot", label=task_tables.way_name)
     assert "markers: 60.0" in html and "blinded: 52.0" in html
 
