@@ -44,9 +44,10 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY) ## make .venv with everything; runs by itself when needed
 
+# --all: outputs can be new where a source is not, after a change of the library or of the ledger.
 book: $(READY) ## execute the chapters and build the book into _build/html
 	@$(BIN)/python book/_tools/execute.py notebooks/*.ipynb
-	@$(BIN)/jupyter-book build -n -W --keep-going .
+	@$(BIN)/jupyter-book build --all -n -W --keep-going .
 
 # As many at a time as there are cores, so each with one thread; tests/conftest.py groups them.
 test: export OMP_NUM_THREADS ?= 1
