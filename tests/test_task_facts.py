@@ -12,7 +12,7 @@ from test_tasks import PIECES
 from bioptimus_lib.experiments import task_facts
 from bioptimus_lib.experiments.cells import Setting
 from bioptimus_lib.models import load_masked_lm
-from bioptimus_lib.task_data import Data, Example
+from bioptimus_lib.task_data import Data, Example, count_answers
 from bioptimus_lib.task_facts import facts, words_alone
 from bioptimus_lib.task_table import Task
 
@@ -96,6 +96,11 @@ def test_real_sets_are_as_the_chapter_says():
     }
     assert reports["mts-dialog"]["test texts in train"] == 51
     assert reports["mts-dialog"]["tested"] == 400
+    train = count_answers(
+        TASKS["mts-dialog"].load(sources.fetch("mts-dialog", progress=False)).folds[0]["train"]
+    )
+    never = "PLAN OTHER_HISTORY DIAGNOSIS IMAGING GYNHX IMMUNIZATIONS LABS PROCEDURES".split()
+    assert {min(train[name] for name in never), max(train[name] for name in never)} == {2, 19}
     assert reports["biosses"]["examples"]["train"] == 60 and reports["biosses"]["folds"] == 5
     assert reports["pubmedqa"]["examples"]["train"] == 449
     assert sum(reports["rqe"]["dropped"].values()) == 1
