@@ -55,7 +55,7 @@ test: export BIOPTIMUS_CORES ?= 1
 test: export BIOPTIMUS_PROFILE := glance
 test: $(READY) ## unit tests, doctests and every notebook cell
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(PYTEST_ARGS)
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff on everything, and mypy, which checks the types of the library
 	@$(BIN)/ruff check .

@@ -165,10 +165,9 @@ def differences(control: str, *, title: str, dataset: str = SET) -> str:
         row for row in evidence.rows_of(EXPERIMENT, "difference")
         if row["dataset"] == dataset and row["model"].endswith(f" − {control}")
     ]
-    if not found and evidence.rows_of(EXPERIMENT):
-        return panel(f"<p>No pair beside <b>{escape(control)}</b> has been run yet.</p>")
     if not found:
-        return evidence.nothing_in(EXPERIMENT)
+        part = f"No pair beside <b>{escape(control)}</b> has been run yet."
+        return evidence.nothing_in(EXPERIMENT, part)
     several = len({_setting(row) for row in found}) > 1
     bars, lines = {}, []
     for row in found:

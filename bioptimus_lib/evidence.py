@@ -305,8 +305,11 @@ def p_over_runs(row: Row, digits: int = 3) -> str:
     return p_text(found["p_runs"], digits) if found["seeds"] > 1 else "–"
 
 
-def nothing_in(experiment: str) -> str:
-    """A panel that says that there are no rows, and how to make some."""
+def nothing_in(experiment: str, part: str = "") -> str:
+    """A panel that says that there are no rows, and how to make some; or, where only some are
+    missing, what ``part`` says of them, in HTML."""
+    if part and rows_of(experiment):
+        return panel(f"<p>{part}</p>")
     command = escape(COMMANDS.get(experiment, "bioptimus --help"))
     return panel(
         f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "

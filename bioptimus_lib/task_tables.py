@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bioptimus_lib import evidence
-from bioptimus_lib.pictures import panel, table
+from bioptimus_lib.pictures import table
 from bioptimus_lib.plots import image
 from bioptimus_lib.plots_ner_results import Row, forest
 from bioptimus_lib.plots_tasks import by_label
@@ -163,7 +163,7 @@ def ways(task: str, *, label: Callable[[Found], str]) -> str:
     come the ways without fine-tuning, if there are any, words alone, and the constant answer."""
     found = [row for row in together(variants=True) if _of(row, task)]
     if not found:
-        return _missing(task)
+        return evidence.nothing_in(EXPERIMENT, f"{task} has not been run yet.")
     found += [row for row in evidence.rows_of(FACTS, "score") if _of(row, task)]
     single = [row for row in evidence.rows_of(EXPERIMENT, "score") if row["seed"] is not None]
     rows = {}
@@ -185,13 +185,6 @@ def ways(task: str, *, label: Callable[[Found], str]) -> str:
     figure = forest(rows, title=f"{task}: {metric}",
                     xlabel=f"{metric}, 95 % over examples and seeds (open: seeds)")  # fmt: skip
     return image(figure, alt=f"{task}, {metric}, with intervals. {'; '.join(said)}.")
-
-
-def _missing(task: str) -> str:
-    """What stands in the place of a task that has not been run."""
-    if evidence.rows_of(EXPERIMENT):
-        return panel(f"<p>{task} has not been run yet.</p>")
-    return evidence.nothing_in(EXPERIMENT)
 
 
 def _of(row: Found, task: str) -> bool:
@@ -219,7 +212,7 @@ def labels(task: str) -> str:
     """F1 of each label of a task on real data, as a figure; the ledger's panel without rows."""
     found = [row for row in together() if row["dataset"] == task]
     if not found:
-        return _missing(task)
+        return evidence.nothing_in(EXPERIMENT, f"{task} has not been run yet.")
     row = found[0]
     micro, macro = (row["metrics"][name] for name in ("micro_f1", "macro_f1"))
     figure = by_label(row["labels"], micro=micro, macro=macro, title=f"{task}, {row['model']}")

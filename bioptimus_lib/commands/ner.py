@@ -101,18 +101,15 @@ def run(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     todo = [job for jobs in plan.values() for job in jobs]
     _check(plan, out=Path(arguments.out))
-    names = {
-        job.place: {"profile": chosen.name if chosen else "any",
-                    "variant": f"{job.sentences} sentences" if job.sentences else ""}
-        for job in todo
-    }  # fmt: skip
+    used = chosen.name if chosen else "any"
     if arguments.ledger:
-        ledger.check_settings("ner", (row_of(job, **names[job.place]) for job in todo))
+        rows = (row_of(job, profile=used, variant=_variant(job)) for job in todo)
+        ledger.check_settings("ner", rows)
     results = {}
     for job, result in told(todo, ner_runs, workers=arguments.workers, line=_line):
         results[job.place] = result
         if arguments.ledger:
-            record("ner", job, result, file=arguments.ledger, **names[job.place])
+            record("ner", job, result, file=arguments.ledger, profile=used, variant=_variant(job))
     table = _table(plan, results)
     print(json.dumps({"results": table}) if arguments.json else _text(table))
     return 0
@@ -213,6 +210,11 @@ def _line(job: Job, result: Result) -> str:
 
 
 # --- what came out -----------------------------------------------------------------------------
+
+
+def _variant(job: Job) -> str:
+    """What of a job is not as usual, for the ledger."""
+    return f"{job.sentences} sentences" if job.sentences else ""
 
 
 def _table(
