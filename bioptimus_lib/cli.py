@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -41,7 +43,7 @@ from bioptimus_lib.commands import (
     words,
 )
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+OK, BAD_INPUT, INTERRUPTED, NO_READER = 0, 2, 130, 141
 #: In the order of ``bioptimus --help``.
 COMMANDS = (
     fetch, corpus, words, scan, vocab, distill, pretrain, compress, ner, task, tag, run, release,
@@ -83,8 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it went well, 2 for bad input, 130 when interrupted; without a
-    command, say what there is.
+    """Run one command; 0 when it went well, 2 for bad input, 130 when interrupted, 141 when nobody
+    reads on, such as ``head``; without a command, say what there is.
 
     >>> main(["fetch", "--list", "no-such-source"])
     2
@@ -101,7 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         else "%(asctime)s %(name)s %(levelname)s: %(message)s",
     )
     try:
-        return arguments.run(arguments) or OK
+        code = arguments.run(arguments) or OK
+        sys.stdout.flush()  # or a reader that is gone is met at the exit, with a traceback
+        return code
+    except BrokenPipeError as error:
+        return NO_READER if _nobody_reads() else _told(error, arguments)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, MemoryError) as error:
         return _told(error, arguments)
     except RuntimeError as error:  # torch's name; torch need not be loaded for a comparison
@@ -111,6 +117,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bioptimus: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe that is broken is standard output, and not one to a worker or a server; what
+    waits there is given up then."""
+    try:
+        pipe = select.poll()
+        pipe.register(sys.stdout, 0)
+    except (AttributeError, OSError):  # Windows; a notebook, whose output is no file
+        return False
+    gone = any(event & select.POLLERR for _, event in pipe.poll(0))
+    if gone:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, open until the exit
+    return gone
 
 
 def _told(error: Exception, arguments: argparse.Namespace) -> int:

@@ -794,6 +794,25 @@ def test_interrupt_is_130(monkeypatch, capsys):
     assert capsys.readouterr().err == "bioptimus: interrupted\n"
 
 
+def test_a_reader_may_go_as_head_does():
+    """Nothing is said of it, neither at once nor at the exit."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bioptimus_lib", "fetch", "--list"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    child.stdout.close()
+    assert child.communicate()[1] == b"" and child.returncode == cli.NO_READER
+
+
+def test_another_broken_pipe_is_an_error(monkeypatch, capfd):
+    def broken(*_, **__):
+        raise BrokenPipeError("a server has hung up")
+
+    monkeypatch.setattr("bioptimus_lib.sources.fetch", broken)
+    assert cli.main(["fetch", "NCBI-disease"]) == cli.BAD_INPUT
+    assert "error: a server has hung up" in capfd.readouterr().err
+
+
 def test_wrong_arguments_are_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(["fetch", "--nope"])

@@ -113,9 +113,6 @@ def run(arguments: argparse.Namespace) -> int:
                 write(some)
         except (EOFError, zlib.error) as error:
             raise DataError(f"broken gzip ({error})", path=arguments.file) from None
-        except BrokenPipeError:  # whoever reads has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
     if lost:
         log.warning("%d characters are U+FFFD: is the text UTF-8?", lost)
     if not arguments.quiet:
