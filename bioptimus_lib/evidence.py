@@ -308,11 +308,12 @@ def p_over_runs(row: Row, digits: int = 3) -> str:
 def nothing_in(experiment: str, part: str = "") -> str:
     """A panel that says that there are no rows, and how to make some; or, where only some are
     missing, what ``part`` says of them, in HTML."""
-    if part and rows_of(experiment):
+    some = bool(rows_of(experiment))
+    if part and some:
         return panel(f"<p>{part}</p>")
     command = escape(COMMANDS.get(experiment, "bioptimus --help"))
     return panel(
-        f"<p>The ledger holds no rows of <b>{escape(experiment)}</b> yet. "
+        f"<p>The ledger holds no rows of <b>{escape(experiment)}</b>{' for this' * some} yet. "
         f"To make some: <code>{command}</code></p>"
     )
 

@@ -47,9 +47,10 @@ def mean_states(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _both(model: Any, tokenizer: Any, pairs: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
-    first, second = ([example.texts[n] for example in pairs] for n in (0, 1))
-    return mean_states(model, tokenizer, first), mean_states(model, tokenizer, second)
+def _both(model: Any, tokenizer: Any, pairs: Sequence[Example]) -> np.ndarray:
+    """The mean states of the first and of the second texts of pairs: float (2, pairs, H)."""
+    sides = zip(*(pair.texts for pair in pairs), strict=True)
+    return np.stack([mean_states(model, tokenizer, texts) for texts in sides])
 
 
 def sentence_cosine(model: Any, tokenizer: Any, pairs: Sequence[Example]) -> list[float]:
@@ -72,9 +73,12 @@ def read_apart(model: Any, tokenizer: Any, data: Data) -> list[float]:
 
     made: list[float] = []
     judge = METRICS["pearson"]
+    pairs = {e.texts: e for fold in data.folds for some in fold.values() for e in some}
+    place = {texts: n for n, texts in enumerate(pairs)}
+    states = _both(model, tokenizer, list(pairs.values()))  # once for all folds
     for fold in data.folds:
-        sides = {split: _both(model, tokenizer, some) for split, some in fold.items()}
-        whole = np.concatenate(sides["train"])
+        sides = {split: states[:, [place[e.texts] for e in some]] for split, some in fold.items()}
+        whole = sides["train"].reshape(-1, states.shape[-1])
         mean, spread = whole.mean(0), whole.std(0) + 1e-9
         seen = {}
         for split, (u, v) in sides.items():

@@ -243,7 +243,7 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
     rows = [{**row, "seed": seed, "metrics": {"f1": f1}} for seed, f1 in enumerate((70.0, 72.0))]
     timed = {"steps": 1096, "tokens": 2_244_608, "command": "bioptimus run --minutes 25 --quiet"}
     monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
-    assert "holds no rows" in evidence.score_table("run")
+    assert "holds no rows of <b>run</b> yet" in evidence.score_table("run")
     assert "bioptimus run --profile laptop" in evidence.score_table("run")
     ledger.append("run", rows, folder=tmp_path)
     html = evidence.score_table("run")
@@ -254,7 +254,7 @@ def test_ledger_table_groups_seeds(tmp_path, monkeypatch):
     assert ">1,096<" in html and ">2,244,608<" in html and ">–<" in html
     assert "--quiet</code>, as many steps as fitted into 25 minutes<" in html
     assert html.count("fitted into") == 1
-    assert "holds no rows" in evidence.score_table("run", metric="accuracy")
+    assert "no rows of <b>run</b> for this yet" in evidence.score_table("run", metric="accuracy")
 
 
 def test_rows_table_shows_rows_and_where_they_come_from(tmp_path, monkeypatch):
