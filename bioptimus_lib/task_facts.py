@@ -96,6 +96,31 @@ def _overlap(examples: Sequence[Example]) -> np.ndarray:
     return np.array([[len(a & b) / max(len(a | b), 1), len(a & b)] for a, b in words])
 
 
+def shared_by_label(of: Task, data: Data) -> dict[str, float]:
+    """How many words the two texts of a pair share, label by label: what a model can learn from
+    train without comparing what is said, and whether it holds in test.
+
+    ``shared_SPLIT_LABEL``: mean share of the words, in per cent; ``shared_SPLIT``: how well that
+    share alone puts pairs of the second label above those of the first, the area under the ROC
+    curve in per cent, 50 if not at all. Splits are those of the first fold.
+
+    Raises:
+        ValueError: no pairs, or not two labels.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    if of.reads != "pair" or len(of.labels) != 2:
+        raise ValueError(f"{of.name}: shared words tell of pairs with two labels, not of this task")
+    found = {}
+    for split, some in data.folds[0].items():
+        share = 100 * _overlap(some)[:, 0]
+        answers = np.array([of.labels.index(str(example.answer)) for example in some])
+        for n, label in enumerate(of.labels):
+            found[f"shared_{split}_{label}"] = float(share[answers == n].mean())
+        found[f"shared_{split}"] = 100 * float(roc_auc_score(answers, share))
+    return found
+
+
 # --- all of it ---------------------------------------------------------------------------------
 
 
@@ -108,7 +133,8 @@ def facts(
     share of train that has the most frequent and the rarest label; ``constant``: the score of the
     constant answer; ``words``, ``words_first``, ``words_second``: those of ``words_alone``;
     ``pieces``: their median in test; ``truncated``: share of the test examples that the window
-    cuts; ``test_in_train`` and ``contradicted`` as ``Data.report`` tells them of test.
+    cuts; ``test_in_train`` and ``contradicted`` as ``Data.report`` tells them of test; for pairs
+    with two labels what ``shared_by_label`` tells.
 
     Args:
         data: its examples as they are to be read.
@@ -138,6 +164,8 @@ def facts(
         choices |= {"words_first": FIRST, "words_second": SECOND}
     for name, texts in choices.items():
         found[name] = _score(of, test, words_alone(of, data, texts=texts))
+    if of.reads == "pair" and len(of.labels) == 2:
+        found |= shared_by_label(of, data)
     return found
 
 

@@ -276,5 +276,21 @@ def shallow_figure() -> str:
     return table(lines, numbers=list(lines[0])[2:])
 
 
+def shared_table(task: str) -> str:
+    """How many words the texts of a pair share in each split, label by label, as HTML."""
+    rows = [row for row in evidence.rows_of(FACTS, "shared_test") if row["dataset"] == task]
+    if not rows:
+        return evidence.nothing_in(FACTS)
+    found = rows[0]["metrics"]
+    lines = [
+        {"split": split}
+        | {f"{label}: words shared": f"{found[f'shared_{split}_{label}']:.1f} %"
+           for label in reversed(TASKS[task].labels)}
+        | {"tells them apart": f"{found[f'shared_{split}']:.1f} %"}
+        for split in ("train", "devel", "test")
+    ]  # fmt: skip
+    return table(lines, numbers=list(lines[0])[1:])
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 from conftest import save_old_and_new
@@ -13,7 +14,7 @@ from bioptimus_lib.experiments import task_facts
 from bioptimus_lib.experiments.cells import Setting
 from bioptimus_lib.models import load_masked_lm
 from bioptimus_lib.task_data import Data, Example, count_answers
-from bioptimus_lib.task_facts import facts, words_alone
+from bioptimus_lib.task_facts import facts, shared_by_label, words_alone
 from bioptimus_lib.task_table import Task
 
 PAIR = Task(name="pair", what="x", reads="pair", answer="label", labels=("no", "yes"),
@@ -51,6 +52,22 @@ def test_one_text_alone_tells_where_the_answer_stands(data):
         words_alone(SCORE, data, texts="first")
 
 
+def test_shared_words_by_label():
+    def pair(n, one, other, label):
+        return Example(f"{n}", one, label, second=other)
+
+    train = [pair(0, "a b", "a b", "yes"), pair(1, "a b", "A c", "yes"), pair(2, "a", "b", "no")]
+    test = [pair(3, "a b", "a c", "yes"), pair(4, "a b", "a c", "no")]
+    data = Data(({"train": train, "devel": test, "test": test},))
+    found = shared_by_label(PAIR, data)
+    assert found["shared_train_yes"] == pytest.approx(100 * (1 + 1 / 3) / 2)
+    assert (found["shared_train_no"], found["shared_train"]) == (0, 100)
+    assert found["shared_test_yes"] == found["shared_test_no"] and found["shared_test"] == 50
+    for other in (SCORE, replace(PAIR, labels=("no", "yes", "maybe"))):
+        with pytest.raises(ValueError, match="pairs with two labels"):
+            shared_by_label(other, data)
+
+
 def test_facts_by_hand(data, tmp_path):
     save_old_and_new(PIECES, tmp_path)
     _, tokenizer = load_masked_lm(tmp_path / "old")
@@ -61,6 +78,7 @@ def test_facts_by_hand(data, tmp_path):
     assert found["test_in_train"] >= 1 and found["contradicted"] == 0
     assert found["truncated"] > 0.9 and found["pieces"] > 8
     assert found["words_second"] == 100 and 30 < found["constant"] < 70
+    assert found["shared_test"] == shared_by_label(PAIR, again)["shared_test"]
 
 
 def test_a_similarity_is_also_read_apart_by_the_model_as_it_is(tmp_path):

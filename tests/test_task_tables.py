@@ -50,7 +50,11 @@ def filled(tmp_path, monkeypatch):
     fact = {**PLACE, "model": "pieces", "dataset": "pubmedqa", "seed": None, "metrics": FACTS}
     apart = {**fact, "model": "minilm", "dataset": "biosses", "variant": "read apart, cosine",
              "metric": "pearson", "metrics": {"score": 84.0, "low": 76.0, "high": 90.0}}
-    ledger.append("task-facts", [fact, apart], file="real")
+    shared = {f"shared_{s}": v for s, v in (("train", 97.7), ("devel", 69.3), ("test", 50.5))}
+    shared |= {f"shared_{s}_{label}": 63.0 if (s, label) == ("train", "true") else 4.1
+               for s in ("train", "devel", "test") for label in ("true", "false")}  # fmt: skip
+    pairs = {**fact, "dataset": "rqe", "metrics": shared}
+    ledger.append("task-facts", [fact, apart, pairs], file="real")
 
 
 @pytest.fixture
@@ -105,6 +109,14 @@ def test_facts(filled):
     html = task_tables.shallow_figure()
     assert all(f">{value}<" in html for value in ("55.2", "56.0", "54.8", "55.0", "60.0"))
     assert "biosses" not in html  # which has only rows of what reads apart
+
+
+def test_shared_words_of_the_splits(filled):
+    html = task_tables.shared_table("rqe")
+    assert html.index("true: words shared") < html.index("false: words shared")
+    assert "<td>train</td><td class=n>63.0 %</td><td class=n>4.1 %</td>" in html
+    assert "50.5 %" in html
+    assert "for this yet" in task_tables.shared_table("gad")
 
 
 # --- what the chapters say in words ------------------------------------------------------------
