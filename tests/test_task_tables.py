@@ -162,6 +162,25 @@ def test_what_chapter_15_says_of_sections_is_what_the_ledger_holds():
     assert said == (60.1, 75.7, 66.7)
 
 
+def test_what_chapter_15_says_of_pairs_is_what_the_ledger_holds():
+    whole, seeds = seeds_of("rqe")
+    (facts,) = (row["metrics"] for row in evidence.rows_of("task-facts", "shared_test")
+                if row["dataset"] == "rqe")  # fmt: skip
+    said = [round(whole["metrics"][n], 1) for n in ("score", "low", "high", "baseline",
+                                                    "devel_score")]  # fmt: skip
+    assert said == [48.7, 42.2, 54.8, 50.0, 72.4] and round(facts["words"], 1) == 52.6
+    found = [one["score"] for one in seeds]
+    assert max(found) - min(found) < 1 and len(seeds) == 3
+    recall = {name: round(one["recall"]) for name, one in whole["labels"].items()}
+    assert recall == {"true": 89, "false": 9}
+    shares = [round(facts[f"shared_{n}"], 1) for n in ("train_true", "train_false", "train")]
+    assert shares == [61.9, 4.0, 97.4]
+    assert {round(facts[f"shared_test_{label}"]) for label in ("true", "false")} == {8}
+    assert abs(facts["shared_test"] - 50) < 1
+    assert facts["shared_train"] > facts["shared_devel"] > facts["shared_test"]
+    assert max(facts["words_first"], facts["words_second"]) <= facts["constant"]
+
+
 def test_what_chapter_16_says_of_biosses_is_what_the_ledger_holds():
     whole, seeds = seeds_of("biosses")
     own = {
