@@ -22,7 +22,7 @@ document.addEventListener("DOMContentLoaded", () => {
       fade(box);
     }
   });
-  const boxes = "pre, table, .cell_output, .bio, div.math, .pst-scrollable-table-container";
+  const boxes = "pre, table, .cell_output, .output, .bio, div.math, .pst-scrollable-table-container";
   for (const box of document.querySelectorAll(`.bd-article :is(${boxes})`)) {
     watch.observe(box);
     box.addEventListener("scroll", () => fade(box), { passive: true });
