@@ -149,6 +149,11 @@ def why(row: Found) -> str:
     """What a reader should look at, where a margin may be none."""
     found = row["metrics"]
     wide = found["margin_high"] - found["margin_low"]
+    if wide < 0.005:  # no example on which the two differ, so nothing to draw anew
+        return (
+            f"the runs gave that answer to all {found['tested']:,.0f} test examples, after "
+            f"{found['train']:,.0f} to learn from"
+        )
     return (
         f"the interval is {wide:.1f} points wide with {found['tested']:,.0f} test examples, and "
         f"{found['train']:,.0f} to learn from"

@@ -86,6 +86,13 @@ def test_a_margin_that_may_be_none_is_told(filled):
     assert line.startswith("pubmedqa (minilm): 60.0 against 58.0") and "500 test examples" in line
 
 
+def test_a_model_that_always_says_the_same_is_told_as_such(empty):
+    ledger.append("tasks", [row("gad", margin=(0.0, -1e-14, 1e-14))], file="minilm")
+    (line,) = task_tables.unsure()
+    assert "gave that answer to all 500 test examples" in line and "wide" not in line
+    assert "+0.0 [+0.0, +0.0]" in task_tables.score_table()
+
+
 def test_ways_of_one_task(filled):
     html = task_tables.ways("biosses", label=task_tables.way_name)
     assert "as usual: 71.0, 67.0 to 75.0; re-initialise 1: 64.0" in html

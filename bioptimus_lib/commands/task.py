@@ -326,7 +326,7 @@ def _text(table: list[dict[str, Any]]) -> str:
         low, high = row["margin_interval"]
         line = (
             f"{row['task']:<{side}} {row['model']:<{wide}} {row['metric']:<8} {row['score']:>6.2f} "
-            f"{spread_text(row)} {row['baseline']:>8.2f} {f'{low:+.2f} {high:+.2f}':>15} "
+            f"{spread_text(row)} {row['baseline']:>8.2f} {f'{low:+z.2f} {high:+z.2f}':>15} "
             f"{row['tested']:>6}"
         )
         lines.append(line + beside_text(row))
