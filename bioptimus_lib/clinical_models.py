@@ -128,12 +128,13 @@ def _start(name: str, general: str | Path, corpus: str | Path, *, out: Path, **h
 
 
 def _random(plan: Recipe, general: str | Path, folder: Path, *, seed: int) -> Path:
-    """A student with random weights on disk, of the general model's vocabulary."""
+    """A student with random weights on disk, of the general model's vocabulary; made anew unless
+    the training that begins with it has begun."""
     from bioptimus_lib.models import load_masked_lm, save_model
     from bioptimus_lib.students import random_student
 
     place = folder.with_name(f"{folder.name}-random")
-    if not (place / "config.json").is_file():
+    if not ((folder / "config.json").is_file() and (place / "config.json").is_file()):
         model, tokenizer = load_masked_lm(general)
         save_model(random_student(plan, model.config, seed=seed), tokenizer, place)
     return place

@@ -158,6 +158,7 @@ def masked_batch(
     room: Classroom, *, rows: int = 8, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs with masks and labels (B, T) of some held-out blocks."""
+    moved(room.teacher, room.device)  # a timing on the CPU may have left it there
     ids = torch.from_numpy(room.held_out[:rows].astype("int64")).to(room.device)
     pieces = PieceTable.of(room.tokenizer).to(room.device)
     return mask(ids, MASKING, pieces, generator=generator_for(seed, 0))

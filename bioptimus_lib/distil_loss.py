@@ -71,7 +71,7 @@ def values(
     layer_map: Sequence[int] = (),
     projections: torch.nn.ModuleDict | None = None,
 ) -> dict[str, torch.Tensor]:
-    """The value of each term, without its weight; the loss is ``total`` of them.
+    """The value of each term, without its weight, layers summed; the loss is ``total`` of them.
 
     Args:
         objective: its terms are functions of ``distil_terms``.
@@ -99,7 +99,7 @@ def values(
         else:
             extra = {"per": term.per} if term.kind == "attention_kl" else {}
             sides = _sides(term, student, teacher, layer_map, projections)
-            found[term.kind] = sum(compare(*both, **extra) for both in sides) / len(sides)
+            found[term.kind] = torch.stack([compare(*both, **extra) for both in sides]).sum()
     return found
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -174,6 +174,12 @@ def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
         for name, value in configuration.items()
     ]
     return {k: v for part in parts for k, v in part.items()}
+
+
+def contents_of(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """Twelve digits that are others when a file is: the hash of the hashes of some files."""
+    hashes = "".join(sha256_of(path) for path in paths)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -39,7 +39,8 @@ class FitSettings:
 
     Args:
         epochs: passes over the training texts.
-        batch_tokens: pieces in a batch, padding not counted.
+        batch_tokens: pieces in a batch; with padding where texts are sorted by length (``sorted``,
+            ``pools``), without it elsewhere.
         batching: which texts make a batch, and how they lie in it: a row of
             ``batching.BATCHINGS``.
         learning_rate: peak; rises over the warm-up, then falls linearly to 0.

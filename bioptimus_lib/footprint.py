@@ -97,7 +97,7 @@ def measure(
     """
     import torch
 
-    from bioptimus_lib.models import check_device, input_table, moved
+    from bioptimus_lib.models import check_device, input_table, place
     from bioptimus_lib.pretrain import check_window
 
     if not models or not batches or min(batches) < 1 or length < 1:
@@ -105,7 +105,7 @@ def measure(
     device = check_device(device)
     for model in models.values():
         check_window(model, length)
-        moved(model, device).eval()
+        place(model, device).eval()  # all attend alike
     fewest = min(len(input_table(m)) for m in models.values())
     generator = torch.Generator().manual_seed(seed)
     drawn = {b: torch.randint(fewest, (b, length), generator=generator).to(device) for b in batches}

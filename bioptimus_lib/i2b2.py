@@ -122,7 +122,12 @@ def read_document(
             )  # fmt: skip
         if one.sentence != two.sentence:
             raise DataError("a relation over two sentences", path=relations, line=line)
-        pairs[one, two] = cells[5]
+        if one == two:
+            raise DataError("a relation of a concept with itself", path=relations, line=line)
+        if pairs.setdefault((one, two), cells[5]) != cells[5]:
+            raise DataError(
+                f"the pair is {pairs[one, two]} already", path=relations, line=line
+            )
     return Document(text.stem, sentences, found, pairs)
 
 

@@ -82,7 +82,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     if there.get("model") != here["model"]:
         found.append("the model is another one")
     data = there.get("data") or {}
-    changed = [part for part, digits in here["data"].items() if data.get(part) != digits]
+    parts = sorted({*data, *here["data"]})  # a file that is gone has changed, too
+    changed = [part for part in parts if data.get(part) != here["data"].get(part)]
     return found + ([f"changed since: {', '.join(changed)}"] if changed else [])
 
 

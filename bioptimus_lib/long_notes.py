@@ -16,10 +16,17 @@ import numpy as np
 from bioptimus_lib.windows import cut
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
     from bioptimus_lib.sequences import Classifier
     from bioptimus_lib.task_data import Answer
+
+
+def _read(text: str, tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:
+    """The pieces of a text and where they stand; ``[SEP]`` in it is text, as in all that reads."""
+    found: BatchEncoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True,
+                                     split_special_tokens=True, verbose=False)  # fmt: skip
+    return found
 
 
 class Part(NamedTuple):
@@ -46,9 +53,10 @@ def parts(
     Raises:
         ValueError: no room, or an overlap that is not less.
     """
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    found = _read(text, tokenizer)
     words: list[list[int]] = []  # first character, last one, pieces
     for number, (start, stop) in zip(found.word_ids(), found["offset_mapping"], strict=True):
+        assert number is not None  # only pieces that are added have no word
         if words and number == words[-1][3]:
             words[-1][1], words[-1][2] = stop, words[-1][2] + 1
         else:
@@ -67,7 +75,7 @@ def beyond(
 ) -> list[float]:
     """The share of the pieces of each span of characters that a reader of the first ``room`` pieces
     does not see: (spans,); 0 for a span without a piece."""
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    found = _read(text, tokenizer)
     middles = np.array([(a + b) / 2 for a, b in found["offset_mapping"]])
     lost = np.arange(len(middles)) >= room
     shares = []

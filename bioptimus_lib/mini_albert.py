@@ -1,11 +1,12 @@
-"""A masked language model of one layer that is used several times, each time with an adapter of its
-own, over a factorised embedding: after MiniALBERT (Nouriborji et al., 2023; Rohanian et al., 2024).
+"""A masked language model of one layer that is used several times, each time with adapters of its
+own, over a factorised embedding: MiniALBERT (Nouriborji et al., 2023; Rohanian et al., 2024).
 
 A row of the embedding table has E units instead of H, and one linear map widens it (Lan et al.,
 2020, section 3.1); the layer is shared by all passes (the same section); a pass differs from the
-others by an adapter, two small matrices around a bend (Houlsby et al., 2019, section 2.1), which
-begins as nothing. The layer is BERT's own. Where the adapters sit and what sizes they have was not
-at hand: ours come after the layer.
+others by two adapters, each of two small matrices around a bend (Houlsby et al., 2019, section
+2.1). Places and sizes are those of the authors' code: one adapter before attention and one before
+the feed-forward part, each with a layer norm of its own. The layer is BERT's. The head is ours: it
+goes back to E units and ends in the table of embeddings, where theirs has a table of its own.
 
 It is loaded and saved like every other model; Transformers knows it once this module is imported.
 """
@@ -25,12 +26,9 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
-from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 from transformers.models.bert.modeling_bert import BertLayer
-
-NOTHING = "begins_as_nothing"  # attribute of a layer whose weights begin with 0
 
 
 class MiniAlbertConfig(PreTrainedConfig):
@@ -48,7 +46,7 @@ class MiniAlbertConfig(PreTrainedConfig):
         num_hidden_layers: int = 6,
         num_attention_heads: int = 12,
         intermediate_size: int = 3072,
-        adapter_size: int = 128,
+        adapter_size: int = 48,
         hidden_act: str = "gelu",
         hidden_dropout_prob: float = 0.1,
         attention_probs_dropout_prob: float = 0.1,
@@ -105,22 +103,34 @@ class Embeddings(nn.Module):
         return found
 
 
-class Pass(nn.Module):
-    """One use of the shared layer, which is given, with the adapter of this pass behind it."""
+class Adapter(nn.Module):
+    """What two small matrices around a bend add to a state, and a layer norm: (…, H) to (…, H)."""
 
     def __init__(self, config: MiniAlbertConfig) -> None:
         super().__init__()
         self.down = nn.Linear(config.hidden_size, config.adapter_size)
         self.bend = ACT2FN[config.hidden_act]
         self.up = nn.Linear(config.adapter_size, config.hidden_size)
-        setattr(self.up, NOTHING, True)  # not said of the pass: one without weights is skipped
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.LayerNorm(states + self.up(self.bend(self.down(states))))
+        return found
+
+
+class Pass(nn.Module):
+    """One use of the shared layer, which is given, with the two adapters of this pass."""
+
+    def __init__(self, config: MiniAlbertConfig) -> None:
+        super().__init__()
+        self.before_attention = Adapter(config)
+        self.before_feed_forward = Adapter(config)
 
     def forward(
-        self, shared: nn.Module, states: torch.Tensor, attention: torch.Tensor | None
+        self, shared: BertLayer, states: torch.Tensor, attention: torch.Tensor | None
     ) -> torch.Tensor:
-        states = shared(states, attention)
-        states = states[0] if isinstance(states, tuple) else states  # older Transformers
-        found: torch.Tensor = states + self.up(self.bend(self.down(states)))
+        states = shared.attention(self.before_attention(states), attention)[0]
+        found: torch.Tensor = shared.feed_forward_chunk(self.before_feed_forward(states))
         return found
 
 
@@ -145,18 +155,11 @@ class Encoder(nn.Module):
 
 
 class MiniAlbertPreTrainedModel(PreTrainedModel):
-    """What the models have in common: how weights begin."""
+    """What the models have in common."""
 
     config_class = MiniAlbertConfig
     base_model_prefix = "mini_albert"
     _supports_sdpa = True
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
-        if isinstance(module, nn.Linear) and getattr(module, NOTHING, False):
-            init.zeros_(module.weight)
-            init.zeros_(module.bias)
 
 
 class MiniAlbertModel(MiniAlbertPreTrainedModel):

@@ -33,7 +33,8 @@ class Term:
         temperature: T, of ``soft_targets`` and ``soft_cross_entropy``.
         squared: multiply ``soft_targets`` by T².
         layers: which layers are compared: those that the layer map pairs, the last of both, or the
-            embeddings' output and those of the map. The value is the mean over the pairs.
+            embeddings' output and those of the map. The value is the sum over the pairs, as in the
+            scripts of both papers.
         projection: how a student of another width is brought to the teacher's: not, by one linear
             map for all pairs, or by one for each (Romero et al., 2015, section 2, where the map is
             called a regressor). The maps are trained and then thrown away.

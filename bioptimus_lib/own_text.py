@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import Phase
 from bioptimus_lib.errors import DataError
-from bioptimus_lib.files import claim
+from bioptimus_lib.files import claim, contents_of
 from bioptimus_lib.machine import is_first, process_count, wait_for_all
 from bioptimus_lib.records import documents, readable_files
 
@@ -132,6 +132,11 @@ def needed_megabytes(model: PreTrainedModel, files: Sequence[Path]) -> float:
     return 3 * 3 * weights + 4 * weights + sum(file.stat().st_size for file in files) / 2e6
 
 
+def weights_of(folder: str | Path | None) -> str | None:
+    """What tells the weights of a model's folder from others that are put there later."""
+    return None if folder is None else contents_of(sorted(Path(folder).glob("*.safetensors")))
+
+
 def blocks_of_step(settings: Settings) -> int:
     """Blocks that a step reads, on all processes together."""
     return settings.batch * settings.accumulate * process_count()
@@ -147,4 +152,5 @@ def lasting(settings: Settings) -> Row:
 def _documents(files: Sequence[Path]) -> Iterator[str]:
     for file in files:
         for document in documents(file):
-            yield f"{document.title} {document.text}".strip()
+            if not document.retracted:
+                yield f"{document.title} {document.text}".strip()

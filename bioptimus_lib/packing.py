@@ -41,6 +41,7 @@ def pack(
             parts.append(np.array([*encoding.ids, tokenizer.sep_token_id], dtype=kind))
     fast.encode_special_tokens = before
     stream = np.concatenate(parts) if parts else np.empty(0, kind)
+    parts.clear()  # or the text is in memory three times
     inner = length - 2
     rows = len(stream) // inner
     if rows == 0:

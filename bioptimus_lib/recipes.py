@@ -32,7 +32,7 @@ class Shape:
         intermediate: units of the feed-forward part.
         embedding: units of a piece's row, if they are not H.
         bottleneck: units inside a layer of MobileBERT.
-        adapter: units of the adapter of each pass of MiniALBERT.
+        adapter: units of the two adapters of each pass of MiniALBERT.
     """
 
     layers: int
@@ -52,7 +52,7 @@ BASE = Shape(12, 768, 12, 3072)
 SIX = Shape(6, 768, 12, 3072)
 TINY = Shape(4, 312, 12, 1200)
 MOBILE = Shape(24, 512, 4, 512, embedding=128, bottleneck=128)
-MINI = Shape(6, 768, 12, 3072, embedding=312, adapter=128)
+MINI = Shape(6, 768, 12, 3072, embedding=312, adapter=48)
 
 
 def scaled(shape: Shape, teacher: Shape, *, of: Shape = BASE) -> Shape:
@@ -194,7 +194,6 @@ def _clinical(name: str, *values: Any, **others: Any) -> Recipe:
 _MLM = OBJECTIVES["masked language model"]
 _DISTILLED = {"steps": 100_000, "learning_rate": 5e-4}
 _CONTINUED = {"steps": 200_000, "learning_rate": 1e-4}
-_TINY_SHAPE = "shape: heads and feed-forward units"
 _MOBILE_SHAPE = "shape: Transformers' own for this model, but for the number of layers"
 
 RECIPES: dict[str, Recipe] = {
@@ -207,16 +206,13 @@ RECIPES: dict[str, Recipe] = {
         _compact(
             "CompactBioBERT", "bert", SIX, OBJECTIVES["CompactBioBERT"], "teacher", 65, "BioBERT",
             start_layers=last_of_group, layer_map=last_of_group, **_DISTILLED,
-            ours=("teacher", "weight of a term: of its mean over layers"),
         ),
         _compact(
             "TinyBioBERT", "bert", TINY, OBJECTIVES["TinyBERT"], "random", 15, "BioBERT",
             layer_map=last_of_group, **_DISTILLED,
-            ours=(_TINY_SHAPE, "teacher", "layer_map", "weights of the terms"),
         ),
         _compact("BioDistilBERT", "distilbert", SIX, _MLM, "DistilBERT", 65, **_CONTINUED),
-        _compact("BioTinyBERT", "bert", TINY, _MLM, "TinyBERT", 15, **_CONTINUED,
-                 ours=(_TINY_SHAPE,)),
+        _compact("BioTinyBERT", "bert", TINY, _MLM, "TinyBERT", 15, **_CONTINUED),
         _compact("BioMobileBERT", "mobilebert", MOBILE, _MLM, "MobileBERT", 25, **_CONTINUED,
                  ours=(_MOBILE_SHAPE,)),
         _clinical(
@@ -226,13 +222,11 @@ RECIPES: dict[str, Recipe] = {
         _clinical(
             "TinyClinicalBERT", "bert", TINY, OBJECTIVES["TinyBERT"], "random", None,
             "Bio_ClinicalBERT", layer_map=last_of_group, learning_rate=5e-4,
-            ours=(_TINY_SHAPE, "teacher", "start", "layer_map", "weights of the terms"),
         ),
         _clinical(
             "ClinicalMiniALBERT", "mini_albert", MINI, OBJECTIVES["CompactBioBERT"], "random", 18,
-            "Bio_ClinicalBERT", layer_map=last_of_group,
-            ours=("shape: all but the six passes", "teacher", "start",
-                  "weight of a term: of its mean over layers"),
+            "Bio_ClinicalBERT", layer_map=last_of_group, learning_rate=5e-4,
+            ours=("head: ends in the table of embeddings",),
         ),
         _clinical("ClinicalDistilBERT", "distilbert", SIX, _MLM, "BioDistilBERT",
                   learning_rate=5e-5),

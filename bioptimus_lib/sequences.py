@@ -210,7 +210,7 @@ class Classifier:
 
     def loss(self, logits: torch.Tensor, targets: np.ndarray) -> torch.Tensor:
         """The mean over the examples of a batch: cross-entropy, of each label of a set, or squared
-        error; no label and no example has a weight of its own."""
+        error; no label has a weight of its own. A batch has fewer texts the longer they are."""
         import torch
 
         losses: dict[str, Callable[..., torch.Tensor]] = {

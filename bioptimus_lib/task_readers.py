@@ -83,7 +83,8 @@ def biosses(folder: Path, labels: Labels) -> Data:
     for line, cells in columns(path, ("id", "sentence1", "sentence2", *annotators), header=True):
         name = ids.new(filled(cells[0], "the id", path=path, line=line), line)
         one, two = (
-            filled(text, f"sentence {n}", path=path, line=line) for n, text in enumerate(cells[1:3])
+            filled(text, f"sentence{n}", path=path, line=line)
+            for n, text in enumerate(cells[1:3], start=1)
         )
         scores = [number_in(cell, 0, 4, path=path, line=line) for cell in cells[3:]]
         found.append(Example(name, one, sum(scores) / len(scores), second=two))
@@ -180,9 +181,10 @@ def mts_dialog(folder: Path, labels: Labels) -> Data:
             ids = Ids(path)
             lines = (line + "\n" for _, line in numbered(path))  # strict in its bytes
             reader = csv.reader(lines, strict=True)
+            ended = 0  # a record goes over several lines, and is told by its first
             try:
                 for row in reader:
-                    line = reader.line_num
+                    line, ended = ended + 1, reader.line_num
                     if line == 1:
                         if row != names:
                             raise DataError(f"expected the columns {names}", path=path, line=1)
@@ -196,7 +198,7 @@ def mts_dialog(folder: Path, labels: Labels) -> Data:
                     text = filled(row[2], "the section", path=path, line=line)
                     splits[split].append(Example(name, text, label))
             except csv.Error as error:
-                raise DataError(f"not CSV ({error})", path=path, line=reader.line_num) from None
+                raise DataError(f"not CSV ({error})", path=path, line=ended + 1) from None
             if not ids.lines:
                 raise DataError("no example in this file", path=path)
     return Data((splits,))
@@ -265,7 +267,7 @@ def _example(row: dict[str, Any], labels: Labels, ids: Ids, *, path: Path, line:
     pair = None
     if "mentions" in row:
         try:
-            one, two = (Mention(int(a), int(b), str(name)) for a, b, name in row["mentions"])
+            one, two = (_mention(*found) for found in row["mentions"])
         except (TypeError, ValueError):
             raise DataError("expected two mentions [start, stop, placeholder]", **where) from None
         if not all(0 <= m.start < m.stop <= len(text) for m in (one, two)):
@@ -274,6 +276,15 @@ def _example(row: dict[str, Any], labels: Labels, ids: Ids, *, path: Path, line:
     second = filled(row["second"], "the second text", **where) if "second" in row else None
     name = ids.new(filled(row["id"], "the id", **where), line)
     return Example(name, text, answer, second=second, mentions=pair)
+
+
+def _mention(start: object, stop: object, placeholder: object) -> Mention:
+    """Of exactly two whole numbers and a word; TypeError for anything else."""
+    if type(start) is not int or type(stop) is not int:
+        raise TypeError
+    if not isinstance(placeholder, str) or not placeholder:
+        raise TypeError
+    return Mention(start, stop, placeholder)
 
 
 def _set(found: Any, labels: Labels, *, path: Path, line: int) -> tuple[str, ...]:

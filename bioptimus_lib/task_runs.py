@@ -145,7 +145,10 @@ def data_of(job: Job) -> Data:
 def _data(
     name: str, folder: Path, _: tuple[str, ...], view: str | None, examples: int | None
 ) -> Data:
-    return task(name).load(folder).shown(view).first(examples)
+    row = task(name)
+    data = row.load(folder).shown(view).first(examples)
+    row.check_labels(data, folder)  # the first examples may lack a label that all have
+    return data
 
 
 def do(job: Job) -> Result:

@@ -122,13 +122,27 @@ class Task:
                         raise DataError(f"{example.id} of {split} is no {self.reads}", path=folder)
                     if self.views and example.mentions is None:
                         raise DataError(f"{example.id} of {split} has no mentions", path=folder)
+                    if example.mentions is not None and not self.views:
+                        raise DataError(
+                            f"{example.id} of {split} has mentions: task.json needs views, such as "
+                            f"{list(VIEWS)}", path=folder,
+                        )  # fmt: skip
+        self.check_labels(data, folder)
+        return data
+
+    def check_labels(self, data: Data, folder: str | Path) -> None:
+        """See that train has each label.
+
+        Raises:
+            DataError: it lacks one.
+        """
+        for fold in data.folds:
             there = count_answers(fold["train"])
             if lost := [label for label in self.labels if label not in there]:
                 raise DataError(
                     f"train of {self.name} has no example of {lost[0]!r}: it cannot be learnt",
                     path=folder,
                 )
-        return data
 
 
 HALLMARKS = (

@@ -172,9 +172,12 @@ def ways(task: str, *, label: Callable[[Found], str]) -> str:
     found += [row for row in evidence.rows_of(FACTS, "score") if _of(row, task)]
     single = [row for row in evidence.rows_of(EXPERIMENT, "score") if row["seed"] is not None]
     rows = {}
+    several = len({row["model"] for row in found}) > 1
     for row in found:
         own = [one["metrics"]["score"] for one in single if _way(one) == _way(row)]
         name = label(row)
+        if several and row["model"] not in name:
+            name = f"{name}, {row['model']}"
         value, low, high = (row["metrics"][key] for key in ("score", "low", "high"))
         rows[name] = Row(value, low, high, points=own)
     said = [

@@ -73,8 +73,9 @@ def test_all_five_are_made_by_name_and_not_made_again(general, corpus, tmp_path)
 
 def test_sizes_at_full_scale_are_those_of_the_built_models():
     mini = clinical_steps.full_size("ClinicalMiniALBERT")
-    assert sum(mini.values()) / 1e6 == pytest.approx(18, rel=0.03)
-    assert mini["adapters"] == 6 * (2 * 768 * 128 + 128 + 768)
+    # Published are 18 million: with the pooler that ALBERT's class brings, and nothing uses.
+    assert (sum(mini.values()) + 768 * 768 + 768) / 1e6 == pytest.approx(18, rel=0.003)
+    assert mini["adapters"] == 6 * 2 * (2 * 768 * 48 + 48 + 768 + 2 * 768)
     assert mini["shared layer"] == 7_087_872 and mini["layers"] == 0
     for name in ("DistilClinicalBERT", "ClinicalDistilBERT"):
         assert sum(clinical_steps.full_size(name).values()) / 1e6 == pytest.approx(65, rel=0.03)
@@ -112,6 +113,14 @@ def test_what_is_beyond_the_window_is_counted_in_pieces(tiny):
                                     tiny[1], room=pieces // 2)  # fmt: skip
     assert (first, last) == (0.0, 1.0)
     assert long_notes.beyond(text, [(0, 0)], tiny[1], room=1) == [0.0]
+
+
+def test_signs_of_the_model_in_a_note_are_text(tiny):
+    """As for whoever encodes the parts, or a part would have more pieces there than here."""
+    text = "[MASK] pain " * 4
+    pieces = len(tiny[1].tokenize(text, split_special_tokens=True))
+    assert sum(part.pieces for part in long_notes.parts(text, tiny[1], room=99)) == pieces > 8
+    assert long_notes.beyond(text, [(0, len(text))], tiny[1], room=pieces // 2) == [0.5]
 
 
 def test_a_long_text_is_answered_by_the_mean_of_its_parts(general, tiny):
@@ -263,7 +272,9 @@ def test_what_chapter_15_says_of_memory_is_what_the_ledger_holds():
 
     never, read = mean(NEVER), mean(READ)
     assert [round(find(never.values()), 1) for find in (min, max)] == [1.0, 2.0]
-    assert all(0.8 < read[times] < 2.0 for times in (0, 1, 4))
+    single = [row["metrics"]["exposure"] for row in rows if row["variant"].startswith(NEVER)]
+    assert [round(find(single), 1) for find in (min, max)] == [0.4, 2.6]
+    assert [round(read[times], 1) for times in (1, 4)] == [0.8, 1.5] and read[0] < 2
     assert [round(read[times], 1) for times in (16, 64, 256)] == [2.8, 6.4, 11.0]
     assert round(most, 1) == 14.2 and 18_900 < 2**most < 19_000
     assert [round(2 ** (most - read[times])) for times in (64, 256)] == [219, 9]

@@ -37,7 +37,7 @@ PUBLISHED = {
     "BioMobileBERT": ("24 × 512", 25, "MobileBERT", None, 1e-4, 200_000),
     "DistilClinicalBERT": ("6 × 768", None, ODD, None, 5e-4, 121_761),
     "TinyClinicalBERT": ("4 × 312", None, "random", (2, 5, 8, 11), 5e-4, 121_761),
-    "ClinicalMiniALBERT": ("6 × 768", 18, "random", ODD, None, 121_761),
+    "ClinicalMiniALBERT": ("6 × 768", 18, "random", ODD, 5e-4, 121_761),
     "ClinicalDistilBERT": ("6 × 768", None, "BioDistilBERT", None, 5e-5, 121_761),
     "ClinicalMobileBERT": ("24 × 512", None, "BioMobileBERT", None, 5e-5, 121_761),
 }
@@ -58,11 +58,11 @@ def test_the_table_is_what_was_published():
 
 
 def test_what_is_not_known_is_said():
-    assert "layer_map" in RECIPES["TinyBioBERT"].ours
+    assert RECIPES["BioMobileBERT"].ours and not RECIPES["TinyBioBERT"].ours
     assert table().count("not found") == sum(
         (r.millions is None) + (r.learning_rate is None) + (r.steps is None)
         for r in RECIPES.values()
-    ) == 5  # fmt: skip
+    ) == 4  # fmt: skip
 
 
 #: Pieces of BERT's two vocabularies. The first is BioBERT's; the papers' small general models
@@ -74,8 +74,11 @@ CASED, UNCASED = 28_996, 30_522
 @pytest.mark.parametrize("name", [n for n, row in PUBLISHED.items() if row[1] not in (None, 15)])
 def test_full_size_is_the_published_size(name, pieces):
     """The encoder is counted, without the head that guesses pieces: MobileBERT's alone has eleven
-    millions, which are not among the published 25."""
+    millions, which are not among the published 25. With the pooler that ALBERT's class brings, and
+    that MiniALBERT never uses, its number is reached, too."""
     encoder = parameters(at_full_size(RECIPES[name], pieces).base_model) / 1e6
+    if name == "ClinicalMiniALBERT":
+        encoder += (768 * 768 + 768) / 1e6
     assert encoder == pytest.approx(RECIPES[name].millions, rel=0.03)
 
 

@@ -158,27 +158,35 @@ def mini(teacher):
     return small("ClinicalMiniALBERT", teacher)
 
 
-def test_all_passes_share_one_layer_and_begin_without_a_difference(mini):
+def test_all_passes_share_one_layer_with_adapters_before_both_of_its_parts(mini):
     from bioptimus_lib.mini_albert import MiniAlbertForMaskedLM
+
+    def adapted(part, x):
+        bent = torch.nn.functional.gelu(part.down(x))
+        return torch.nn.functional.layer_norm(
+            x + part.up(bent), x.shape[-1:], part.LayerNorm.weight, part.LayerNorm.bias, 1e-12
+        )
 
     assert isinstance(mini, MiniAlbertForMaskedLM)
     encoder, config = mini.base_model.encoder, mini.config
-    states = mini.base_model.embeddings(IDS)
-    for _ in range(config.num_hidden_layers):
-        states = encoder.shared(states, None)
-        states = states[0] if isinstance(states, tuple) else states
+    states, layer = mini.base_model.embeddings(IDS), encoder.shared
+    for one in encoder.layer:
+        states = layer.attention(adapted(one.before_attention, states), None)[0]
+        states = adapted(one.before_feed_forward, states)
+        states = layer.output(layer.intermediate(states), states)
     torch.testing.assert_close(mini.base_model(IDS).last_hidden_state, states)
     sizes = (config.vocab_size, config.embedding_size)
     assert mini.get_input_embeddings().weight.shape == sizes
     deeper = type(config)(**{**config.to_dict(), "num_hidden_layers": config.num_hidden_layers + 1})
     extra = parameters(MiniAlbertForMaskedLM(deeper)) - parameters(mini)
-    assert extra == parameters(encoder.layer[0]), "one more pass costs one adapter"
+    assert extra == parameters(encoder.layer[0]), "one more pass costs two adapters"
 
 
 def test_its_passes_are_told_apart_by_their_adapters(mini):
     before = mini(input_ids=IDS).logits
     with torch.no_grad():
-        mini.base_model.encoder.layer[1].up.bias.add_(torch.linspace(-1, 1, 32))
+        adapter = mini.base_model.encoder.layer[1].before_feed_forward
+        adapter.up.bias.add_(torch.linspace(-1, 1, 32))
     assert not torch.allclose(mini(input_ids=IDS).logits, before)
 
 

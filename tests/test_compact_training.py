@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -131,7 +132,7 @@ def slowly(recipe, student, teacher, blocks, tokenizer) -> dict[str, float]:
             found[term.kind] = function(a, b, temperature=term.temperature)
         elif term.reads == "maps":
             some = [function(ours.attentions[s], theirs.attentions[t]) for s, t in pairs]
-            found[term.kind] = sum(some) / len(some)
+            found[term.kind] = sum(some)
         else:
             some = {
                 "last": [(-1, -1)],
@@ -143,7 +144,7 @@ def slowly(recipe, student, teacher, blocks, tokenizer) -> dict[str, float]:
                 each = [
                     function(wide(ours.hidden_states[s]), theirs.hidden_states[t]) for s, t in some
                 ]
-            found[term.kind] = sum(each) / len(each)
+            found[term.kind] = sum(each)
     return {name: value.item() for name, value in found.items()}
 
 
@@ -174,7 +175,8 @@ def test_a_student_comes_nearer_to_its_teacher(recipe, teacher, blocks, tiny, tm
         {n: np.mean([row["terms"][n] for row in some]) for n in rows[0]["terms"]}
         for some in (rows[:5], rows[-5:])
     )
-    assert not [name for name in first if last[name] > first[name]]
+    little = 0.01 * sum(first.values())  # what a term may lose to the others
+    assert not [name for name in first if last[name] > first[name] + little]
     assert np.mean([r["loss"] for r in rows[-5:]]) < 0.98 * np.mean([r["loss"] for r in rows[:5]])
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert all(p.grad is None for p in teacher.parameters())
@@ -416,6 +418,12 @@ def test_a_compact_model_in_a_folder(folder, corpus, teacher, tiny, tmp_path, mo
     assert made("CompactBioBERT", corpus, tmp_path / "run", teacher=folder) == row, "it is done"
     with pytest.raises(ValueError, match="another configuration .*recipe"):
         made("DistilBioBERT", corpus, tmp_path / "run", teacher=folder)
+    monkeypatch.undo()
+    other = shutil.copytree(folder, tmp_path / "teacher")
+    made("CompactBioBERT", corpus, tmp_path / "again", teacher=other)
+    save_model(student_of(RECIPES["DistilBioBERT"], teacher), tiny[1], other)  # in its place
+    with pytest.raises(ValueError, match="another configuration .*teacher '.*' there, '.*' here"):
+        made("CompactBioBERT", corpus, tmp_path / "again", teacher=other)
 
 
 def test_what_can_fail_beside_the_training_fails_before_it(folder, corpus, tmp_path, monkeypatch):

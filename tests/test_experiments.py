@@ -211,6 +211,16 @@ def test_cells_of_another_setting_are_refused(tmp_path):
         run_cells("x", fake([]), Setting(tmp_path, model="other"))
 
 
+def test_cells_of_other_weights_are_refused(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"one")
+    run_cells("x", fake([]), Setting(tmp_path / "out", model=str(folder)))
+    (folder / "model.safetensors").write_bytes(b"two")
+    with pytest.raises(ValueError, match="model: model@.* there, model@.* here"):
+        run_cells("x", fake([]), Setting(tmp_path / "out", model=str(folder)))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [({"words": 0}, "words is 0"), ({"megabytes": 0.0}, "megabytes"), ({"minutes": -1}, "minutes")],

@@ -72,6 +72,10 @@ BROKEN = {  # file, text, line, message
     "unknown relation": ("rel", REL.replace("TrAP", "TrX"), 1, "'TrX' of a treatment and a prob"),
     "of other types": ("rel", REL.replace("TeRP", "TrAP"), 2, "expected TeCP or TeRP"),
     "a form of its own": ("rel", "TrAP\n", 1, "expected c="),
+    "two answers": ("rel", REL + REL.splitlines()[0].replace("TrAP", "TrCP") + "\n", 4,
+                    "the pair is TrAP already"),
+    "with itself": ("rel", 'c="ischemia" 4:2 4:2||r="PIP"||c="ischemia" 4:2 4:2\n', 1,
+                    "with itself"),
     "two sentences": ("rel", 'c="aspirin" 2:2 2:2||r="TrAP"||c="ischemia" 4:2 4:2\n', 1,
                       "over two sentences"),
 }  # fmt: skip

@@ -136,7 +136,7 @@ def test_a_relation_is_shown_in_three_ways(place, capsys, monkeypatch):
     assert json.loads(result.read_text())["origin"]["view"] == "blinded"
 
 
-def test_the_remedies_are_used_and_the_model_is_kept(place, capsys):
+def test_the_remedies_are_used_and_the_model_is_kept(place, capsys, tmp_path, monkeypatch):
     words = [place / "how-many", "--model", place / "old", "--seeds", 1, "--longer", 2,
              "--decay", 0.5, "--save-model", "--json"]  # fmt: skip
     assert command(place / "stable", *words) == 0
@@ -144,6 +144,11 @@ def test_the_remedies_are_used_and_the_model_is_kept(place, capsys):
     folder = place / "stable" / "how-many" / "old" / "seed-0"
     result = json.loads((folder / "result.json").read_text())
     assert len(result["devel"][0]) == 4 and result["origin"]["recipe"]["decay"] == 0.5
+    monkeypatch.setattr(ledger, "results_dir", lambda: tmp_path)
+    for _ in range(2):  # the second time nothing is refused: the epochs are those that were made
+        assert command(place / "stable", *words, "--ledger", "test") == 0
+    epochs = [row["settings"]["epochs"] for row in ledger.read("tasks", folder=tmp_path)]
+    assert epochs == [4, 4], "of the seed, and of all seeds together"
     assert (folder / "model" / "model.safetensors").is_file()
 
 

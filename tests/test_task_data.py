@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from bioptimus_lib import i2b2, task_readers
 from bioptimus_lib.errors import DataError
+from bioptimus_lib.kept import differences
 from bioptimus_lib.relations import VIEWS, Mention, blinded, markers, plain, unmarked
 from bioptimus_lib.task_data import Data, Example, cross_validation, set_apart
 from bioptimus_lib.task_table import TASKS, Task, task
@@ -268,6 +270,11 @@ BROKEN = {  # task, file, text, line, message
         "mednli", MLI, lines({"pairID": "1", "gold_label": "yes", "sentence1": "a",
                               "sentence2": "b"}), 1, "unknown label 'yes'",
     ),
+    "a record over several lines": (
+        "mts-dialog", CSVS, sections('0,CC,x,y\n1,ODD,"x\nx","y\ny"\n'), 3, "label 'ODD'",
+    ),
+    "a second text is empty": ("biosses", "biosses.tsv", lines(HEADER, "1\ta\t \t1\t1\t1\t1\t1"),
+                               2, "sentence2"),
     "CSV without an end": ("mts-dialog", CSVS, sections('0,CC,"x\n'), 2, "not CSV"),
 }  # fmt: skip
 
@@ -343,6 +350,16 @@ OWN_BROKEN = {
     "a pair": ({"id": "1", "text": "x", "second": "y", "label": "a"}, "is no text"),
     "a mention outside": (
         {"id": "1", "text": "x", "label": "a", "mentions": [[0, 1, "@"], [0, 2, "@"]]}, "outside",
+    ),
+    "a mention with half a letter": (
+        {"id": "1", "text": "xy", "label": "a", "mentions": [[0, 1.9, "@"], [1, 2, "@"]]}, "two m",
+    ),
+    "a mention of no name": (
+        {"id": "1", "text": "xy", "label": "a", "mentions": [[0, 1, None], [1, 2, "@"]]}, "two m",
+    ),
+    "mentions that nobody shows": (
+        {"id": "1", "text": "xy", "label": "a", "mentions": [[0, 1, "@"], [1, 2, "@"]]},
+        "has mentions: task.json needs views",
     ),
     "one mention": ({"id": "1", "text": "x", "label": "a", "mentions": [[0, 1, "@"]]}, "two ment"),
 }  # fmt: skip
@@ -490,3 +507,19 @@ def test_a_result_depends_on_the_files_of_the_folders_of_its_splits(tmp_path):
     (tmp_path / "train" / "a.txt").write_text("corrected")
     after = task_runs.origin(job)["data"]
     assert [name for name in before if before[name] != after[name]] == ["train/a.txt"]
+    here = task_runs.origin(job)
+    there = json.loads(json.dumps(here))
+    (tmp_path / "train" / "deep" / "b.txt").unlink()
+    assert differences(there, task_runs.origin(job)) == ["changed since: train/deep/b.txt"]
+
+
+def test_the_first_examples_must_have_each_label(tmp_path):
+    from bioptimus_lib import task_runs
+    from bioptimus_lib.sequences import TaskSettings
+
+    rows = [{"id": f"{n}", "text": f"x{n}", "label": "ab"[n == 3]} for n in range(4)]
+    place = own(tmp_path, rows)
+    job = task_runs.Job("m", place, str(place), place, TaskSettings(), tmp_path / "out")
+    assert len(task_runs.data_of(replace(job, examples=4)).folds[0]["train"]) == 4
+    with pytest.raises(DataError, match="no example of 'b'"):
+        task_runs.data_of(replace(job, examples=3))

@@ -144,8 +144,9 @@ def told(
 
 
 def row_of(job: Any, *, profile: str = "any", variant: str = "") -> dict[str, Any]:
-    """What the ledger knows of a job before it is done."""
-    settings = asdict(job.settings)
+    """What the ledger knows of a job before it is done; a recipe may change its epochs."""
+    recipe = getattr(job, "recipe", None)
+    settings = asdict(recipe.settings(job.settings) if recipe else job.settings)
     return {
         "model": job.model, "dataset": job.dataset, "profile": profile,
         "seed": settings.pop("seed"), "settings": settings,

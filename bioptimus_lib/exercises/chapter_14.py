@@ -215,7 +215,7 @@ NOT_BEATEN = Exercise(
         ),
         Mistake(
             _per_cost,
-            "score over cost makes one number of two. It has no meaning: with F1 it is always "
+            "score over cost makes one number of two. It has no meaning: with F1 it is often "
             "the smallest model that wins. Compare the two by themselves.",
         ),
         Mistake(

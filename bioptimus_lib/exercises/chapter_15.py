@@ -81,8 +81,7 @@ def mini_albert_parameters(
     widen = embedding * hidden + hidden
     layer = 4 * (hidden * hidden + hidden) + 2 * hidden
     layer += hidden * inner + inner + inner * hidden + hidden + 2 * hidden
-    one = hidden * adapter + adapter + adapter * hidden + hidden
-    return table + widen + layer + passes * one
+    return table + widen + layer + passes * 2 * _adapter(hidden, adapter)
 
 
 def _layer(h: int, f: int) -> int:
@@ -90,13 +89,13 @@ def _layer(h: int, f: int) -> int:
 
 
 def _adapter(h: int, a: int) -> int:
-    return 2 * h * a + a + h
+    return 2 * h * a + a + h + 2 * h
 
 
 MINI_ALBERT = Exercise(
     name="mini_albert_parameters",
     cases=lambda: [
-        (28_996, 512, 312, 768, 3072, 128, 6), (100, 20, 8, 16, 64, 4, 3), (50, 9, 6, 12, 24, 2, 1),
+        (28_996, 512, 312, 768, 3072, 48, 6), (100, 20, 8, 16, 64, 4, 3), (50, 9, 6, 12, 24, 2, 1),
     ],
     solution=mini_albert_parameters,
     mistakes=(
@@ -109,14 +108,21 @@ MINI_ALBERT = Exercise(
         ),
         Mistake(
             lambda v, p, e, h, f, a, n: (
-                mini_albert_parameters(v, p, e, h, f, a, n) - (n - 1) * _adapter(h, a)
+                mini_albert_parameters(v, p, e, h, f, a, n) - (n - 1) * 2 * _adapter(h, a)
             ),
-            "the adapter is counted once. Each pass has one of its own: that is what makes the "
-            "passes different.",
+            "the two adapters are counted once. Each pass has two of its own: that is what makes "
+            "the passes different.",
         ),
         Mistake(
             lambda v, p, e, h, f, a, n: (
-                (v + p + 2) * h + 2 * h + _layer(h, f) + n * _adapter(h, a)
+                mini_albert_parameters(v, p, e, h, f, a, n) - n * _adapter(h, a)
+            ),
+            "each pass has one adapter here. It has two: before attention, and before the "
+            "feed-forward part.",
+        ),
+        Mistake(
+            lambda v, p, e, h, f, a, n: (
+                (v + p + 2) * h + 2 * h + _layer(h, f) + n * 2 * _adapter(h, a)
             ),
             "the rows have H units here, as in BERT. The table is factorised: rows of E units, and "
             "one map that widens them to H.",
@@ -129,13 +135,13 @@ MINI_ALBERT = Exercise(
         ),
         Mistake(
             lambda v, p, e, h, f, a, n: (
-                mini_albert_parameters(v, p, e, h, f, a, n) - n * (a + h)
+                mini_albert_parameters(v, p, e, h, f, a, n) - n * 2 * (a + h)
             ),
             "the adapters have no biases. Both of their maps have one: A and H numbers.",
         ),
         Mistake(
             lambda v, p, e, h, f, a, n: (
-                (v + p + 2) * e + e * h + 4 * h * h + 2 * h * f + 2 * n * h * a
+                (v + p + 2) * e + e * h + 4 * h * h + 2 * h * f + 4 * n * h * a
             ),
             "these are the matrices alone. Biases and layer norms count, too.",
         ),
@@ -147,10 +153,10 @@ MINI_ALBERT = Exercise(
         ),
         Mistake(
             lambda v, p, e, h, f, a, n: (
-                mini_albert_parameters(v, p, e, h, f, a, n) - 2 * e - 4 * h
+                mini_albert_parameters(v, p, e, h, f, a, n) - 2 * e - 4 * h - n * 4 * h
             ),
-            "the layer norms are missing: one over the embeddings (2 · E), two in the layer (2 · H "
-            "each).",
+            "the layer norms are missing: one over the embeddings (2 · E), two in the layer and "
+            "one in each adapter (2 · H each).",
         ),
         Mistake(
             lambda v, p, e, h, f, a, n: (

@@ -146,8 +146,8 @@ MICRO_MACRO = Exercise(
         ),
         Mistake(
             lambda c: (micro_macro(c)[0], _weighted(c)),
-            "micro is right. Your macro weighs each label by how often it is right, which brings "
-            "the frequent ones back in. In macro every label counts the same.",
+            "micro is right. Your macro weighs each label by how often it occurs in gold, which "
+            "brings the frequent ones back in. In macro every label counts the same.",
         ),
         Mistake(
             lambda c: (micro_macro(c)[0],
@@ -207,7 +207,7 @@ CORRELATION = Exercise(
     cases=lambda: [
         ([1.0, 2.0, 2.5, 4.0], [0.0, 3.0, 1.0, 4.0]),
         ([3.1, 3.0, 3.4, 3.2, 3.3], [0.4, 1.0, 3.8, 2.0, 1.6]),
-        ([2.0, 2.0, 2.0], [1.0, 2.0, 4.0]),
+        ([2.0, 2.0, 2.0], [1.0, 2.0, 4.0]), ([1.0, 2.0, 4.0], [2.0, 2.0, 2.0]),
         ([4.0, 1.0, 0.5], [0.0, 2.0, 3.5]),
     ],
     solution=correlation,

@@ -7,7 +7,6 @@ model gains little from a second thread, and a second model nearly all of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -18,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bioptimus_lib.files import atomic_write, sha256_of
+from bioptimus_lib.files import atomic_write, contents_of
 from bioptimus_lib.provenance import provenance
 
 log = logging.getLogger(__name__)
@@ -106,8 +105,7 @@ class Setting:
         """
         found = {k: Path(v).name if isinstance(v, str) else v for k, v in self.same().items()}
         if weights := sorted(Path(self.model).glob("*.safetensors")):
-            hashes = "".join(sha256_of(file) for file in weights)
-            found["model"] += "@" + hashlib.sha256(hashes.encode()).hexdigest()[:12]
+            found["model"] += f"@{contents_of(weights)}"
         return found
 
     def same_text(self) -> dict[str, Any]:
@@ -140,6 +138,8 @@ def run_cells(
     ends = time.time() + 60 * setting.minutes if setting.minutes else math.inf
     same_setting(setting.out / "setting.json", setting.same_text())
     same_setting(setting.out / name / "setting.json", setting.same())
+    # A path says nothing of what lies there.
+    same_setting(setting.out / name / "weights.json", {"model": setting.recorded()["model"]})
     files = {cell: setting.out / name / f"{cell}.json" for cell in module.cells(setting)}
     cells = chosen_cells(list(files), setting.chosen)
     todo = [cell for cell in cells if not files[cell].exists()]
