@@ -198,6 +198,35 @@ def test_what_chapter_15_says_of_pairs_is_what_the_ledger_holds():
     assert max(facts["words_first"], facts["words_second"]) <= facts["constant"]
 
 
+def test_what_chapter_16_says_of_the_tasks_is_what_the_ledger_holds():
+    words = {row["dataset"]: round(row["metrics"]["words"], 1)
+             for row in evidence.rows_of("task-facts", "words")}  # fmt: skip
+    found = {name: seeds_of(name)[0] for name in ("biosses", "mts-dialog", "hoc", "gad",
+                                                  "pubmedqa", "rqe")}  # fmt: skip
+    above = {name for name, row in found.items() if row["metrics"]["margin_low"] > 1e-9}
+    assert above == {"biosses", "mts-dialog", "hoc", "gad"}
+    scores = {name: round(row["metrics"]["score"], 1) for name, row in found.items()}
+    assert (scores["hoc"], words["hoc"], scores["gad"], words["gad"]) == (71.5, 49.8, 77.2, 73.4)
+    gad = found["gad"]["metrics"]
+    assert [round(gad[n], 1) for n in ("low", "high", "baseline")] == [73.6, 80.8, 69.0]
+    yes = found["pubmedqa"]["labels"]["yes"]
+    assert yes["recall"] == 100 and found["pubmedqa"]["metrics"]["tested"] == 500
+    kept = [row["epochs"] for row in evidence.rows_of("tasks", "score")
+            if row["dataset"] == "pubmedqa" and row["seed"] is not None]  # fmt: skip
+    assert kept == 3 * [[1]] and found["pubmedqa"]["settings"]["epochs"] == 4
+    assert words["pubmedqa"] == 55.8
+    assert all(not one["recall"] for name, one in found["pubmedqa"]["labels"].items()
+               if name != "yes")  # fmt: skip
+    hoc = found["hoc"]
+    assert [round(hoc["metrics"][n], 1) for n in ("micro_f1", "macro_f1")] == [71.5, 70.8]
+    by_gold = sorted(hoc["labels"].items(), key=lambda item: item[1]["gold"])
+    assert (by_gold[0][1]["gold"], by_gold[-1][1]["gold"]) == (16, 99)
+    assert min(one["f1"] for _, one in by_gold[:3]) > 69 - 0.05
+    worst, one = min(by_gold, key=lambda item: item[1]["f1"])
+    assert (worst, one["gold"]) == ("Evading growth suppressors", 58)
+    assert round(one["f1"], 1) == 45.4 and round(one["recall"]) == 33
+
+
 def test_what_chapter_16_says_of_biosses_is_what_the_ledger_holds():
     whole, seeds = seeds_of("biosses")
     anew = {
