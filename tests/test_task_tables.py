@@ -201,12 +201,16 @@ def test_what_chapter_15_says_of_pairs_is_what_the_ledger_holds():
 def test_what_chapter_16_says_of_the_tasks_is_what_the_ledger_holds():
     words = {row["dataset"]: round(row["metrics"]["words"], 1)
              for row in evidence.rows_of("task-facts", "words")}  # fmt: skip
-    found = {name: seeds_of(name)[0] for name in ("biosses", "mts-dialog", "hoc", "gad",
-                                                  "pubmedqa", "rqe")}  # fmt: skip
+    found = {name: seeds_of(name)[0] for name in task_tables.REAL}
     above = {name for name, row in found.items() if row["metrics"]["margin_low"] > 1e-9}
-    assert above == {"biosses", "mts-dialog", "hoc", "gad"}
+    assert above == {"biosses", "mts-dialog", "chemprot", "hoc", "gad"}
     scores = {name: round(row["metrics"]["score"], 1) for name, row in found.items()}
     assert (scores["hoc"], words["hoc"], scores["gad"], words["gad"]) == (71.5, 49.8, 77.2, 73.4)
+    chemprot = found["chemprot"]
+    assert [round(chemprot["metrics"][n], 1) for n in ("micro_f1", "macro_f1")] == [72.4, 40.0]
+    never = [one["gold"] for one in chemprot["labels"].values() if not one["recall"]]
+    assert (sorted(never), words["chemprot"]) == ([0, 4, 12, 41], 56.8)
+    assert chemprot["metrics"]["tested"] == 3469 and len(chemprot["labels"]) == 13
     gad = found["gad"]["metrics"]
     assert [round(gad[n], 1) for n in ("low", "high", "baseline")] == [73.6, 80.8, 69.0]
     yes = found["pubmedqa"]["labels"]["yes"]
