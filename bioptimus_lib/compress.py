@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioptimus_lib.curriculum import PHASES
-from bioptimus_lib.files import atomic_write, contents_of
+from bioptimus_lib.files import atomic_write, weights_of
 from bioptimus_lib.machine import is_first, wait_for_all
 from bioptimus_lib.masking import Masking
 from bioptimus_lib.objectives import Objective
 from bioptimus_lib.one_phase import HELD_OUT_BLOCKS, LOGGED, train_version
-from bioptimus_lib.own_text import check, lasting, prepared, weights_of
+from bioptimus_lib.own_text import check, lasting, prepared
 from bioptimus_lib.recipes import Recipe
 from bioptimus_lib.recipes import recipe as recipe_of
 
@@ -145,7 +145,6 @@ def compress(
         "teacher": teacher and str(Path(teacher).resolve()),
         "start": start and str(Path(start).resolve()),
         "weights": {"teacher": weights_of(teacher), "start": weights_of(start)},
-        "text": contents_of(files),
         "start_layers": start_layers and list(start_layers),
         "layer_map": list(layers),
         "objective": str(objective),

@@ -182,6 +182,13 @@ def contents_of(paths: Iterable[str | os.PathLike[str]]) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
+def weights_of(folder: str | os.PathLike[str] | None) -> str | None:
+    """What tells the weights of a model's folder from others that are put there later; None if
+    there are none."""
+    found = sorted(Path(folder).glob("*.safetensors")) if folder is not None else []
+    return contents_of(found) if found else None
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:

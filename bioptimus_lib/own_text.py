@@ -86,6 +86,7 @@ def prepared(
     """
     if is_first():
         mine = not out.exists() or not any(out.iterdir())
+        configuration = configuration | {"text": contents_of(files)}
         claim(out, configuration, megabytes=needed_megabytes(model, files))
         try:
             for which in ("held-out", "train"):
@@ -130,11 +131,6 @@ def needed_megabytes(model: PreTrainedModel, files: Sequence[Path]) -> float:
     and two moments in 32 bits; four models; and half of the text as blocks."""
     weights = 4 * sum(p.numel() for p in model.parameters()) / 1e6
     return 3 * 3 * weights + 4 * weights + sum(file.stat().st_size for file in files) / 2e6
-
-
-def weights_of(folder: str | Path | None) -> str | None:
-    """What tells the weights of a model's folder from others that are put there later."""
-    return None if folder is None else contents_of(sorted(Path(folder).glob("*.safetensors")))
 
 
 def blocks_of_step(settings: Settings) -> int:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bioptimus_lib.curriculum import PHASES, Phase
-from bioptimus_lib.files import atomic_write, contents_of
+from bioptimus_lib.files import atomic_write, weights_of
 from bioptimus_lib.machine import is_first, wait_for_all
 from bioptimus_lib.one_phase import LOGGED, SPARE, measured_speed, train_version
-from bioptimus_lib.own_text import blocks_of_step, check, lasting, prepared, weights_of
+from bioptimus_lib.own_text import blocks_of_step, check, lasting, prepared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -78,7 +78,6 @@ def pretrain_phases(
         "model": str(Path(model).resolve()),
         "weights": weights_of(model),
         "corpus": str(Path(corpus).resolve()),
-        "text": contents_of(files),
         "tokenizer": tokenizer and str(Path(tokenizer).resolve()),
         "from_scratch": from_scratch,
         "phases": [f"{phase.version}: {phase.masking}" for phase in phases],

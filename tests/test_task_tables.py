@@ -189,6 +189,9 @@ def test_what_chapter_15_says_of_pairs_is_what_the_ledger_holds():
     assert max(found) - min(found) < 1 and len(seeds) == 3
     recall = {name: round(one["recall"]) for name, one in whole["labels"].items()}
     assert recall == {"true": 89, "false": 9}
+    true, false = (whole["labels"][name] for name in ("true", "false"))
+    said_true = (true["recall"] * true["gold"] + (100 - false["recall"]) * false["gold"]) / 100
+    assert round(said_true) == 207
     assert round(facts["shared_devel"], 1) == 67.2
     shares = [round(facts[f"shared_{n}"], 1) for n in ("train_true", "train_false", "train")]
     assert shares == [61.9, 4.0, 97.4]

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bioptimus_lib.files import atomic_write, contents_of
+from bioptimus_lib.files import atomic_write, weights_of
 from bioptimus_lib.provenance import provenance
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ class Setting:
         'notes'
         """
         found = {k: Path(v).name if isinstance(v, str) else v for k, v in self.same().items()}
-        if weights := sorted(Path(self.model).glob("*.safetensors")):
-            found["model"] += f"@{contents_of(weights)}"
+        if weights := weights_of(self.model):
+            found["model"] += f"@{weights}"
         return found
 
     def same_text(self) -> dict[str, Any]:
