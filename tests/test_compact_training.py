@@ -168,15 +168,14 @@ def test_the_terms_of_a_step_are_those_of_the_plain_computation(
 def test_a_student_comes_nearer_to_its_teacher(recipe, teacher, blocks, tiny, tmp_path):
     before = copy.deepcopy(teacher.state_dict())
     start = random_student(RECIPES[recipe], teacher.config)  # far from it
-    student = distilled(recipe, teacher, blocks, tiny[1], tmp_path, student=start, steps=40,
+    student = distilled(recipe, teacher, blocks, tiny[1], tmp_path, student=start, steps=80,
                         learning_rate=5e-3)  # fmt: skip
     rows = curve(tmp_path)
     first, last = (
         {n: np.mean([row["terms"][n] for row in some]) for n in rows[0]["terms"]}
         for some in (rows[:5], rows[-5:])
     )
-    little = 0.01 * sum(first.values())  # what a term may lose to the others
-    assert not [name for name in first if last[name] > first[name] + little]
+    assert not [name for name in first if last[name] > first[name]]
     assert np.mean([r["loss"] for r in rows[-5:]]) < 0.98 * np.mean([r["loss"] for r in rows[:5]])
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert all(p.grad is None for p in teacher.parameters())
